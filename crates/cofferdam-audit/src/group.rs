@@ -1,0 +1,227 @@
+//! Entries on their way into the record, and the proof that they are in it.
+
+use crate::chain::{Digest, RecordHash};
+use crate::error::AuditError;
+use crate::kind::Kind;
+use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PAYLOAD_BYTES_MAX, Prefix};
+
+/// Most bytes one group may take: one write each, and one buffer that holds it.
+pub(crate) const GROUP_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX;
+
+/// Proof that this value's entry is in the record, at the durability the log was created with.
+///
+/// Only a [`Log`](crate::Log) makes one, and it owns the value: there is no way to put another
+/// value under the proof.
+///
+/// ```compile_fail,E0451
+/// let forged = cofferdam_audit::Recorded { value: "a line", seq: 7 };
+/// ```
+/// ```compile_fail,E0599
+/// fn swap(proof: cofferdam_audit::Recorded<u8>) { let _ = proof.map(|_| 9); }
+/// ```
+/// ```compile_fail,E0599
+/// fn twice(proof: cofferdam_audit::Recorded<u8>) { let _ = proof.clone(); }
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a recorded value that goes nowhere was recorded for nothing"]
+pub struct Recorded<T> {
+    value: T,
+    seq: u64,
+}
+
+impl<T> Recorded<T> {
+    /// Called by the log once the entry is written.
+    pub(crate) const fn new(value: T, seq: u64) -> Self {
+        Self { value, seq }
+    }
+
+    /// The number of the value's record in its session; of the last one when it has several.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The value, without its proof.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl<T> AsRef<T> for Recorded<T> {
+    fn as_ref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T, E> Recorded<Result<T, E>> {
+    /// Splits an outcome that was recorded as one into the case it is.
+    ///
+    /// # Errors
+    /// The recorded `Err`, still with its proof.
+    pub fn transpose(self) -> Result<Recorded<T>, Recorded<E>> {
+        let seq = self.seq;
+        match self.value {
+            Ok(value) => Ok(Recorded { value, seq }),
+            Err(value) => Err(Recorded { value, seq }),
+        }
+    }
+}
+
+/// What is to be written about one thing.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// What it is about. [`Kind::Open`], [`Kind::Close`] and [`Kind::Continued`] are the log's
+    /// own and refused here, as are kinds without a name.
+    pub kind: Kind,
+    /// What is known about it: a compact JSON object, or empty. Only its first and last byte
+    /// are looked at. At most [`FACTS_BYTES_MAX`].
+    pub facts: &'a str,
+    /// The bytes exactly as received. At most [`PAYLOAD_BYTES_MAX`].
+    pub payload: &'a [u8],
+}
+
+/// Entries that go into the record together: in order, in one write, all or none.
+#[derive(Debug)]
+pub struct Group<'a> {
+    bytes: &'a mut Vec<u8>,
+    wall_ns: u64,
+    boot_ns: u64,
+    next_seq: u64,
+    chain: Digest,
+    counted: bool,
+    fault: Option<AuditError>,
+}
+
+impl<'a> Group<'a> {
+    /// A group that follows what is already written. `bytes` is empty and belongs to the log.
+    pub(crate) fn following(
+        bytes: &'a mut Vec<u8>,
+        next_seq: u64,
+        chain: Digest,
+        (wall_ns, boot_ns): (u64, u64),
+    ) -> Self {
+        Self {
+            bytes,
+            wall_ns,
+            boot_ns,
+            next_seq,
+            chain,
+            counted: false,
+            fault: None,
+        }
+    }
+
+    /// Adds one entry. What is wrong with it is reported by the append that this group belongs
+    /// to, which then writes nothing at all.
+    pub fn add(&mut self, entry: Entry<'_>) {
+        if self.fault.is_none() {
+            match check(&entry, self.bytes.len()) {
+                Ok(()) => self.encode(&entry),
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
+    }
+
+    /// Adds what only the log writes; the caller has checked it.
+    pub(crate) fn add_own(&mut self, kind: Kind, facts: &str) {
+        self.encode(&Entry {
+            kind,
+            facts,
+            payload: &[],
+        });
+    }
+
+    /// The number the next entry gets.
+    pub(crate) const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// How the segment stands once the group is written.
+    pub(crate) fn finish(self) -> Result<Drafted, AuditError> {
+        match self.fault {
+            Some(fault) => Err(fault),
+            None => Ok(Drafted {
+                next_seq: self.next_seq,
+                chain: self.chain,
+                counted: self.counted,
+                boot_ns: self.boot_ns,
+            }),
+        }
+    }
+
+    /// Notes that a value was left without an entry: then no proof may be made for it.
+    pub(crate) fn refuse(&mut self, fault: AuditError) {
+        self.fault.get_or_insert(fault);
+    }
+
+    fn encode(&mut self, entry: &Entry<'_>) {
+        let facts = entry.facts.as_bytes();
+        let sizes = (
+            u32::try_from(FRAME_BYTES + facts.len() + entry.payload.len()),
+            u32::try_from(facts.len()),
+        );
+        let (Ok(length), Ok(facts_length)) = sizes else {
+            self.fault = Some(too_long("entry", entry.payload.len(), PAYLOAD_BYTES_MAX));
+            return;
+        };
+        let prefix = Prefix {
+            length,
+            kind: entry.kind.code(),
+            encoding: 0,
+            flags: 0,
+            facts_length,
+            seq: self.next_seq,
+            wall_ns: self.wall_ns,
+            boot_ns: self.boot_ns,
+        };
+        let start = self.bytes.len();
+        prefix.write(self.bytes);
+        self.bytes.extend_from_slice(facts);
+        let mut hash = RecordHash::new();
+        hash.front(self.bytes.split_at(start).1);
+        hash.payload(entry.payload);
+        self.chain = hash.chain(&self.chain);
+        self.bytes.extend_from_slice(entry.payload);
+        self.bytes.extend_from_slice(self.chain.bytes());
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.next_seq += 1;
+        self.counted |= entry.kind.is_counted();
+    }
+}
+
+/// How a segment stands after a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drafted {
+    pub(crate) next_seq: u64,
+    pub(crate) chain: Digest,
+    /// Whether the server's quota may refuse the group.
+    pub(crate) counted: bool,
+    pub(crate) boot_ns: u64,
+}
+
+fn check(entry: &Entry<'_>, before: usize) -> Result<(), AuditError> {
+    if !entry.kind.is_callers() {
+        return Err(AuditError::Kind { kind: entry.kind });
+    }
+    let facts = entry.facts.as_bytes();
+    let is_object = matches!((facts.first(), facts.last()), (Some(b'{'), Some(b'}')));
+    if !(facts.is_empty() || is_object) {
+        return Err(AuditError::Facts { kind: entry.kind });
+    }
+    if facts.len() > FACTS_BYTES_MAX {
+        return Err(too_long("facts", facts.len(), FACTS_BYTES_MAX));
+    }
+    if entry.payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(too_long("payload", entry.payload.len(), PAYLOAD_BYTES_MAX));
+    }
+    let group = before + FRAME_BYTES + facts.len() + entry.payload.len();
+    if group > GROUP_BYTES_MAX {
+        return Err(too_long("group", group, GROUP_BYTES_MAX));
+    }
+    Ok(())
+}
+
+const fn too_long(what: &'static str, bytes: usize, max: usize) -> AuditError {
+    AuditError::TooLong { what, bytes, max }
+}

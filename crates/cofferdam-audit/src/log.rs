@@ -1,0 +1,355 @@
+//! The record of one session: append, hand back, close.
+
+use crate::chain::Head;
+use crate::clock::Clock;
+use crate::error::AuditError;
+use crate::file::SegmentFile;
+use crate::folder::{self, ServerFolder};
+use crate::group::{Drafted, Entry, Group, Recorded};
+use crate::kind::Kind;
+use crate::opening::{self, Opening};
+use crate::quota::{Pressure, Quota, Window};
+use crate::segment::{Purpose, Segment};
+use crate::sync::{self, Shared, State, Timing};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The longest facts of a `close` record, in bytes: it must fit into what is kept for it.
+pub const CLOSE_FACTS_BYTES_MAX: usize = 2 * 1024;
+/// A buffer that grew beyond this is given back after use.
+const BUFFER_BYTES_KEPT: usize = 2 * 1024 * 1024;
+
+/// When an entry counts as recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When the kernel has it: survives any crash of ours. A sync follows within 10 ms; when the
+    /// disk falls two seconds behind, appends wait, and after two more are refused.
+    Written,
+    /// When the disk has it: survives a crash of the machine. Concurrent appends share a sync.
+    Synced,
+}
+
+impl Durability {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Synced => "synced",
+        }
+    }
+}
+
+/// How a log works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When an entry counts as recorded.
+    pub durability: Durability,
+    /// How much this server's record may grow by.
+    pub quota: Quota,
+    /// What dates the records.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The record of one session: one segment file with this log as its only writer. Many threads
+/// may append; their groups are written one after the other.
+///
+/// Dropped without [`Log::close`], it leaves the segment unclosed, which is what happened.
+#[derive(Debug)]
+pub struct Log {
+    shared: Arc<Shared>,
+    durability: Durability,
+    session: String,
+    server: String,
+    path: PathBuf,
+}
+
+impl Log {
+    /// Begins a session's segment, `<folder>/<server>/<time>-<session>.cfa`, with its `open`
+    /// record. Folders that are missing are created with mode 0700, the file with 0600.
+    ///
+    /// # Errors
+    /// When the opening is not valid, a folder cannot be trusted, or the file cannot be created,
+    /// written or, with [`Durability::Synced`], synced.
+    pub fn create(folder: &Path, opening: Opening<'_>, options: Options) -> Result<Self, AuditError> {
+        opening::check(&opening)?;
+        let server = ServerFolder::open(folder, opening.server)?;
+        let (wall_ns, boot_ns) = options.clock.now();
+        let mut window = Window::new(options.quota, boot_ns);
+        for (bytes, age) in server.last_hour(wall_ns)? {
+            window.add_earlier(bytes, age);
+        }
+        let (file, path) = server.create(opening.session, wall_ns)?;
+        let beginning = Beginning {
+            options,
+            window,
+            timing: Timing::STANDARD,
+        };
+        let log = Self::begin(Arc::new(file), path.clone(), opening, beginning);
+        if log.is_err() {
+            folder::remove_empty(&path);
+        }
+        log
+    }
+
+    /// Begins a segment in a file that is there and empty.
+    pub(crate) fn begin(
+        file: Arc<dyn SegmentFile>,
+        path: PathBuf,
+        opening: Opening<'_>,
+        beginning: Beginning,
+    ) -> Result<Self, AuditError> {
+        let Beginning {
+            options: Options { durability, clock, .. },
+            window,
+            timing,
+        } = beginning;
+        let segment = Segment::new(Arc::clone(&file), path.clone())?;
+        let facts = opening::facts(&opening, durability.name(), segment.reserves())?;
+        let state = State::new(segment, window);
+        let log = Self {
+            shared: Arc::new(Shared::new(state, file, clock, timing)),
+            durability,
+            session: opening.session.to_owned(),
+            server: opening.server.to_owned(),
+            path: path.clone(),
+        };
+        if durability == Durability::Written {
+            sync::start(&log.shared).map_err(|cause| AuditError::Create { path, cause })?;
+        }
+        log.write_opening(&opening, &facts)?;
+        Ok(log)
+    }
+
+    /// Records one value with the entries that `describe` adds for it, in one write.
+    /// `describe` runs while the log is held: it must not append to it itself.
+    ///
+    /// # Errors
+    /// When an entry is not valid or anything keeps it from being recorded at this log's
+    /// durability. Nothing of the group is in the record then, unless a sync failed, and the
+    /// value is dropped.
+    pub fn append_one<T>(
+        &self,
+        value: T,
+        describe: impl FnOnce(&T, &mut Group<'_>),
+    ) -> Result<Recorded<T>, AuditError> {
+        self.append_for(value, describe, Purpose::Traffic)
+    }
+
+    /// Records several values, each with the entries that `describe` adds for it: all in order,
+    /// in one write, all or none.
+    ///
+    /// # Errors
+    /// As [`Log::append_one`].
+    pub fn append<T>(
+        &self,
+        values: Vec<T>,
+        mut describe: impl FnMut(&T, &mut Group<'_>),
+    ) -> Result<Vec<Recorded<T>>, AuditError> {
+        let mut seqs = Vec::with_capacity(values.len());
+        self.commit(Purpose::Traffic, &mut |group| {
+            for value in &values {
+                seqs.push(last_seq(group, |group| describe(value, group)));
+            }
+        })?;
+        Ok(values
+            .into_iter()
+            .zip(seqs)
+            .map(|(value, seq)| Recorded::new(value, seq))
+            .collect())
+    }
+
+    /// Records a failure, or what the gate itself says about one, when traffic is refused: a
+    /// quota or a slow disk does not stop it, and on a full disk it uses the room kept for it
+    /// (64 KiB until there is space again).
+    ///
+    /// # Errors
+    /// As [`Log::append_one`]; a poisoned or closed log takes nothing.
+    pub fn append_reserved<T>(
+        &self,
+        value: T,
+        describe: impl FnOnce(&T, &mut Group<'_>),
+    ) -> Result<Recorded<T>, AuditError> {
+        self.append_for(value, describe, Purpose::Failure)
+    }
+
+    /// Records something that no value hangs on, and gives its number.
+    ///
+    /// # Errors
+    /// As [`Log::append_one`].
+    pub fn note(&self, entry: Entry<'_>) -> Result<u64, AuditError> {
+        self.append_one((), |(), group| group.add(entry))
+            .map(|recorded| recorded.seq())
+    }
+
+    /// As [`Log::note`], under the terms of [`Log::append_reserved`].
+    ///
+    /// # Errors
+    /// As [`Log::append_one`].
+    pub fn note_reserved(&self, entry: Entry<'_>) -> Result<u64, AuditError> {
+        self.append_reserved((), |(), group| group.add(entry))
+            .map(|recorded| recorded.seq())
+    }
+
+    /// Ends the session: writes its `close` record with these facts (a JSON object of at most
+    /// [`CLOSE_FACTS_BYTES_MAX`], or empty) and brings everything to the disk.
+    ///
+    /// # Errors
+    /// When the facts are not valid, the record cannot be written, or the disk does not take it
+    /// within two seconds. Only in the first case is it worth another try.
+    pub fn close(&self, facts: &str) -> Result<Head, AuditError> {
+        if facts.len() > CLOSE_FACTS_BYTES_MAX {
+            return Err(AuditError::TooLong {
+                what: "facts",
+                bytes: facts.len(),
+                max: CLOSE_FACTS_BYTES_MAX,
+            });
+        }
+        opening::check_object(facts, Kind::Close)?;
+        self.commit(Purpose::Close, &mut |group| group.add_own(Kind::Close, facts))?;
+        let mut state = self.shared.lock()?;
+        state.segment.release_room();
+        let head = state.segment.head();
+        drop(state);
+        if self.durability == Durability::Written {
+            self.shared.finish_behind()?;
+        }
+        Ok(head)
+    }
+
+    /// How far the segment is written.
+    ///
+    /// # Errors
+    /// When a thread panicked while it was writing.
+    pub fn head(&self) -> Result<Head, AuditError> {
+        Ok(self.shared.lock()?.segment.head())
+    }
+
+    /// How close the server is to its quota, so that it can be slowed before it is ended.
+    ///
+    /// # Errors
+    /// When a thread panicked while it was writing.
+    pub fn quota_pressure(&self) -> Result<Pressure, AuditError> {
+        let boot_ns = self.shared.clock.now().1;
+        Ok(self.shared.lock()?.window.pressure(boot_ns))
+    }
+
+    /// The session's id: 32 hexadecimal digits.
+    #[must_use]
+    pub fn session_id(&self) -> &str {
+        &self.session
+    }
+
+    /// The segment's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn append_for<T>(
+        &self,
+        value: T,
+        describe: impl FnOnce(&T, &mut Group<'_>),
+        purpose: Purpose,
+    ) -> Result<Recorded<T>, AuditError> {
+        let (mut describe, mut seq) = (Some(describe), 0);
+        self.commit(purpose, &mut |group| {
+            if let Some(describe) = describe.take() {
+                seq = last_seq(group, |group| describe(&value, group));
+            }
+        })?;
+        Ok(Recorded::new(value, seq))
+    }
+
+    /// Drafts a group, checks that it may be written, writes it, and returns when it is as
+    /// durable as this log promises.
+    fn commit(&self, purpose: Purpose, fill: &mut dyn FnMut(&mut Group<'_>)) -> Result<(), AuditError> {
+        let mut state = self.shared.lock()?;
+        state.segment.usable()?;
+        let mut now = self.shared.clock.now();
+        if purpose == Purpose::Traffic && self.shared.is_lagging(&state, now.1) {
+            state = self.shared.wait_for_disk(state)?;
+            now = self.shared.clock.now();
+        }
+        let before = state.segment.boot_ns();
+        if now.1 < before {
+            return Err(AuditError::ClockWentBack { before, now: now.1 });
+        }
+        let mut bytes = std::mem::take(&mut state.buffer);
+        let written = draft(&mut bytes, &state.segment, now, fill)
+            .and_then(|drafted| self.write(&mut state, &bytes, drafted, purpose));
+        bytes.clear();
+        bytes.shrink_to(BUFFER_BYTES_KEPT);
+        state.buffer = bytes;
+        written?;
+        self.make_durable(state, now.1)
+    }
+
+    fn write(&self, state: &mut State, bytes: &[u8], drafted: Drafted, purpose: Purpose) -> Result<(), AuditError> {
+        let size = bytes.len() as u64;
+        let limited = drafted.counted && purpose == Purpose::Traffic;
+        if limited && !state.window.takes(size, drafted.boot_ns) {
+            return Err(AuditError::QuotaExceeded {
+                server: self.server.clone(),
+                used: state.window.used(),
+                limit: state.window.limit(),
+            });
+        }
+        state.segment.append(bytes, drafted, purpose)?;
+        state.window.add(size, drafted.boot_ns);
+        Ok(())
+    }
+
+    fn make_durable(&self, mut state: std::sync::MutexGuard<'_, State>, boot_ns: u64) -> Result<(), AuditError> {
+        match self.durability {
+            Durability::Written => self.shared.note_written(&mut state, boot_ns),
+            Durability::Synced => {
+                let length = state.segment.length();
+                drop(self.shared.sync_up_to(state, length)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Header and `open` record in one write, so that no reader meets one without the other
+    /// unless the machine failed.
+    fn write_opening(&self, opening: &Opening<'_>, facts: &str) -> Result<(), AuditError> {
+        let mut state = self.shared.lock()?;
+        let now = self.shared.clock.now();
+        let (bytes, drafted) = opening.draft(facts, now)?;
+        self.write(&mut state, &bytes, drafted, Purpose::Traffic)?;
+        self.make_durable(state, now.1)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// What a log begins with beside its file.
+pub(crate) struct Beginning {
+    pub(crate) options: Options,
+    pub(crate) window: Window,
+    pub(crate) timing: Timing,
+}
+
+fn draft(
+    bytes: &mut Vec<u8>,
+    segment: &Segment,
+    now: (u64, u64),
+    fill: &mut dyn FnMut(&mut Group<'_>),
+) -> Result<Drafted, AuditError> {
+    let mut group = Group::following(bytes, segment.next_seq(), segment.chain(), now);
+    fill(&mut group);
+    group.finish()
+}
+
+/// Lets a value add its entries and gives the number of the last; none at all is a fault.
+fn last_seq(group: &mut Group<'_>, describe: impl FnOnce(&mut Group<'_>)) -> u64 {
+    let before = group.next_seq();
+    describe(group);
+    if group.next_seq() == before {
+        group.refuse(AuditError::NoEntry);
+    }
+    group.next_seq().saturating_sub(1)
+}

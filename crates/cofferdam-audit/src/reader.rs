@@ -1,0 +1,386 @@
+//! Reads a segment record by record, each proven before it is given out.
+
+use crate::chain::{Digest, RecordHash};
+use crate::error::AuditError;
+use crate::header::{HEADER_BYTES_MAX, Header, HeaderFault, START_BYTES};
+use crate::kind::Kind;
+use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PREFIX_BYTES, Prefix, Record, stated_length};
+use crate::verify::{Broken, Ended, Fault};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// How much of each payload a reader keeps. It reads and proves all of it either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payloads {
+    /// Everything, which is at most [`PAYLOAD_BYTES_MAX`](crate::PAYLOAD_BYTES_MAX).
+    Whole,
+    /// So many bytes from its beginning.
+    First(usize),
+}
+
+/// Where a reader stands: what it needs to go on there later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) offset: u64,
+    pub(crate) seq: u64,
+    pub(crate) hash: Digest,
+    pub(crate) boot_ns: u64,
+    /// The kind of the record before, when there is one.
+    pub(crate) after: Option<Kind>,
+}
+
+/// Reads the records of one segment in order, up to the length it had when it was opened.
+/// Memory is bounded by one record's facts and as much of its payload as is kept.
+#[derive(Debug)]
+pub struct Reader<R = File> {
+    source: BufReader<R>,
+    path: PathBuf,
+    header: Header,
+    length: u64,
+    position: Position,
+    payloads: Payloads,
+    ended: Option<Ended>,
+    stopped: bool,
+}
+
+impl Reader<File> {
+    /// Opens a segment and reads its header.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a regular one, when its header is broken, or when
+    /// it uses something this version does not know.
+    pub fn open(path: &Path) -> Result<Self, AuditError> {
+        let (file, length) = open_segment(path)?;
+        Self::over(file, length, path)
+    }
+
+    /// Opens a segment to go on where an earlier reader stood.
+    pub(crate) fn resume(path: &Path, position: Position) -> Result<Self, AuditError> {
+        let read = |cause| AuditError::Read {
+            path: path.to_owned(),
+            cause,
+        };
+        let mut reader = Self::open(path)?;
+        reader.source.seek(SeekFrom::Start(position.offset)).map_err(read)?;
+        reader.position = position;
+        Ok(reader)
+    }
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads a segment of `length` bytes from any source; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn over(source: R, length: u64, path: &Path) -> Result<Self, AuditError> {
+        let mut source = BufReader::with_capacity(BUFFER_BYTES, source);
+        let broken = |what| AuditError::Broken {
+            path: path.to_owned(),
+            broken: Broken {
+                offset: 0,
+                seq: 0,
+                what,
+            },
+        };
+        let bytes = read_header(&mut source, length).map_err(|error| match error {
+            Ok(cause) => AuditError::Read {
+                path: path.to_owned(),
+                cause,
+            },
+            Err(fault) => broken(fault),
+        })?;
+        let read = Header::read(&bytes).map_err(|fault| match fault {
+            HeaderFault::Broken(fault) => broken(fault),
+            HeaderFault::Unsupported(what) => AuditError::Unsupported {
+                path: path.to_owned(),
+                what,
+            },
+        })?;
+        let position = Position {
+            offset: bytes.len() as u64,
+            seq: read.header.first_seq,
+            hash: read.hash,
+            boot_ns: read.header.boot_ns,
+            after: None,
+        };
+        Ok(Self {
+            source,
+            path: path.to_owned(),
+            header: read.header,
+            length,
+            position,
+            payloads: Payloads::Whole,
+            ended: None,
+            stopped: false,
+        })
+    }
+
+    /// The same reader, keeping only so much of each payload.
+    #[must_use]
+    pub fn keeping(mut self, payloads: Payloads) -> Self {
+        self.payloads = payloads;
+        self
+    }
+
+    /// What the segment says about itself.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// How the segment ends; `None` until [`Reader::next_record`] has given `None`.
+    #[must_use]
+    pub const fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
+    pub(crate) const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The next record, or `None` at the end. After an error there is nothing more.
+    ///
+    /// # Errors
+    /// [`AuditError::Broken`] where the segment is not what was written,
+    /// [`AuditError::Unsupported`] for a record this version cannot read, and
+    /// [`AuditError::Read`].
+    pub fn next_record(&mut self) -> Result<Option<Record>, AuditError> {
+        if self.stopped {
+            return Ok(None);
+        }
+        let record = self.read_record();
+        self.stopped = !matches!(record, Ok(Some(_)));
+        record
+    }
+
+    fn read_record(&mut self) -> Result<Option<Record>, AuditError> {
+        let left = self.length.saturating_sub(self.position.offset);
+        if let Some(kind) = self.position.after.filter(|kind| kind.ends_segment()) {
+            if left > 0 {
+                return Err(self.broken(Fault::AfterEnd));
+            }
+            let closed = kind == Kind::Close;
+            self.ended = Some(if closed { Ended::Closed } else { Ended::Continued });
+            return Ok(None);
+        }
+        let Some(prefix) = self.read_prefix(left)? else {
+            return Ok(None);
+        };
+        self.check_prefix(&prefix)?;
+        self.read_rest(&prefix).map(Some)
+    }
+
+    /// The next record's prefix when the whole record is there; otherwise notes how the segment
+    /// ends.
+    fn read_prefix(&mut self, left: u64) -> Result<Option<Prefix>, AuditError> {
+        let torn = Ended::Torn {
+            offset: self.position.offset,
+            bytes: left,
+        };
+        if left == 0 {
+            self.ended = Some(Ended::Unclosed);
+            return Ok(None);
+        }
+        if left < 8 {
+            self.ended = Some(torn);
+            return Ok(None);
+        }
+        let mut bytes = [0; PREFIX_BYTES];
+        let (start, rest) = bytes.split_at_mut(8);
+        self.fill(start)?;
+        let Some(length) = start.first_chunk().and_then(stated_length) else {
+            // A machine that fails can leave zeros where the last write was to be.
+            if start.iter().all(|byte| *byte == 0) && self.only_zeros_follow()? {
+                self.ended = Some(torn);
+                return Ok(None);
+            }
+            return Err(self.broken(Fault::Length));
+        };
+        if length > left {
+            self.ended = Some(torn);
+            return Ok(None);
+        }
+        self.fill(rest)?;
+        match Prefix::read(&bytes) {
+            Some(prefix) => Ok(Some(prefix)),
+            None => Err(self.broken(Fault::Length)),
+        }
+    }
+
+    fn check_prefix(&self, prefix: &Prefix) -> Result<(), AuditError> {
+        let most = u64::from(prefix.length).saturating_sub(FRAME_BYTES as u64);
+        let facts = u64::from(prefix.facts_length);
+        if facts > most || facts > FACTS_BYTES_MAX as u64 {
+            return Err(self.broken(Fault::FactsLength));
+        }
+        if prefix.seq != self.position.seq {
+            return Err(self.broken(Fault::Sequence { found: prefix.seq }));
+        }
+        if prefix.boot_ns < self.position.boot_ns {
+            return Err(self.broken(Fault::BootClock));
+        }
+        Ok(())
+    }
+
+    fn read_rest(&mut self, prefix: &Prefix) -> Result<Record, AuditError> {
+        let mut front = Vec::with_capacity(PREFIX_BYTES);
+        prefix.write(&mut front);
+        let mut hash = RecordHash::new();
+        hash.front(&front);
+        let facts_bytes = u64::from(prefix.facts_length);
+        let payload_bytes = u64::from(prefix.length) - FRAME_BYTES as u64 - facts_bytes;
+        let mut facts = Vec::new();
+        self.take(facts_bytes, |chunk| {
+            hash.front(chunk);
+            facts.extend_from_slice(chunk);
+        })?;
+        let keep = match self.payloads {
+            Payloads::Whole => usize::MAX,
+            Payloads::First(bytes) => bytes,
+        };
+        let mut payload = Vec::new();
+        self.take(payload_bytes, |chunk| {
+            hash.payload(chunk);
+            let room = keep.saturating_sub(payload.len());
+            payload.extend_from_slice(chunk.split_at(room.min(chunk.len())).0);
+        })?;
+        let (mut stored, mut behind) = ([0; 32], [0; 4]);
+        self.fill(&mut stored)?;
+        self.fill(&mut behind)?;
+        let hash = hash.chain(&self.position.hash);
+        if hash.bytes() != &stored {
+            return Err(self.broken(Fault::Chain));
+        }
+        if u32::from_le_bytes(behind) != prefix.length {
+            return Err(self.broken(Fault::LengthBehind));
+        }
+        self.finish(
+            prefix,
+            facts,
+            Record {
+                seq: prefix.seq,
+                kind: Kind::from_code(prefix.kind),
+                wall_ns: prefix.wall_ns,
+                boot_ns: prefix.boot_ns,
+                facts: String::new(),
+                payload,
+                payload_bytes,
+                offset: self.position.offset,
+                bytes: u64::from(prefix.length),
+                hash,
+            },
+        )
+    }
+
+    /// What is checked last, because it says something only about records that are intact.
+    fn finish(&mut self, prefix: &Prefix, facts: Vec<u8>, record: Record) -> Result<Record, AuditError> {
+        if prefix.flags != 0 {
+            return Err(self.unsupported(format!("record flags {}", prefix.flags)));
+        }
+        if prefix.encoding != 0 {
+            return Err(self.unsupported(format!("payload encoding {}", prefix.encoding)));
+        }
+        let first = self.position.after.is_none() && self.header.index == 0;
+        if first && record.kind != Kind::Open {
+            return Err(self.broken(Fault::FirstRecord));
+        }
+        let Ok(facts) = String::from_utf8(facts) else {
+            return Err(self.broken(Fault::FactsText));
+        };
+        self.position = Position {
+            offset: self.position.offset + record.bytes,
+            seq: record.seq + 1,
+            hash: record.hash,
+            boot_ns: record.boot_ns,
+            after: Some(record.kind),
+        };
+        Ok(Record { facts, ..record })
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), AuditError> {
+        self.source.read_exact(bytes).map_err(|cause| AuditError::Read {
+            path: self.path.clone(),
+            cause,
+        })
+    }
+
+    /// Hands out the next bytes as they come, without holding them all.
+    fn take(&mut self, bytes: u64, mut each: impl FnMut(&[u8])) -> Result<(), AuditError> {
+        let mut left = bytes;
+        while left > 0 {
+            let read = |cause| AuditError::Read {
+                path: self.path.clone(),
+                cause,
+            };
+            let chunk = self.source.fill_buf().map_err(read)?;
+            let size = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            if size == 0 {
+                return Err(read(io::ErrorKind::UnexpectedEof.into()));
+            }
+            each(chunk.split_at(size).0);
+            self.source.consume(size);
+            left -= size as u64;
+        }
+        Ok(())
+    }
+
+    fn only_zeros_follow(&mut self) -> Result<bool, AuditError> {
+        let left = self.length.saturating_sub(self.position.offset + 8);
+        let mut zeros = true;
+        self.take(left, |chunk| zeros &= chunk.iter().all(|byte| *byte == 0))?;
+        Ok(zeros)
+    }
+
+    fn broken(&self, what: Fault) -> AuditError {
+        let Position { offset, seq, .. } = self.position;
+        AuditError::Broken {
+            path: self.path.clone(),
+            broken: Broken { offset, seq, what },
+        }
+    }
+
+    fn unsupported(&self, what: String) -> AuditError {
+        let what = format!("{what} in record {}", self.position.seq);
+        AuditError::Unsupported {
+            path: self.path.clone(),
+            what,
+        }
+    }
+}
+
+/// The header's bytes, or why not: the source failed, or the file is not a segment.
+fn read_header(source: &mut impl Read, length: u64) -> Result<Vec<u8>, Result<io::Error, Fault>> {
+    let mut start = [0; START_BYTES];
+    if length < START_BYTES as u64 {
+        return Err(Err(Fault::HeaderCut));
+    }
+    source.read_exact(&mut start).map_err(Ok)?;
+    let size = Header::length(&start).map_err(Err)?.min(HEADER_BYTES_MAX);
+    if length < size as u64 {
+        return Err(Err(Fault::HeaderCut));
+    }
+    let mut bytes = start.to_vec();
+    bytes.resize(size, 0);
+    source.read_exact(bytes.split_at_mut(START_BYTES).1).map_err(Ok)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file for reading, without waiting for a pipe somebody put there.
+pub(crate) fn open_segment(path: &Path) -> Result<(File, u64), AuditError> {
+    let read = |cause: io::Error| AuditError::Read {
+        path: path.to_owned(),
+        cause,
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|cause| read(cause.into()))?;
+    let file = File::from(file);
+    let metadata = file.metadata().map_err(read)?;
+    if !metadata.is_file() {
+        return Err(read(io::Error::other("not a regular file")));
+    }
+    Ok((file, metadata.len()))
+}

@@ -1,0 +1,301 @@
+//! Finds sessions and records in the folder of the record, newest first, and follows it.
+
+use crate::error::AuditError;
+use crate::folder::{self, SEGMENTS_MAX, is_segment_name, is_server_name};
+use crate::follow::Follow;
+use crate::header::Header;
+use crate::kind::Kind;
+use crate::reader::{Payloads, Reader, open_segment};
+use crate::record::Record;
+use crate::tail;
+use crate::verify::Fault;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Most records one call to [`Store::tail`] gives.
+const TAIL_RECORDS_MAX: usize = 100_000;
+
+/// The folder of the record: one folder per server, one segment per session.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// One session's segment, as far as its name, header and last bytes tell. Nothing here is
+/// proven: that is what [`verify`](crate::verify()) is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// What the segment says about itself, the session's id and server among it.
+    pub header: Header,
+    /// The segment's file.
+    pub path: PathBuf,
+    /// How long it is, in bytes.
+    pub bytes: u64,
+    /// How it stands.
+    pub state: SessionState,
+}
+
+/// How a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// Its log is open in some process.
+    Live,
+    /// Its segment ends with a `close` record.
+    Closed,
+    /// Its segment has no end, and nobody writes it: it was killed, or cut.
+    Unclosed,
+}
+
+/// What was found, and what could not be read meanwhile: one broken segment hides no other.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// Why some segments are missing from it.
+    pub problems: Vec<AuditError>,
+}
+
+/// A record and the session it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The session's id.
+    pub session: String,
+    /// The server's name.
+    pub server: String,
+    /// The record.
+    pub record: Record,
+}
+
+impl Store {
+    /// Opens the folder that logs are created in.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not ours alone.
+    pub fn open(folder: &Path) -> Result<Self, AuditError> {
+        folder::check(folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// All sessions, newest first. Files that are not segments are left out.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or holds too much.
+    pub fn sessions(&self) -> Result<Found<Session>, AuditError> {
+        let mut found = Found {
+            items: Vec::new(),
+            problems: Vec::new(),
+        };
+        for path in self.segments()? {
+            match session(&path) {
+                Ok(session) => found.items.push(session),
+                Err(error) if is_gone_or_other(&error) => {}
+                Err(error) => found.problems.push(error),
+            }
+        }
+        found.items.sort_by(|one, other| {
+            let key = |session: &Session| (session.header.wall_ns, session.header.index);
+            key(other).cmp(&key(one)).then_with(|| one.path.cmp(&other.path))
+        });
+        Ok(found)
+    }
+
+    /// The session whose id begins so.
+    ///
+    /// # Errors
+    /// When there is none or more than one, or a folder cannot be read.
+    pub fn session(&self, id: &str) -> Result<Session, AuditError> {
+        let mut found: Vec<PathBuf> = self.segments()?;
+        found.retain(|path| id_in_name(path).is_some_and(|known| known.starts_with(id)));
+        match found.as_slice() {
+            _ if id.is_empty() => Err(AuditError::NoSuchSession { id: String::new() }),
+            [] => Err(AuditError::NoSuchSession { id: id.to_owned() }),
+            [path] => session(path),
+            several => Err(AuditError::Ambiguous {
+                id: id.to_owned(),
+                count: several.len(),
+            }),
+        }
+    }
+
+    /// The record that `SESSION:NUMBER` refers to, where SESSION is the beginning of an id.
+    /// Everything up to it is proven on the way.
+    ///
+    /// # Errors
+    /// When the reference has another form or leads nowhere, or the segment is broken before it.
+    pub fn record(&self, reference: &str) -> Result<Located, AuditError> {
+        let malformed = || AuditError::Reference {
+            reference: reference.to_owned(),
+        };
+        let (id, seq) = reference.split_once(':').ok_or_else(malformed)?;
+        let seq: u64 = seq.parse().ok().ok_or_else(malformed)?;
+        let session = self.session(id)?;
+        let mut reader = Reader::open(&session.path)?.keeping(Payloads::First(0));
+        loop {
+            let before = reader.position();
+            match reader.next_record()? {
+                None => {
+                    return Err(AuditError::NoSuchRecord {
+                        id: session.header.session,
+                        seq,
+                    });
+                }
+                Some(record) if record.seq == seq => {
+                    let mut again = Reader::resume(&session.path, before)?;
+                    let whole = again.next_record()?.unwrap_or(record);
+                    return Ok(located(&session.header, whole));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The last `count` records over all sessions, oldest first by wall clock, with at most
+    /// `payload_bytes` of each payload. They are found from the segments' ends; each follows
+    /// from the one before it, but only [`verify`](crate::verify()) proves that nothing is
+    /// missing.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn tail(&self, count: usize, payload_bytes: usize) -> Result<Found<Located>, AuditError> {
+        let count = count.min(TAIL_RECORDS_MAX);
+        let mut found: Found<Located> = Found {
+            items: Vec::new(),
+            problems: Vec::new(),
+        };
+        for (written_ns, path) in self.by_last_write()? {
+            let oldest = found.items.first().map_or(0, |located| located.record.wall_ns);
+            if found.items.len() >= count && written_ns < oldest {
+                break;
+            }
+            match tail::last_records(&path, count, payload_bytes) {
+                Ok(records) => found.items.extend(records),
+                Err(error) if is_gone_or_other(&error) => {}
+                Err(error) => found.problems.push(error),
+            }
+            found.items.sort_by_key(|located| located.record.wall_ns);
+            found.items.drain(..found.items.len().saturating_sub(count));
+        }
+        Ok(found)
+    }
+
+    /// Follows all sessions from now on: those there are, and those that begin. Beside it, why
+    /// some segments cannot be followed.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn follow(&self, payload_bytes: usize) -> Result<(Follow, Vec<AuditError>), AuditError> {
+        Follow::from_now(self.clone(), payload_bytes)
+    }
+
+    /// The paths of all segments.
+    pub(crate) fn segments(&self) -> Result<Vec<PathBuf>, AuditError> {
+        let mut segments = Vec::new();
+        for server in entries(&self.folder)? {
+            let is_server = server.file_name().and_then(|name| name.to_str());
+            if !is_server.is_some_and(is_server_name) || !is_real_folder(&server) {
+                continue;
+            }
+            let files = entries(&server)?;
+            segments.extend(
+                files
+                    .into_iter()
+                    .filter(|path| path.file_name().is_some_and(|name| is_segment_name(name.as_bytes()))),
+            );
+            if segments.len() > SEGMENTS_MAX {
+                return Err(AuditError::TooMany {
+                    path: server,
+                    max: SEGMENTS_MAX,
+                });
+            }
+        }
+        Ok(segments)
+    }
+
+    /// When each segment was last written, newest first.
+    fn by_last_write(&self) -> Result<Vec<(u64, PathBuf)>, AuditError> {
+        let mut written = Vec::new();
+        for path in self.segments()? {
+            let Ok(metadata) = path.symlink_metadata() else {
+                continue;
+            };
+            let second = u64::try_from(metadata.mtime()).unwrap_or(0);
+            // The file's time is coarser than the record's clock: a whole second is allowed for.
+            written.push((second.saturating_add(1).saturating_mul(1_000_000_000), path));
+        }
+        written.sort_by(|one, other| other.cmp(one));
+        Ok(written)
+    }
+}
+
+pub(crate) fn located(header: &Header, record: Record) -> Located {
+    Located {
+        session: header.session.clone(),
+        server: header.server.clone(),
+        record,
+    }
+}
+
+fn session(path: &Path) -> Result<Session, AuditError> {
+    let read = |cause| AuditError::Read {
+        path: path.to_owned(),
+        cause,
+    };
+    let reader = Reader::open(path)?;
+    let (file, bytes) = open_segment(path)?;
+    let live = folder::is_live(&file).map_err(read)?;
+    let start = reader.position().offset;
+    let last = tail::last_prefix(&file, start, bytes).map_err(read)?;
+    let closed = last.is_some_and(|(_, prefix)| Kind::from_code(prefix.kind) == Kind::Close);
+    let state = match (closed, live) {
+        (true, _) => SessionState::Closed,
+        (false, true) => SessionState::Live,
+        (false, false) => SessionState::Unclosed,
+    };
+    Ok(Session {
+        header: reader.header().clone(),
+        path: path.to_owned(),
+        bytes,
+        state,
+    })
+}
+
+/// Whether a file that the listing named is no segment now: gone, still empty, or another thing.
+pub(crate) fn is_gone_or_other(error: &AuditError) -> bool {
+    match error {
+        AuditError::Read { cause, .. } => cause.kind() == io::ErrorKind::NotFound,
+        AuditError::Broken { broken, .. } => matches!(broken.what, Fault::HeaderCut | Fault::Magic),
+        _ => false,
+    }
+}
+
+/// The session id in a segment's name: `<time>-<id>.cfa`.
+fn id_in_name(path: &Path) -> Option<&str> {
+    path.file_stem()?.to_str()?.split_once('-').map(|(_, id)| id)
+}
+
+fn is_real_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// What is in a folder, in no order.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, AuditError> {
+    let read = |cause| AuditError::Read {
+        path: folder.to_owned(),
+        cause,
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        paths.push(entry.map_err(read)?.path());
+        if paths.len() > SEGMENTS_MAX {
+            return Err(AuditError::TooMany {
+                path: folder.to_owned(),
+                max: SEGMENTS_MAX,
+            });
+        }
+    }
+    Ok(paths)
+}

@@ -1,0 +1,9 @@
+//! Segments on a real filesystem: created, found, tampered with, killed while written.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+mod create;
+mod kill;
+mod python;
+mod store;
+mod tamper;

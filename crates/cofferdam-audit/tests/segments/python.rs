@@ -1,0 +1,272 @@
+//! The verifier written from the document alone agrees with ours, on good and broken segments.
+
+use crate::tamper::{Segment, verdict};
+use cofferdam_audit::{AuditError, Verdict};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// What `tests/audit/verify.py` says about each of these, in one run.
+fn verify_py(segments: &[Vec<u8>]) -> Vec<Value> {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new("python3");
+    command.arg(repository().join("tests/audit/verify.py"));
+    for (number, bytes) in segments.iter().enumerate() {
+        let path = home.path().join(format!("{number}.cfa"));
+        fs::write(&path, bytes).unwrap();
+        command.arg(path);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let values: Vec<Value> = said
+        .lines()
+        .map(|line| {
+            let mut value: Value = serde_json::from_str(line).unwrap();
+            value.as_object_mut().unwrap().remove("path").unwrap();
+            value
+        })
+        .collect();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(values.len(), segments.len(), "verify.py stopped: {errors}");
+    values
+}
+
+/// The same about ours.
+fn ours(bytes: &[u8]) -> Value {
+    match verdict(bytes) {
+        Ok(Verdict::Verified(verified)) => json!({
+            "verdict": "verified",
+            "records": verified.records,
+            "head": verified.head.map(|head| json!({"seq": head.seq, "hash": head.hash.to_string()})),
+            "ended": verified.ended.to_string(),
+        }),
+        Ok(Verdict::Broken(broken)) => json!({
+            "verdict": "broken",
+            "offset": broken.offset,
+            "seq": broken.seq,
+            "what": broken.what.name(),
+        }),
+        Err(AuditError::Unsupported { what, .. }) => json!({"verdict": "unsupported", "what": what}),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn assert_agree(segments: &[Vec<u8>]) -> Vec<String> {
+    let mut verdicts = Vec::new();
+    for (number, (bytes, theirs)) in segments.iter().zip(verify_py(segments)).enumerate() {
+        let ours = ours(bytes);
+        assert_eq!(ours, theirs, "segment {number}");
+        let name = ours["what"].as_str().or(ours["ended"].as_str()).unwrap();
+        let name = name.split(" in record").next().unwrap();
+        verdicts.push(name.to_owned());
+    }
+    verdicts
+}
+
+#[test]
+fn verify_py_agrees_on_every_cut_and_every_changed_byte() {
+    let mut segments = Vec::new();
+    for closed in [true, false] {
+        let payloads = [b"{\"jsonrpc\":\"2.0\"}".to_vec(), Vec::new(), vec![0; 300]];
+        let segment = Segment::with(&payloads, closed);
+        for end in (0..=segment.bytes.len()).step_by(3) {
+            segments.push(segment.bytes[..end].to_vec());
+        }
+        for (byte, bit) in (0..segment.bytes.len()).zip((0..8).cycle()) {
+            let mut bytes = segment.bytes.clone();
+            bytes[byte] ^= 1 << bit;
+            segments.push(bytes);
+        }
+        for zeros in [1, 8, 100] {
+            let mut bytes = segment.bytes.clone();
+            bytes.resize(bytes.len() + zeros, 0);
+            segments.push(bytes);
+        }
+    }
+    let verdicts = assert_agree(&segments);
+    for name in [
+        "closed",
+        "unclosed",
+        "torn",
+        "magic",
+        "header-length",
+        "header-cut",
+        "header-hash",
+        "length",
+    ] {
+        assert!(
+            verdicts.iter().any(|verdict| verdict == name),
+            "no segment was `{name}`"
+        );
+    }
+    for name in [
+        "facts-length",
+        "sequence",
+        "boot-clock",
+        "chain",
+        "length-behind",
+        "after-end",
+    ] {
+        assert!(
+            verdicts.iter().any(|verdict| verdict == name),
+            "no segment was `{name}`"
+        );
+    }
+}
+
+/// Builds segments as the document says, so that they can be wrong in ways that no log is.
+struct Builder {
+    header: Vec<u8>,
+    records: Vec<Vec<u8>>,
+}
+
+impl Builder {
+    fn new() -> Self {
+        let mut header = vec![0; 96];
+        header[..8].copy_from_slice(b"\x89CFA\r\n\x1a\n");
+        header[8] = 1;
+        header[16] = 1;
+        let mut builder = Self {
+            header,
+            records: vec![],
+        };
+        builder.field(1, b"files");
+        builder.field(2, b"uid 1000");
+        builder
+    }
+
+    fn field(&mut self, tag: u16, value: &[u8]) {
+        self.header.extend(tag.to_le_bytes());
+        self.header.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
+        self.header.extend(value);
+    }
+
+    /// A record without its chain value; `change` spoils its first 40 bytes.
+    fn record(&mut self, kind: u8, facts: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
+        let length = u32::try_from(76 + facts.len() + 3).unwrap();
+        let mut record = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+        record.extend([kind, 0, 0, 0]);
+        record.extend(u32::try_from(facts.len()).unwrap().to_le_bytes());
+        record.extend((self.records.len() as u64).to_le_bytes());
+        record.extend([0; 16]);
+        change(&mut record);
+        record.extend(facts);
+        record.extend(b"pay");
+        self.records.push(record);
+    }
+
+    fn build(&self) -> Vec<u8> {
+        let mut bytes = self.header.clone();
+        let length = u32::try_from(bytes.len() + 32).unwrap();
+        bytes[12..16].copy_from_slice(&length.to_le_bytes());
+        let mut chain: [u8; 32] = Sha256::digest([&[2], bytes.as_slice()].concat()).into();
+        bytes.extend(chain);
+        for record in &self.records {
+            let (front, payload) = record.split_at(record.len() - 3);
+            let leaf: [u8; 32] = Sha256::digest([&[0], front, Sha256::digest(payload).as_slice()].concat()).into();
+            chain = Sha256::digest([[1].as_slice(), &chain, &leaf].concat()).into();
+            bytes.extend(record);
+            bytes.extend(chain);
+            bytes.extend(&record[..4]);
+        }
+        bytes
+    }
+}
+
+fn built(change: impl FnOnce(&mut Builder)) -> Vec<u8> {
+    let mut builder = Builder::new();
+    change(&mut builder);
+    builder.build()
+}
+
+#[test]
+fn verify_py_agrees_on_segments_that_no_log_writes() {
+    let plain = |builder: &mut Builder| {
+        builder.record(1, b"{}", |_| {});
+        builder.record(17, b"", |_| {});
+    };
+    let header = |byte: usize, value: u8| {
+        built(|builder| {
+            builder.header[byte] = value;
+            plain(builder);
+        })
+    };
+    let field = |tag: u16, value: &[u8]| {
+        built(|builder| {
+            builder.field(tag, value);
+            plain(builder);
+        })
+    };
+    let second = |kind: u8, facts: &[u8], byte: usize, value: u8| {
+        built(|builder| {
+            builder.record(1, b"", |_| {});
+            builder.record(kind, facts, |record| record[byte] = value);
+        })
+    };
+    let cases = [
+        ("unclosed", built(plain)),
+        ("unclosed", built(|_| {})),
+        ("format version 2", header(8, 2)),
+        ("header flags 256", header(11, 1)),
+        ("hash algorithm 3", header(16, 3)),
+        ("payload compression 1", header(17, 1)),
+        ("encryption 1", header(18, 1)),
+        ("payload store 1", header(19, 1)),
+        ("unclosed", field(3, b"later")),
+        ("header field 32769", field(32_769, b"age1")),
+        ("header-field", field(2, b"again")),
+        ("header-field", built(|builder| builder.header.truncate(107))),
+        ("header-field", built(|builder| builder.header.truncate(109))),
+        ("header-field", header(103, b'\xff')),
+        ("header-field", header(63, 0x80)),
+        ("continued", second(3, b"", 9, 0)),
+        ("unclosed", second(200, b"", 9, 0)),
+        ("payload encoding 2", second(17, b"", 9, 2)),
+        ("record flags 1", second(17, b"", 10, 1)),
+        ("facts-text", second(17, b"\xff", 9, 0)),
+        ("facts-text", second(17, b"\xed\xa0\x80", 9, 0)),
+        ("facts-length", second(17, b"", 12, 4)),
+        (
+            "boot-clock",
+            built(|builder| {
+                builder.record(1, b"", |record| record[32] = 9);
+                builder.record(17, b"", |record| record[32] = 8);
+            }),
+        ),
+        ("first-record", built(|builder| builder.record(17, b"", |_| {}))),
+        (
+            "sequence",
+            built(|builder| builder.record(1, b"", |record| record[16] = 1)),
+        ),
+        (
+            "unclosed",
+            built(|builder| {
+                // A later segment begins with any kind, at its own number.
+                builder.header[20] = 1;
+                builder.header[56] = 9;
+                builder.record(17, b"", |record| record[16] = 9);
+            }),
+        ),
+    ];
+    let (expected, segments): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
+    assert_eq!(assert_agree(&segments), expected);
+}
+
+#[test]
+fn the_test_vector_of_the_document_is_verified_by_both() {
+    let document = fs::read_to_string(repository().join("docs/audit-format.md")).unwrap();
+    let (_, vector) = document.split_once("<!-- vector -->").unwrap();
+    let lines = vector.lines().skip_while(|line| *line != "```hex").skip(1);
+    let bytes: Vec<u8> = lines
+        .take_while(|line| *line != "```")
+        .flat_map(|line| line.as_bytes().as_chunks::<2>().0)
+        .map(|digits| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap())
+        .collect();
+    assert_eq!(assert_agree(&[bytes]), ["closed"]);
+}

@@ -1,0 +1,263 @@
+//! Arguments of a `tools/call` against the tool's pinned input schema (JSON Schema 2020-12, or draft 7 where it says so).
+
+use std::collections::{BTreeMap, HashSet};
+
+use cofferdam_protocol::fold;
+use jsonschema::{PatternOptions, Validator};
+use serde_json::{Map, Value, json};
+
+use crate::finding::{Confidence, Finding, show_safely};
+use crate::reference::{OutOfBounds, check_bounds, in_place_children};
+use crate::rule::{ARGUMENT_CASE_FOLDED_KEY, ARGUMENT_SCHEMA, TOOL_SCHEMA_UNUSABLE};
+
+/// Findings reported for one call at most; more say nothing new.
+const FINDINGS_MAX: usize = 8;
+/// Steps a look-around or back-reference pattern of a server may take before the value counts as not matching.
+const PATTERN_BACKTRACK_MAX: usize = 20_000;
+/// Where arguments lie in a `tools/call` request.
+const ARGUMENTS_AT: &str = "/params/arguments";
+
+/// A tool's input schema, compiled once, that judges the arguments of its calls.
+#[derive(Debug)]
+pub struct ArgumentSchema {
+    validator: Validator,
+    root: Value,
+    /// Every property name the schema knows, by its case-folded form.
+    known_names: BTreeMap<String, HashSet<String>>,
+}
+
+/// Why a tool's schema cannot judge arguments. A tool with such a schema must not be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaUnusable {
+    /// The cause, for people.
+    pub cause: String,
+}
+
+impl std::fmt::Display for SchemaUnusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the tool's input schema cannot be used: {}", self.cause)
+    }
+}
+
+impl std::error::Error for SchemaUnusable {}
+
+impl SchemaUnusable {
+    fn new(cause: impl Into<String>) -> Self {
+        Self { cause: cause.into() }
+    }
+
+    /// The same as a finding, for the record and for `tools`.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        Finding::new(&TOOL_SCHEMA_UNUSABLE, Confidence::High, "/inputSchema", show_safely(&self.cause))
+    }
+}
+
+impl ArgumentSchema {
+    /// Compiles the `inputSchema` of a tool definition (raw JSON text as listed by the server).
+    ///
+    /// A root that says nothing about unknown properties is closed (`unevaluatedProperties: false`); nested objects stay as the
+    /// schema has them. Without `$schema` the dialect is 2020-12, as MCP says.
+    ///
+    /// # Errors
+    /// The definition is not an object with an object `inputSchema`, refers outside itself, is endless or exponential, or is not a valid schema.
+    pub fn compile(definition: &str) -> Result<Self, SchemaUnusable> {
+        let definition: Value = serde_json::from_str(definition).map_err(|error| SchemaUnusable::new(format!("not JSON: {error}")))?;
+        let schema = definition.get("inputSchema").filter(|schema| schema.is_object());
+        let schema = schema.ok_or_else(|| SchemaUnusable::new("`inputSchema` is missing or not an object"))?;
+        check_bounds(schema).map_err(|why| SchemaUnusable::new(out_of_bounds_words(&why)))?;
+        let root = closed(schema);
+        Ok(Self { validator: compiled(&root)?, known_names: known_names(&root), root })
+    }
+
+    /// Judges the raw text of `params.arguments`; absent arguments are an empty object.
+    #[must_use]
+    pub fn check(&self, arguments: Option<&str>) -> Vec<Finding> {
+        let parsed = serde_json::from_str::<Value>(arguments.unwrap_or("{}"));
+        let Ok(instance) = parsed else {
+            return vec![Finding::new(&ARGUMENT_SCHEMA, Confidence::High, ARGUMENTS_AT, "the arguments hold a number or a form that cannot be read exactly")];
+        };
+        let mut findings = Vec::new();
+        if !self.validator.is_valid(&instance) {
+            findings.extend(self.validator.iter_errors(&instance).take(FINDINGS_MAX).map(|error| {
+                let at = format!("{ARGUMENTS_AT}{}", error.instance_path().as_str());
+                let words = error.masked_with("the value").to_string();
+                Finding::new(&ARGUMENT_SCHEMA, Confidence::High, at, show_safely(&words))
+            }));
+            if findings.is_empty() {
+                findings.push(Finding::new(&ARGUMENT_SCHEMA, Confidence::High, ARGUMENTS_AT, "the arguments do not match the schema"));
+            }
+        }
+        if self.may_hold_folded_key(&instance) {
+            self.folded_keys(&[&self.root], &instance, ARGUMENTS_AT, &mut findings);
+        }
+        findings
+    }
+
+    /// Whether any key anywhere folds to a known name without being one. Cheap, and almost always false.
+    fn may_hold_folded_key(&self, instance: &Value) -> bool {
+        match instance {
+            Value::Object(members) => members.iter().any(|(key, value)| {
+                let odd = self.known_names.get(fold(key).as_ref()).is_some_and(|spellings| !spellings.contains(key));
+                odd || self.may_hold_folded_key(value)
+            }),
+            Value::Array(elements) => elements.iter().any(|element| self.may_hold_folded_key(element)),
+            _ => false,
+        }
+    }
+
+    /// Walks instance and schema together, so that free-form objects (headers, environments) may hold what they like.
+    fn folded_keys(&self, schemas: &[&Value], instance: &Value, at: &str, findings: &mut Vec<Finding>) {
+        if findings.len() >= FINDINGS_MAX {
+            return;
+        }
+        let here = self.in_place(schemas);
+        match instance {
+            Value::Object(members) => {
+                let known: HashSet<&str> = here.iter().filter_map(|node| node.get("properties")).filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str).collect();
+                let known_folded: HashSet<_> = known.iter().map(|name| fold(name)).collect();
+                for (key, value) in members {
+                    let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+                    if !known.contains(key.as_str()) && known_folded.contains(&fold(key)) {
+                        findings.push(Finding::new(&ARGUMENT_CASE_FOLDED_KEY, Confidence::High, show_safely(&place), format!("`{}`", show_safely(key))));
+                    }
+                    self.folded_keys(&member_schemas(&here, key), value, &place, findings);
+                }
+            }
+            Value::Array(elements) => {
+                let schemas = element_schemas(&here);
+                for (index, element) in elements.iter().enumerate() {
+                    self.folded_keys(&schemas, element, &format!("{at}/{index}"), findings);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `schemas` and everything they apply in place. Bounded, since [`check_bounds`] passed.
+    fn in_place<'schema>(&'schema self, schemas: &[&'schema Value]) -> Vec<&'schema Value> {
+        let mut seen = HashSet::new();
+        let mut all: Vec<&Value> = Vec::new();
+        let mut open: Vec<&Value> = schemas.to_vec();
+        while let Some(node) = open.pop() {
+            if seen.insert(std::ptr::from_ref(node).addr()) {
+                all.push(node);
+                open.extend(in_place_children(&self.root, node).unwrap_or_default());
+            }
+        }
+        all
+    }
+}
+
+/// What may describe the member `key`: its own property schema, and every pattern or additional schema.
+fn member_schemas<'schema>(here: &[&'schema Value], key: &str) -> Vec<&'schema Value> {
+    let mut schemas = Vec::new();
+    for node in here {
+        schemas.extend(node.get("properties").and_then(|properties| properties.get(key)));
+        schemas.extend(node.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|map| map.values()));
+        schemas.extend(["additionalProperties", "unevaluatedProperties"].iter().filter_map(|name| node.get(*name)).filter(|schema| schema.is_object()));
+    }
+    schemas
+}
+
+fn element_schemas<'schema>(here: &[&'schema Value]) -> Vec<&'schema Value> {
+    let names = ["items", "prefixItems", "additionalItems", "contains", "unevaluatedItems"];
+    let values = here.iter().flat_map(|node| names.iter().filter_map(|name| node.get(*name)));
+    values.flat_map(|value| value.as_array().map_or_else(|| vec![value], |list| list.iter().collect())).collect()
+}
+
+fn out_of_bounds_words(why: &OutOfBounds) -> String {
+    match why {
+        OutOfBounds::Unresolved(reference) => format!("`$ref` to `{}` leads out of the schema or to nothing", show_safely(reference)),
+        OutOfBounds::Endless => "it refers to itself without end".to_owned(),
+        OutOfBounds::TooLarge => "it expands beyond the bound".to_owned(),
+    }
+}
+
+/// Whether the schema is written in a draft that has no `unevaluatedProperties`.
+fn is_old_draft(schema: &Value) -> bool {
+    let dialect = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
+    ["draft-03", "draft-04", "draft-06", "draft-07"].iter().any(|draft| dialect.contains(draft))
+}
+
+/// The schema with a root that refuses unknown properties where it says nothing about them.
+fn closed(schema: &Value) -> Value {
+    let mut root = schema.clone();
+    let says_something = ["additionalProperties", "unevaluatedProperties"].iter().any(|key| schema.get(*key).is_some());
+    if says_something {
+        return root;
+    }
+    if let Value::Object(members) = &mut root {
+        if is_old_draft(schema) {
+            // Draft 7 cannot say "unevaluated": the names come from every combinator and reference at the root.
+            let names = names_in_place(schema);
+            let patterns: Vec<String> = schema.get("patternProperties").and_then(Value::as_object).map(|map| map.keys().cloned().collect()).unwrap_or_default();
+            let allowed = json!({"anyOf": [{"enum": names}, {"anyOf": patterns.iter().map(|pattern| json!({"pattern": pattern})).chain([Value::Bool(false)]).collect::<Vec<_>>()}]});
+            let previous = members.remove("propertyNames").unwrap_or(Value::Bool(true));
+            members.insert("propertyNames".into(), json!({"allOf": [previous, allowed]}));
+        } else {
+            members.insert("unevaluatedProperties".into(), Value::Bool(false));
+        }
+    }
+    root
+}
+
+fn names_in_place(schema: &Value) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut open = vec![schema];
+    let mut seen = HashSet::new();
+    while let Some(node) = open.pop() {
+        if seen.insert(std::ptr::from_ref(node).addr()) {
+            names.extend(node.get("properties").and_then(Value::as_object).into_iter().flat_map(|map| map.keys().cloned()));
+            open.extend(in_place_children(schema, node).unwrap_or_default());
+        }
+    }
+    names
+}
+
+/// Every property name anywhere in the schema, by folded form.
+fn known_names(root: &Value) -> BTreeMap<String, HashSet<String>> {
+    fn collect(node: &Value, names: &mut BTreeMap<String, HashSet<String>>) {
+        match node {
+            Value::Object(members) => {
+                if let Some(Value::Object(properties)) = members.get("properties") {
+                    for name in properties.keys() {
+                        names.entry(fold(name).into_owned()).or_default().insert(name.clone());
+                    }
+                }
+                members.values().for_each(|child| collect(child, names));
+            }
+            Value::Array(elements) => elements.iter().for_each(|child| collect(child, names)),
+            _ => {}
+        }
+    }
+    let mut names = BTreeMap::new();
+    collect(root, &mut names);
+    names
+}
+
+/// Linear-time patterns first; only a schema that needs look-around gets the backtracking engine, with a limit.
+fn compiled(root: &Value) -> Result<Validator, SchemaUnusable> {
+    let linear = jsonschema::options().with_retriever(NothingOutside).with_pattern_options(PatternOptions::regex()).build(root);
+    match linear {
+        Ok(validator) => Ok(validator),
+        Err(_) => jsonschema::options()
+            .with_retriever(NothingOutside)
+            .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(PATTERN_BACKTRACK_MAX))
+            .build(root)
+            .map_err(|error| SchemaUnusable::new(show_safely(&error.to_string()))),
+    }
+}
+
+/// Schemas never reach out: every retrieval is refused.
+struct NothingOutside;
+
+impl jsonschema::Retrieve for NothingOutside {
+    fn retrieve(&self, uri: &jsonschema::Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err(format!("`{}` lies outside the schema", show_safely(uri.as_str())).into())
+    }
+}
+
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! Names what is suspicious in one message ([`Finding`]), and says what must not leave ([`Redaction`]).
+//!
+//! Invariants:
+//! - Pure: no files, no clock, no network, no async runtime; a message and a schema go in, values come out.
+//! - Nothing here decides. A finding is an observation with a severity; `cofferdam-policy` turns observations into a decision.
+//! - Evidence is shown safely: bounded in length, control and invisible characters escaped, secret values never quoted.
+#![forbid(unsafe_code)]
+
+mod argument;
+mod finding;
+mod listing;
+mod reference;
+mod redaction;
+mod rule;
+
+pub use argument::{ArgumentSchema, SchemaUnusable};
+pub use finding::{Confidence, Finding, Severity, show_safely};
+pub use listing::{ListUnreadable, ListedTool, hide_tools, listed_tools};
+pub use redaction::Redaction;
+pub use rule::{RULES, Rule};

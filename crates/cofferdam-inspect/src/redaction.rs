@@ -1,0 +1,71 @@
+//! What must not leave: a list of replacements in a line, everything else staying byte for byte.
+
+use std::ops::Range;
+
+/// Replacements inside one line, in ascending order and without overlap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Redaction {
+    replacements: Vec<(Range<usize>, Vec<u8>)>,
+    /// What was taken out, for the record and the operator: tool names, rule ids.
+    pub hidden: Vec<String>,
+}
+
+impl Redaction {
+    /// Nothing is replaced.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Whether the line stays as it is.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.replacements.is_empty()
+    }
+
+    /// Replace `range` (bytes of the line) by `bytes`. Order and overlap are settled by [`Redaction::apply`].
+    pub fn replace(&mut self, range: Range<usize>, bytes: impl Into<Vec<u8>>) {
+        self.replacements.push((range, bytes.into()));
+    }
+
+    /// The line with every replacement made, or `None` when a replacement lies outside the line or overlaps another:
+    /// then the line must not be sent at all.
+    #[must_use]
+    pub fn apply(&self, line: &[u8]) -> Option<Vec<u8>> {
+        let mut ordered: Vec<_> = self.replacements.iter().collect();
+        ordered.sort_by_key(|(range, _)| range.start);
+        let mut out = Vec::with_capacity(line.len());
+        let mut kept_to = 0;
+        for (range, bytes) in ordered {
+            out.extend_from_slice(line.get(kept_to..range.start)?);
+            out.extend_from_slice(bytes);
+            kept_to = range.end;
+        }
+        out.extend_from_slice(line.get(kept_to..)?);
+        Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Redaction;
+
+    #[test]
+    fn replacements_change_nothing_else() {
+        let mut redaction = Redaction::none();
+        redaction.replace(6..9, "xy");
+        redaction.replace(0..1, "");
+        assert_eq!(redaction.apply(b"abcdefghij").as_deref(), Some(&b"bcdefxyj"[..]));
+    }
+
+    #[test]
+    fn overlapping_or_outside_means_do_not_send() {
+        let mut overlapping = Redaction::none();
+        overlapping.replace(0..5, "");
+        overlapping.replace(3..6, "");
+        assert_eq!(overlapping.apply(b"abcdefghij"), None);
+        let mut outside = Redaction::none();
+        outside.replace(8..12, "");
+        assert_eq!(outside.apply(b"abcdefghij"), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! One server's contract: what it is, what it may reach and which tools it was accepted with.
+//!
+//! - [`parse`] reads a manifest and says everything that is wrong with it, with line and column;
+//!   [`Manifest::to_toml`] writes one.
+//! - [`understand`] reads a launch line: which program it really starts and which files that program consists of.
+//! - [`ProgramPins`] holds the content of those files to what was accepted.
+//! - [`tool_digest`] and [`Definitions`] do the same for the tools a server lists.
+//!
+//! The crate reads files and nothing else: no network, no clock (callers pass the time), no process is started.
+#![forbid(unsafe_code)]
+
+mod canonical;
+mod definitions;
+mod diagnostic;
+mod digest;
+mod endpoint;
+mod grant;
+mod limits;
+mod manifest;
+mod nearest;
+mod not_yet;
+mod pins;
+mod program;
+mod quantity;
+mod read;
+mod secret_like;
+mod write;
+
+pub use definitions::{DEFINITIONS_BYTES_MAX, Definitions, DefinitionsError};
+pub use diagnostic::{Diagnostic, ManifestError};
+pub use digest::{Digest, DigestError, TOOL_DEFINITION_BYTES_MAX, ToolDefinitionError, tool_digest};
+pub use endpoint::{Endpoint, EndpointError};
+pub use grant::{Access, forbidden_grant};
+pub use limits::Limits;
+pub use manifest::{
+    Argument, Backend, Client, ClientRequest, Consent, Deliver, Environment, Filesystem, Isolation, Launch, Manifest,
+    Network, Package, Programs, Role, SECRET_TTL_SECONDS_MAX, Secret, Sockets, Tool,
+};
+pub use not_yet::NotYet;
+pub use pins::{Checked, PinsError, ProgramChanged, ProgramPins};
+pub use program::{Interpreter, LaunchError, Program, ProgramKind, understand};
+pub use quantity::{bytes_in_words, parse_bytes};
+pub use read::{MANIFEST_BYTES_MAX, parse};

@@ -1,0 +1,64 @@
+//! What a manifest asks for that this version does not enforce yet, so that `run` refuses instead of ignoring it.
+
+use crate::manifest::{Backend, Consent, Manifest};
+
+/// A part of a manifest this version understands but does not enforce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotYet {
+    /// The key, such as `network.allow`.
+    pub section: String,
+    /// What is missing, for people.
+    pub why: &'static str,
+}
+
+impl Manifest {
+    /// Everything in this manifest that this version does not enforce; empty means all of it is.
+    #[must_use]
+    pub fn not_yet(&self) -> Vec<NotYet> {
+        let mut list = Vec::new();
+        let mut add = |missing: bool, section: &str, why| {
+            if missing {
+                list.push(NotYet {
+                    section: section.to_owned(),
+                    why,
+                });
+            }
+        };
+        add(
+            !self.network.allow.is_empty(),
+            "network.allow",
+            "a compartment has no network at all so far",
+        );
+        add(
+            !self.sockets.allow.is_empty(),
+            "sockets.allow",
+            "UNIX sockets are always denied so far",
+        );
+        add(!self.secrets.is_empty(), "secrets", "secrets are not delivered so far");
+        add(
+            self.isolation.backend != Backend::Native,
+            "isolation.backend",
+            "`native` is the only backend so far",
+        );
+        add(
+            self.launch.package.is_some(),
+            "launch.package",
+            "packages are not installed so far",
+        );
+        for (name, tool) in &self.tools {
+            let asks = !matches!(tool.consent, Consent::Allow | Consent::Deny);
+            add(
+                asks,
+                &format!("tools.{name}.consent"),
+                "nobody can be asked so far: `allow` and `deny` are enforced",
+            );
+            let guards = !tool.arguments.is_empty();
+            add(
+                guards,
+                &format!("tools.{name}.arguments"),
+                "arguments are checked against the schema only so far",
+            );
+        }
+        list
+    }
+}

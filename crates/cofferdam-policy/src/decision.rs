@@ -1,0 +1,230 @@
+//! The decision as a value: moving it is the only way on.
+
+use cofferdam_inspect::{Finding, Redaction};
+use cofferdam_manifest::{ClientRequest, Consent};
+use cofferdam_protocol::{Batch, Era, Message, MessageKind, Sender};
+
+use crate::basis::{Basis, era_word, finding_facts, tool_of};
+use crate::context::{Context, Standing};
+use crate::rule::{
+    BATCH_MEMBER_DENIED, CALLS_PER_MINUTE, CLIENT_REQUEST_NOT_GRANTED, CONSENT_UNREACHABLE, PolicyRule, REDACTION_FAILED, TOOL_CHANGED, TOOL_DENIED,
+    TOOL_NOT_IN_MANIFEST, TOOL_NOT_OFFERED, TOOL_UNNAMED, TOOL_UNVERIFIED,
+};
+
+/// A message that may pass. It owns the very bytes; only this crate makes one.
+#[derive(Debug)]
+#[must_use = "a permitted message must be recorded and forwarded"]
+pub struct Permitted {
+    received: Vec<u8>,
+    sent: Option<Vec<u8>>,
+    facts: String,
+}
+
+/// A message that may not pass, and why.
+#[derive(Debug)]
+#[must_use = "a denial must be recorded and answered"]
+pub struct Denied {
+    /// The message, as received.
+    pub message: Message,
+    /// Stable rule id.
+    pub rule: &'static str,
+    /// What happened, for people and for the peer: lowercase, no command in it.
+    pub why: String,
+    /// Era of the message, for the form of the answer.
+    pub era: Era,
+    /// The record's facts, compact JSON.
+    pub facts: String,
+}
+
+/// A message that may pass once somebody consents.
+#[derive(Debug)]
+#[must_use = "a message that waits for consent must be approved or refused"]
+pub struct Unapproved {
+    message: Message,
+    era: Era,
+    consent: Consent,
+}
+
+/// What was decided about one message.
+#[derive(Debug)]
+#[must_use = "a decision must be acted on"]
+pub enum Decision {
+    /// It passes.
+    Allow(Permitted),
+    /// It passes with consent.
+    Ask(Unapproved),
+    /// It does not pass.
+    Deny(Denied),
+}
+
+impl Permitted {
+    /// The bytes that go out: those that came in, unless something was taken out.
+    #[must_use]
+    pub fn line(&self) -> &[u8] {
+        self.sent.as_deref().unwrap_or(&self.received)
+    }
+
+    /// The bytes that came in.
+    #[must_use]
+    pub fn received(&self) -> &[u8] {
+        &self.received
+    }
+
+    /// The record's facts, compact JSON.
+    #[must_use]
+    pub fn facts(&self) -> &str {
+        &self.facts
+    }
+
+    fn new(message: Message, basis: &Basis<'_>) -> Self {
+        let facts = basis.to_json();
+        Self { received: message.into_line(), sent: None, facts }
+    }
+}
+
+impl Unapproved {
+    /// Nobody can be asked, or nobody answered: denied.
+    pub fn unanswered(self) -> Denied {
+        let why = format!("the manifest asks for consent (`{}`), and no person can be asked by this version", self.consent);
+        denied(self.message, Sender::Client, self.era, (CONSENT_UNREACHABLE.id, why), &[])
+    }
+}
+
+/// Decides about one message that the session admitted.
+///
+/// `redaction` is what inspection wants taken out of a message that passes.
+pub fn decide(message: Message, context: &Context<'_>, findings: &[Finding], redaction: &Redaction) -> Decision {
+    let era = context.admitted.era;
+    if let Some((rule, why)) = forbidden(&message, context, findings) {
+        return Decision::Deny(denied(message, context.sender, era, (rule, why), findings));
+    }
+    match context.standing {
+        Some(Standing::Pinned(consent @ (Consent::Ask | Consent::Person | Consent::Two))) if is_call(&message, context) => Decision::Ask(Unapproved { message, era, consent }),
+        _ => permitted(message, context, findings, redaction),
+    }
+}
+
+/// Decides about a JSON-RPC batch (2025-03-26 only): it passes whole, or nothing of it does.
+///
+/// # Errors
+/// At least one member was denied; every member comes back, those that would have passed as denied for the batch's sake.
+pub fn decide_batch(batch: Batch, sender: Sender, mut judge: impl FnMut(Message) -> Result<Permitted, Denied>) -> Result<Permitted, (Vec<u8>, Vec<Denied>)> {
+    let (received, messages) = batch.into_parts();
+    let copies: Vec<Message> = messages.clone();
+    let verdicts: Vec<_> = messages.into_iter().map(&mut judge).collect();
+    if verdicts.iter().any(Result::is_err) {
+        let why = "another message of the same batch was refused".to_owned();
+        let all = verdicts.into_iter().zip(copies).map(|(verdict, message)| match verdict {
+            Err(denied) => denied,
+            Ok(_) => denied(message, sender, Era::Legacy(None), (BATCH_MEMBER_DENIED.id, why.clone()), &[]),
+        });
+        return Err((received, all.collect()));
+    }
+    let parts: Vec<Permitted> = verdicts.into_iter().flatten().collect();
+    let facts = format!("{{\"decision\":\"allow\",\"batch\":[{}]}}", parts.iter().map(|part| part.facts.as_str()).collect::<Vec<_>>().join(","));
+    let sent = parts.iter().any(|part| part.sent.is_some()).then(|| rejoined(&parts));
+    Ok(Permitted { received, sent, facts })
+}
+
+/// The batch with its redacted members in place.
+fn rejoined(parts: &[Permitted]) -> Vec<u8> {
+    let mut line = b"[".to_vec();
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            line.push(b',');
+        }
+        line.extend_from_slice(part.line());
+    }
+    line.extend_from_slice(b"]\n");
+    line
+}
+
+/// What forbids the message, in the order a reader would ask.
+fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> Option<(&'static str, String)> {
+    if is_call(message, context) {
+        if let Some(denial) = standing_denial(context.standing) {
+            return Some(denial);
+        }
+        if context.calls_last_minute > context.calls_per_minute_max {
+            return Some((CALLS_PER_MINUTE.id, format!("more than {} tool calls in a minute", context.calls_per_minute_max)));
+        }
+    }
+    if let Some(finding) = findings.iter().find(|finding| finding.blocks_by_default()) {
+        return Some((finding.rule.id, format!("{}: {} at `{}`", finding.rule.summary, finding.evidence, finding.at)));
+    }
+    if context.sender == Sender::Server && message.kind() == MessageKind::Request {
+        return client_request_denial(message.method()?, context.client_requests);
+    }
+    None
+}
+
+fn is_call(message: &Message, context: &Context<'_>) -> bool {
+    context.sender == Sender::Client && message.kind() == MessageKind::Request && message.method() == Some("tools/call")
+}
+
+fn standing_denial(standing: Option<Standing>) -> Option<(&'static str, String)> {
+    let rule: &PolicyRule = match standing {
+        Some(Standing::Unpinned | Standing::Pinned(Consent::Allow | Consent::Ask | Consent::Person | Consent::Two)) => return None,
+        Some(Standing::Pinned(Consent::Deny)) => &TOOL_DENIED,
+        Some(Standing::NotInManifest) => &TOOL_NOT_IN_MANIFEST,
+        Some(Standing::Changed) => &TOOL_CHANGED,
+        Some(Standing::NotOffered) => &TOOL_NOT_OFFERED,
+        Some(Standing::Unverified) => &TOOL_UNVERIFIED,
+        None => &TOOL_UNNAMED,
+    };
+    Some((rule.id, rule.summary.to_owned()))
+}
+
+/// Sampling, elicitation and roots pass where the manifest grants them; anything else a server may ask (ping, tasks) is no right of its own.
+fn client_request_denial(method: &str, granted: &[ClientRequest]) -> Option<(&'static str, String)> {
+    let asked = match method {
+        "sampling/createMessage" => ClientRequest::Sampling,
+        "elicitation/create" => ClientRequest::Elicitation,
+        "roots/list" => ClientRequest::Roots,
+        _ => return None,
+    };
+    (!granted.contains(&asked)).then(|| (CLIENT_REQUEST_NOT_GRANTED.id, format!("the manifest does not let this server ask the client for {asked}")))
+}
+
+fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], redaction: &Redaction) -> Decision {
+    let era = context.admitted.era;
+    let sent = if redaction.is_none() { None } else { Some(redaction.apply(message.line())) };
+    if let Some(None) = sent {
+        return Decision::Deny(denied(message, context.sender, era, (REDACTION_FAILED.id, REDACTION_FAILED.summary.to_owned()), findings));
+    }
+    let tool = tool_of(context.sender, &message);
+    let answered = context.admitted.answers.as_ref();
+    let method = message.method().or(answered.map(|pending| &*pending.method)).map(str::to_owned);
+    let basis = Basis {
+        decision: "allow",
+        rule: None,
+        why: None,
+        era: era_word(era),
+        method: method.as_deref(),
+        id: message.id().map(ToString::to_string),
+        tool: tool.as_deref().or(answered.and_then(|pending| pending.tool.as_deref())),
+        findings: finding_facts(findings),
+        hidden: &redaction.hidden,
+    };
+    let mut permitted = Permitted::new(message, &basis);
+    permitted.sent = sent.flatten();
+    Decision::Allow(permitted)
+}
+
+fn denied(message: Message, sender: Sender, era: Era, (rule, why): (&'static str, String), findings: &[Finding]) -> Denied {
+    let tool = tool_of(sender, &message);
+    let basis = Basis {
+        decision: "deny",
+        rule: Some(rule),
+        why: Some(&why),
+        era: era_word(era),
+        method: message.method(),
+        id: message.id().map(ToString::to_string),
+        tool: tool.as_deref(),
+        findings: finding_facts(findings),
+        hidden: &[],
+    };
+    let facts = basis.to_json();
+    Denied { message, rule, why, era, facts }
+}
+

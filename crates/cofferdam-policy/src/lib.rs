@@ -1,0 +1,19 @@
+//! Decides about one message: allow, ask or deny. Fails closed.
+//!
+//! Invariants:
+//! - [`Permitted`] can be made only here, for both directions, and owns the message: nobody can permit one message and send another.
+//! - Pure: no files, no clock, no async runtime. What is known about the world comes in as a [`Context`].
+//! - What no rule allows is denied; a finding of severity high or above denies.
+//!
+//! Organisation, user and project policies in Cedar are not here yet: today the manifest and the findings decide.
+#![forbid(unsafe_code)]
+
+mod basis;
+mod context;
+mod decision;
+mod rule;
+
+pub use basis::Basis;
+pub use context::{Context, Standing};
+pub use decision::{Decision, Denied, Permitted, Unapproved, decide, decide_batch};
+pub use rule::{POLICY_RULES, PolicyRule};

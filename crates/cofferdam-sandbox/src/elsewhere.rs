@@ -1,0 +1,88 @@
+//! Systems without a backend: everything refuses, with advice. Nothing ever runs unconfined.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::{Ended, Enforced, Feature, Lack, Plan, Probe, SandboxError};
+
+/// A compartment, of which there are none on this system.
+#[derive(Debug)]
+pub struct Compartment {
+    /// Writes to the program's stdin.
+    pub stdin: Option<File>,
+    /// Reads the program's stdout.
+    pub stdout: Option<File>,
+    /// Reads the program's stderr.
+    pub stderr: Option<File>,
+    none: Infallible,
+}
+
+impl Compartment {
+    /// What was measured on the process that runs the program.
+    #[must_use]
+    pub fn enforced(&self) -> &Enforced {
+        match self.none {}
+    }
+
+    /// The number, on this side, of the first process inside.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        match self.none {}
+    }
+
+    /// Asks the program to end.
+    pub fn terminate(&self) {
+        match self.none {}
+    }
+
+    /// Ends every process inside, at once.
+    pub fn kill(&self) {
+        match self.none {}
+    }
+
+    /// Waits until nothing inside lives any more.
+    pub fn wait(&self) -> Ended {
+        match self.none {}
+    }
+
+    /// Waits at most this long; none when something still lives.
+    pub fn wait_timeout(&self, _timeout: Duration) -> Option<Ended> {
+        match self.none {}
+    }
+}
+
+/// Refuses: there is no backend for this system.
+///
+/// # Errors
+/// Always [`SandboxError::Unsupported`], after an invalid plan's own error.
+pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
+    plan.check()?;
+    Err(SandboxError::Unsupported {
+        system: std::env::consts::OS.to_owned(),
+    })
+}
+
+/// There is no launcher on this system, so this process was not started as one.
+#[must_use]
+pub fn run_if_launcher() -> Option<ExitCode> {
+    None
+}
+
+/// What this machine can do: nothing.
+#[must_use]
+pub fn probe() -> Probe {
+    let lack = |feature: &Feature| Lack {
+        feature: *feature,
+        reason: "there is no backend for this system".to_owned(),
+        fix: "run it on Linux, or choose a container backend".to_owned(),
+    };
+    Probe {
+        system: std::env::consts::OS.to_owned(),
+        release: String::new(),
+        landlock: None,
+        can_choose_user: false,
+        lacks: Feature::DEFAULT_REQUIRED.iter().map(lack).collect(),
+    }
+}

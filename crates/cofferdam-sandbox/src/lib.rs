@@ -1,0 +1,47 @@
+//! Starts one process with exactly the listed rights, and reports what was enforced on it.
+//!
+//! [`launch`] re-executes the calling program as a launcher, so the first thing a `main` that wants to
+//! launch anything does is to ask [`run_if_launcher`]:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     if let Some(code) = cofferdam_sandbox::run_if_launcher() {
+//!         return code;
+//!     }
+//!     let plan = cofferdam_sandbox::Plan::sealed("/usr/bin/true");
+//!     match cofferdam_sandbox::launch(&plan) {
+//!         Ok(compartment) => drop(compartment.wait()),
+//!         Err(refused) => return ExitCode::FAILURE,
+//!     }
+//!     ExitCode::SUCCESS
+//! }
+//! ```
+//!
+//! What the process has is its [`Plan`] and nothing else: no descriptor, variable, file, process, route or
+//! right of the caller reaches it. What really held is measured on that very process, before its program
+//! runs, and is its [`Enforced`] report; a required [`Feature`] that is missing refuses the launch.
+
+mod enforced;
+mod error;
+mod feature;
+mod plan;
+mod probe;
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
+
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{Compartment, launch, run_if_launcher};
+pub use enforced::{
+    Capabilities, Descriptor, Ended, Enforced, IdMap, Landlock, Limit, Memory, Mount, Namespace, Walls,
+};
+pub use error::SandboxError;
+pub use feature::{Feature, UnknownFeature};
+#[cfg(target_os = "linux")]
+pub use linux::{Compartment, launch, probe, run_if_launcher};
+pub use plan::{HOME, Limits, Plan, Programs};
+pub use probe::{Lack, Probe};

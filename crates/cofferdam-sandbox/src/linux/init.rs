@@ -1,0 +1,266 @@
+//! The first process of the compartment: builds it, starts the sealed process, and then reaps and waits.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Mode;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use super::channel::{self, Report};
+use super::identity::INSIDE;
+use super::kernel_files::OwnSettings;
+use super::launcher::{HANDED_OVER, READY};
+use super::measure::Settings;
+use super::syscalls::{self, Cloned};
+use super::wire::Order;
+use super::{errno, landlock, limits, measure, mounts, seal, seccomp};
+use crate::{Ended, Landlock, SandboxError};
+
+/// What the launching process sends when the program may run.
+pub(super) const RUN: &[u8] = b"run";
+/// Signals that are passed on to the program.
+const FORWARDED: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+
+/// What the first process is born with.
+pub(super) struct Newborn {
+    pub(super) order: Order,
+    /// To the launching process.
+    pub(super) control: OwnedFd,
+    /// To the launcher.
+    pub(super) launcher: OwnedFd,
+    /// The program's stdin, stdout and stderr, and the lifeline.
+    pub(super) handed: [OwnedFd; HANDED_OVER],
+    /// Whether it becomes somebody else than the caller.
+    pub(super) drops: bool,
+}
+
+fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
+    move |error| SandboxError::Init {
+        doing: doing.to_owned(),
+        errno: errno(&error),
+    }
+}
+
+/// Runs the first process to its end.
+pub(super) fn run(newborn: Newborn) -> ! {
+    let Newborn {
+        order,
+        control,
+        launcher,
+        handed,
+        drops,
+    } = newborn;
+    let built = build(&order, &launcher, drops);
+    drop(launcher);
+    let Err(error) = built.and_then(|settings| start(&order, &control, handed, settings));
+    // Without a listener nobody needs the reason.
+    let _unheard = channel::report(&control, &Report::Failed(error), &[]);
+    syscalls::end(1)
+}
+
+/// Builds the compartment around this process.
+fn build(order: &Order, launcher: &OwnedFd, drops: bool) -> Result<Settings, SandboxError> {
+    let handed = wait_for_launcher(launcher)?;
+    // The one namespace that is not made with the process: it shows the group the process is in by now.
+    syscalls::unshare_cgroup_namespace().map_err(|error| SandboxError::Namespaces { errno: errno(&error) })?;
+    let own = OwnSettings::open()?;
+    let mut settings = Settings::default();
+    if !order.plan.executable_tmp {
+        settings.memfd_noexec = own.forbid_executable_memory_files()?;
+    }
+    become_inside(drops)?;
+    rustix::process::setsid().map_err(|error| failed("start a session")(error.into()))?;
+    match syscalls::join_new_session_keyring() {
+        // A kernel without keys has none to leave behind.
+        Err(error) if errno(&error) != libc::ENOSYS => {
+            return Err(failed("leave the caller's keys behind")(error));
+        }
+        _ => {}
+    }
+    syscalls::reset_personality().map_err(failed("reset the execution domain"))?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    mounts::enter(order, drops.then_some(handed))?;
+    rustix::system::sethostname(order.plan.hostname.as_bytes())
+        .map_err(|error| failed("set the host name")(error.into()))?;
+    settings.max_user_namespaces = own.forbid_namespaces()?;
+    limits::set(&order.plan.limits)?;
+    seal::give_up_privileges()?;
+    Ok(settings)
+}
+
+/// Waits until the maps are written, and takes what the launcher opened.
+fn wait_for_launcher(launcher: &OwnedFd) -> Result<Vec<OwnedFd>, SandboxError> {
+    let mut trees = Vec::new();
+    loop {
+        let message = channel::receive(launcher).map_err(failed("hear from the launcher"))?;
+        if message.bytes.is_empty() {
+            return Err(failed("hear from the launcher")(io::ErrorKind::UnexpectedEof.into()));
+        }
+        trees.extend(message.descriptors);
+        if message.bytes == READY {
+            return Ok(trees);
+        }
+    }
+}
+
+/// Takes the one identity there is inside.
+fn become_inside(drops: bool) -> Result<(), SandboxError> {
+    let as_error = |error: rustix::io::Errno| failed("take the identity inside")(error.into());
+    if drops {
+        set_thread_groups(&[]).map_err(as_error)?;
+    }
+    let (uid, gid) = (rustix::fs::Uid::from_raw(INSIDE), rustix::fs::Gid::from_raw(INSIDE));
+    set_thread_res_gid(gid, gid, gid).map_err(as_error)?;
+    set_thread_res_uid(uid, uid, uid).map_err(as_error)
+}
+
+/// Starts the process that will be sealed, and turns this one into the reaper.
+fn start(
+    order: &Order,
+    control: &OwnedFd,
+    handed: [OwnedFd; HANDED_OVER],
+    settings: Settings,
+) -> Result<Infallible, SandboxError> {
+    let mut watched = FORWARDED.to_vec();
+    watched.push(libc::SIGCHLD);
+    syscalls::block_signals(&watched).map_err(failed("block signals"))?;
+    let signals = syscalls::signal_descriptor(&watched).map_err(failed("watch signals"))?;
+    let [stdin, stdout, stderr, lifeline] = handed;
+    match syscalls::clone_process(0, None).map_err(failed("start the second process"))? {
+        Cloned::Child => {
+            drop((signals, lifeline));
+            let sealed = redirect(&stdin, &stdout, &stderr).and_then(|()| {
+                drop((stdin, stdout, stderr));
+                sealed_process(order, control, settings)
+            });
+            let Err(error) = sealed;
+            let _unheard = channel::report(control, &Report::Failed(error), &[]);
+            syscalls::end(1)
+        }
+        Cloned::Parent { pid, pidfd: _ } => {
+            seal::set_dumpable(false)?;
+            keep_only(&lifeline, &signals)?;
+            reap(pid)
+        }
+    }
+}
+
+fn redirect(stdin: &OwnedFd, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), SandboxError> {
+    let as_error = |error: rustix::io::Errno| failed("connect the pipes")(error.into());
+    rustix::stdio::dup2_stdin(stdin).map_err(as_error)?;
+    rustix::stdio::dup2_stdout(stdout).map_err(as_error)?;
+    rustix::stdio::dup2_stderr(stderr).map_err(as_error)
+}
+
+/// Seals this process, measures it, waits for the word, and becomes the program.
+fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Result<Infallible, SandboxError> {
+    let plan = &order.plan;
+    rustix::process::chdir(&plan.directory).map_err(|error| SandboxError::Directory {
+        path: plan.directory.clone(),
+        errno: error.raw_os_error(),
+    })?;
+    let arguments = strings(plan.command.iter().cloned())?;
+    let environment = strings(plan.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
+    let Some(program) = arguments.first() else {
+        return Err(SandboxError::Plan {
+            problem: "the command is empty".to_owned(),
+        });
+    };
+    syscalls::default_signal_actions();
+    syscalls::block_signals(&[]).map_err(failed("unblock signals"))?;
+    // So that it can be measured from outside too; PID 1 stays closed to everybody.
+    seal::set_dumpable(true)?;
+    syscalls::close_from(3, true).map_err(failed("mark the descriptors"))?;
+    let landlock: Landlock = landlock::restrict(order)?;
+    let refuse_memory_files = !plan.executable_tmp && settings.memfd_noexec.is_none();
+    seccomp::install(refuse_memory_files)?;
+    let enforced = measure::inside(order, landlock, settings)?;
+    channel::report(control, &Report::Measured(Box::new(enforced)), &[]).map_err(failed("report the measurement"))?;
+    let word = channel::receive(control).map_err(failed("hear the word"))?;
+    if word.bytes != RUN {
+        syscalls::end(1);
+    }
+    let error = syscalls::execute(program, &arguments, &environment);
+    Err(SandboxError::Execute {
+        program: plan.command.first().cloned().unwrap_or_default(),
+        errno: errno(&error),
+    })
+}
+
+fn strings(strings: impl Iterator<Item = String>) -> Result<Vec<CString>, SandboxError> {
+    let nul = |_error| SandboxError::Plan {
+        problem: "an argument or variable has a NUL in it".to_owned(),
+    };
+    strings.map(|string| CString::new(string).map_err(nul)).collect()
+}
+
+/// Keeps the lifeline as descriptor 0 and the signals as descriptor 1, and closes everything else. No
+/// descriptor object may be used or dropped after this; the process ends without dropping any.
+fn keep_only(lifeline: &OwnedFd, signals: &OwnedFd) -> Result<(), SandboxError> {
+    let as_error = |error: rustix::io::Errno| failed("keep the lifeline")(error.into());
+    rustix::stdio::dup2_stdin(lifeline).map_err(as_error)?;
+    rustix::stdio::dup2_stdout(signals).map_err(as_error)?;
+    syscalls::close_from(2, false).map_err(failed("close the descriptors"))
+}
+
+/// Reaps until the program has ended or the lifeline is cut. When this process ends, the kernel ends every
+/// other one inside, however far it forked away.
+fn reap(program: i32) -> ! {
+    let (lifeline, signals) = (rustix::stdio::stdin(), rustix::stdio::stdout());
+    loop {
+        let mut watched = [
+            PollFd::new(&lifeline, PollFlags::IN),
+            PollFd::new(&signals, PollFlags::IN),
+        ];
+        if poll(&mut watched, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
+            syscalls::end(1);
+        }
+        let [life, signal] = watched.map(|descriptor| descriptor.revents());
+        if !life.is_empty() {
+            syscalls::end(0);
+        }
+        if signal.contains(PollFlags::IN) {
+            forward_signals(program);
+            if let Some(ended) = reap_all(program) {
+                let record = serde_json::to_vec(&ended).unwrap_or_default();
+                // If nobody is there to hear it, the lifeline is cut and this ends as well.
+                let _unheard = channel::send(lifeline.as_fd(), &record, &[]);
+                syscalls::end(0);
+            }
+        }
+    }
+}
+
+/// Passes pending signals on to the program.
+fn forward_signals(program: i32) {
+    let mut record = [0_u8; syscalls::SIGNAL_RECORD_BYTES];
+    while rustix::io::read(rustix::stdio::stdout(), &mut record).is_ok_and(|count| count == record.len()) {
+        let number = record.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        let forwarded = FORWARDED.iter().find(|signal| signal.unsigned_abs() == number);
+        if let (Some(signal), Some(program)) = (
+            forwarded.and_then(|raw| Signal::from_named_raw(*raw)),
+            Pid::from_raw(program),
+        ) {
+            // The program may have ended meanwhile.
+            let _gone = kill_process(program, signal);
+        }
+    }
+}
+
+/// Reaps whatever has ended, and says how the program did if it has.
+fn reap_all(program: i32) -> Option<Ended> {
+    let mut ended = None;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid.as_raw_nonzero().get() == program {
+            ended = status
+                .exit_status()
+                .map(Ended::Exited)
+                .or(status.terminating_signal().map(Ended::Signaled));
+        }
+    }
+    ended
+}

@@ -1,0 +1,75 @@
+//! Settings of the kernel that belong to the compartment's own namespaces.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags, openat};
+
+use super::{errno, mounts};
+use crate::SandboxError;
+
+/// Namespaces that cannot be made inside, not even by a hole in the system-call filter.
+const NO_NAMESPACES: [&str; 7] = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
+/// Memory files cannot be executable, and asking for one that is fails.
+const MEMFD_NOEXEC_ENFORCED: u64 = 2;
+
+fn failed(name: &str) -> impl Fn(io::Error) -> SandboxError {
+    move |error| SandboxError::Setting {
+        name: name.to_owned(),
+        errno: errno(&error),
+    }
+}
+
+/// A `/proc` of our own that is never mounted anywhere, through which the settings are made.
+pub(super) struct OwnSettings {
+    proc: OwnedFd,
+}
+
+impl OwnSettings {
+    pub(super) fn open() -> Result<Self, SandboxError> {
+        let proc = mounts::proc_tree(false).map_err(|error| SandboxError::Mount {
+            path: "/proc".into(),
+            errno: errno(&error),
+        })?;
+        Ok(Self { proc })
+    }
+
+    /// Makes memory files not executable in this process table, and gives the setting as read back; none
+    /// where it cannot be made. Only the kernel's own root can, while it still is root.
+    pub(super) fn forbid_executable_memory_files(&self) -> Result<Option<u64>, SandboxError> {
+        let name = "vm/memfd_noexec";
+        match set_one(&self.proc, name, MEMFD_NOEXEC_ENFORCED) {
+            Err(error) if matches!(errno(&error), libc::EACCES | libc::EPERM) => Ok(None),
+            other => other.map_err(failed(name)),
+        }
+    }
+
+    /// Takes the right to make namespaces away, and gives `user.max_user_namespaces` as read back. Detached
+    /// mounts count as namespaces, so everything is mounted before.
+    pub(super) fn forbid_namespaces(self) -> Result<Option<u64>, SandboxError> {
+        let mut of_users = None;
+        for kind in NO_NAMESPACES {
+            let name = format!("user/max_{kind}_namespaces");
+            let value = set_one(&self.proc, &name, 0).map_err(failed(&name))?;
+            if kind == "user" {
+                of_users = value;
+            }
+        }
+        Ok(of_users)
+    }
+}
+
+/// Writes a number and reads it back; none when this kernel has no such setting.
+fn set_one(proc: &OwnedFd, name: &str, value: u64) -> io::Result<Option<u64>> {
+    let path = format!("sys/{name}");
+    let file = match openat(proc, &*path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        other => other?,
+    };
+    let mut file = File::from(file);
+    file.write_all(value.to_string().as_bytes())?;
+    let mut text = String::new();
+    File::from(openat(proc, &*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?).read_to_string(&mut text)?;
+    Ok(text.trim().parse().ok())
+}

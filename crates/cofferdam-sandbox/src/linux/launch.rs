@@ -1,0 +1,200 @@
+//! The launching side: starts the launcher, hears its reports, judges the measurement, gives the word.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::set_socket_passcred;
+
+use super::cgroup::ControlGroup;
+use super::channel::{self, Message, Report};
+use super::compartment::{Compartment, Init};
+use super::synthetic::Synthetic;
+use super::wire::{self, Order, SUBCOMMAND};
+use super::{errno, init, measure, sources};
+use crate::{Enforced, Plan, SandboxError};
+
+/// How long a start may take. A granted folder on a dead network mount would hold it for ever.
+const START_SECONDS_MAX: u64 = 30;
+
+fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
+    move |error| SandboxError::Launcher {
+        doing: doing.to_owned(),
+        errno: errno(&error),
+    }
+}
+
+/// Starts the program of a plan in a compartment of its own.
+///
+/// May be called from a process with threads, and by several of them at once. The program runs only when
+/// everything the plan requires was found on the very process that runs it.
+///
+/// # Errors
+/// Whatever step failed, with the kernel's number; [`SandboxError::NotEnforced`] when all succeeded and
+/// something required is missing all the same.
+pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
+    plan.check()?;
+    let sources = sources::resolve(plan)?;
+    let group = ControlGroup::make(&plan.limits);
+    let order = Order {
+        plan: plan.clone(),
+        grafts: sources.grafts,
+        links: sources.links,
+        synthetic: Synthetic::compose(plan),
+        executables: sources.executables,
+        control_groups: group.places(),
+    };
+    let mut launching = Launching::start(&order)?;
+    let heard = launching.follow(plan, &group);
+    launching.finish(heard, group)
+}
+
+/// A launcher at work.
+struct Launching {
+    launcher: Child,
+    control: OwnedFd,
+    lifeline: OwnedFd,
+    pipes: [File; 3],
+    init: Option<Init>,
+    until: Instant,
+}
+
+impl Launching {
+    /// Starts the launcher and hands it the ends of the pipes.
+    fn start(order: &Order) -> Result<Self, SandboxError> {
+        let sealed = wire::seal(order).map_err(failed("seal the plan"))?;
+        let (control, theirs) = channel::pair().map_err(failed("make a channel"))?;
+        // The kernel names the sender of each message, so the sealed process is known by a number of ours.
+        set_socket_passcred(&control, true).map_err(|error| failed("make a channel")(error.into()))?;
+        let (lifeline, life) = channel::pair().map_err(failed("make a lifeline"))?;
+        let pipe = || io::pipe().map_err(failed("make pipes"));
+        let ((stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr)) = (pipe()?, pipe()?, pipe()?);
+        let launcher = Command::new("/proc/self/exe")
+            .arg(SUBCOMMAND)
+            .env_clear()
+            .stdin(Stdio::from(sealed))
+            .stdout(Stdio::from(theirs))
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed("start the launcher"))?;
+        let handed = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), life.as_fd()];
+        let pipes = [
+            File::from(OwnedFd::from(to_stdin)),
+            File::from(OwnedFd::from(from_stdout)),
+            File::from(OwnedFd::from(from_stderr)),
+        ];
+        let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        let launching = Self {
+            launcher,
+            control,
+            lifeline,
+            pipes,
+            init: None,
+            until,
+        };
+        launching.hand_over(&handed)?;
+        Ok(launching)
+    }
+
+    fn hand_over(&self, pipes: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
+        match channel::send(&self.control, b"pipes", pipes) {
+            // A program that does not know the launcher's part has ended or closed the channel.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SandboxError::LauncherEnded),
+            sent => sent.map_err(failed("hand over the pipes")),
+        }
+    }
+
+    /// Hears the reports until the program runs.
+    fn follow(&mut self, plan: &Plan, group: &ControlGroup) -> Result<Enforced, SandboxError> {
+        let (mut enforced, pid) = self.measured()?;
+        measure::confirm(&mut enforced, pid)?;
+        enforced.memory = group.memory.clone();
+        enforced.cpu_percent = group.cpu_percent;
+        enforced.not_enforced = group.reasons.clone();
+        let missing = enforced.missing(&plan.require);
+        if !missing.is_empty() {
+            return Err(SandboxError::NotEnforced {
+                missing,
+                reasons: enforced.not_enforced,
+            });
+        }
+        channel::send(&self.control, init::RUN, &[]).map_err(failed("give the word"))?;
+        let last = self.receive()?;
+        if !last.bytes.is_empty() {
+            return Err(match parse(&last)? {
+                Report::Failed(error) => error,
+                Report::Started { .. } | Report::Measured(_) => {
+                    failed("hear a report that makes sense")(io::ErrorKind::InvalidData.into())
+                }
+            });
+        }
+        measure::confirm_after_start(&mut enforced, pid)?;
+        Ok(enforced)
+    }
+
+    /// Waits for the measurement of the sealed process, and for the number of that process.
+    fn measured(&mut self) -> Result<(Enforced, i32), SandboxError> {
+        loop {
+            let message = self.receive()?;
+            if message.bytes.is_empty() {
+                return Err(SandboxError::LauncherEnded);
+            }
+            let sender = message.sender;
+            match parse(&message)? {
+                Report::Failed(error) => return Err(error),
+                Report::Started { pid } => {
+                    self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
+                }
+                Report::Measured(enforced) => {
+                    let nobody = || failed("learn who sent the measurement")(io::ErrorKind::InvalidData.into());
+                    return Ok((*enforced, sender.ok_or_else(nobody)?));
+                }
+            }
+        }
+    }
+
+    /// The next report, or an empty message when everybody has closed the channel.
+    fn receive(&self) -> Result<Message, SandboxError> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(|error| failed("wait")(io::Error::other(error)))?;
+        let mut watched = [PollFd::new(&self.control, PollFlags::IN)];
+        let ready = rustix::io::retry_on_intr(|| poll(&mut watched, Some(&timeout)));
+        match ready.map_err(|error| failed("hear from the launcher")(error.into()))? {
+            0 => Err(SandboxError::Launcher {
+                doing: "hear from the launcher in time".to_owned(),
+                errno: libc::ETIMEDOUT,
+            }),
+            _ => channel::receive(&self.control).map_err(failed("hear from the launcher")),
+        }
+    }
+
+    /// Turns a start into a compartment, or cleans up after one that failed.
+    fn finish(self, heard: Result<Enforced, SandboxError>, group: ControlGroup) -> Result<Compartment, SandboxError> {
+        let Self {
+            mut launcher,
+            control,
+            lifeline,
+            pipes,
+            init,
+            ..
+        } = self;
+        // Whoever still waits for a word hears that none will come.
+        drop(control);
+        let compartment = init.map(|init| Compartment::new(init, lifeline, pipes, group));
+        // It has nothing to wait for any more. If it cannot be waited for, somebody else has done so.
+        let _reaped = launcher.wait();
+        match (heard, compartment) {
+            (Ok(enforced), Some(compartment)) => Ok(compartment.with(enforced)),
+            // Dropping a compartment kills and reaps what is in it.
+            (Err(error), _) => Err(error),
+            (Ok(_), None) => Err(SandboxError::LauncherEnded),
+        }
+    }
+}
+
+fn parse(message: &Message) -> Result<Report, SandboxError> {
+    serde_json::from_slice(&message.bytes).map_err(|error| failed("read a report")(io::Error::other(error)))
+}

@@ -1,0 +1,176 @@
+//! The launcher: this program, re-executed with an empty environment and a sealed order.
+//!
+//! It makes the namespaces, writes the identity maps, hands over what only the caller's rights can open, and
+//! ends. What it has made goes on as the first process of the compartment, a child of the launching process.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use rustix::net::SocketType;
+use rustix::net::sockopt::socket_type;
+
+use super::channel::{self, DESCRIPTORS_MAX, Report};
+use super::identity::{self, Identity};
+use super::init::{self, Newborn};
+use super::syscalls::{self, Cloned};
+use super::wire::{self, Order, SUBCOMMAND};
+use super::{errno, trees};
+use crate::SandboxError;
+
+/// Exit code of a launcher that was started by hand: wrong usage.
+const EXIT_USAGE: u8 = 2;
+/// What the launching process sends with its first message: the three ends of the program's pipes, and the
+/// compartment's end of the lifeline.
+pub(super) const HANDED_OVER: usize = 4;
+/// The last message to the first process.
+pub(super) const READY: &[u8] = b"ready";
+
+/// Becomes the launcher if this process was started as one, and returns its exit code; to be called first
+/// thing in `main`, before any thread exists.
+///
+/// A start by hand is recognised by what is missing (the sealed plan on descriptor 0, the channel on
+/// descriptor 1, the empty environment), does nothing and says so on stderr.
+#[must_use]
+pub fn run_if_launcher() -> Option<ExitCode> {
+    let mut arguments = env::args_os().skip(1);
+    if arguments.next()? != SUBCOMMAND {
+        return None;
+    }
+    let order = if arguments.next().is_some() {
+        Err("it takes no arguments".to_owned())
+    } else if env::vars_os().next().is_some() {
+        Err("its environment is not empty".to_owned())
+    } else {
+        wire::unseal(rustix::stdio::stdin())
+    };
+    let started = order.and_then(|order| {
+        let kind = socket_type(rustix::stdio::stdout());
+        if kind == Ok(SocketType::SEQPACKET) {
+            Ok(order)
+        } else {
+            Err("no channel came with it".to_owned())
+        }
+    });
+    Some(match started {
+        Ok(order) => launch(order),
+        Err(problem) => {
+            let refusal = SandboxError::NotALauncher { problem };
+            // Nobody may be listening; the exit code says it as well.
+            let _unheard = writeln!(io::stderr(), "{refusal}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    })
+}
+
+/// Carries the order out, and reports what failed.
+fn launch(order: Order) -> ExitCode {
+    let control = match take_channel() {
+        Ok(control) => control,
+        Err(_unreachable) => return ExitCode::FAILURE,
+    };
+    match carry_out(order, &control) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If the launching process is gone there is nobody to tell.
+            let _unheard = channel::report(&control, &Report::Failed(error), &[]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Closes everything but the order and the channel, and takes the channel from descriptor 1.
+fn take_channel() -> io::Result<OwnedFd> {
+    syscalls::close_from(3, false)?;
+    Ok(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?)
+}
+
+fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
+    move |error| SandboxError::Launcher {
+        doing: doing.to_owned(),
+        errno: errno(&error),
+    }
+}
+
+fn carry_out(order: Order, control: &OwnedFd) -> Result<(), SandboxError> {
+    let message = channel::receive(control).map_err(failed("receive the pipes of the program"))?;
+    let handed: [OwnedFd; HANDED_OVER] = message
+        .descriptors
+        .try_into()
+        .map_err(|_other_number| failed("receive the pipes of the program")(io::ErrorKind::InvalidData.into()))?;
+    let (ours, theirs) = channel::pair().map_err(failed("make a channel"))?;
+    let own = Identity {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+    };
+    let maps = [
+        identity::read_map("self", "uid_map")?,
+        identity::read_map("self", "gid_map")?,
+    ];
+    let drops = identity::can_choose(own.uid, &maps[0]);
+    let flags = libc::CLONE_NEWUSER
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_PARENT;
+    let group = enter_groups(&order)?;
+    let cloned = syscalls::clone_process(flags, group.as_ref());
+    match cloned.map_err(|error| SandboxError::Namespaces { errno: errno(&error) })? {
+        Cloned::Child => {
+            drop(ours);
+            let control = control.try_clone().map_err(failed("keep the channel"))?;
+            init::run(Newborn {
+                order,
+                control,
+                launcher: theirs,
+                handed,
+                drops,
+            })
+        }
+        Cloned::Parent { pid, pidfd } => {
+            drop(theirs);
+            let sent = channel::report(control, &Report::Started { pid }, &[pidfd.as_fd()]);
+            sent.map_err(failed("report the first process"))?;
+            let who = identity::choose(own, pid, [&maps[0], &maps[1]]);
+            raise(&order, &ours, pid, who, drops)
+        }
+    }
+}
+
+/// Enters the control groups of version 1, and opens the one of version 2 for what will be made in it.
+fn enter_groups(order: &Order) -> Result<Option<OwnedFd>, SandboxError> {
+    let failed = |path: &Path, error: io::Error| SandboxError::ControlGroup {
+        path: path.to_path_buf(),
+        errno: errno(&error),
+    };
+    for tasks in &order.control_groups.v1 {
+        fs::write(tasks, "0").map_err(|error| failed(tasks, error))?;
+    }
+    let open = |folder: &PathBuf| fs::File::open(folder).map_err(|error| failed(folder, error));
+    Ok(order
+        .control_groups
+        .v2
+        .as_ref()
+        .map(open)
+        .transpose()?
+        .map(OwnedFd::from))
+}
+
+/// Gives the waiting first process what only this one can: its identity, and, when it will be somebody else,
+/// the folders it could not open.
+fn raise(order: &Order, newborn: &OwnedFd, pid: i32, who: Identity, drops: bool) -> Result<(), SandboxError> {
+    identity::write_maps(pid, who, drops)?;
+    if drops {
+        let trees = trees::open_all(&order.grafts, Some(who))?;
+        let borrowed: Vec<BorrowedFd<'_>> = trees.iter().map(OwnedFd::as_fd).collect();
+        for some in borrowed.chunks(DESCRIPTORS_MAX) {
+            channel::send(newborn, b"trees", some).map_err(failed("hand over the folders"))?;
+        }
+    }
+    channel::send(newborn, READY, &[]).map_err(failed("release the first process"))
+}

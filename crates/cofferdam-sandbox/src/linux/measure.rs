@@ -1,0 +1,324 @@
+//! Measuring the sealed process: from inside, from outside, and once more after its program has started.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, MemfdFlags, Mode, memfd_create, mknodat};
+
+use super::identity;
+use super::wire::Order;
+use super::{errno, limits, mountinfo, syscalls};
+use crate::{Capabilities, Descriptor, Enforced, Landlock, Limit, Mount, Namespace, Programs, SandboxError, Walls};
+
+/// Settings of the kernel that the compartment has for itself, as read back after they were set.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Settings {
+    pub(super) max_user_namespaces: Option<u64>,
+    pub(super) memfd_noexec: Option<u64>,
+}
+
+/// How often and how far apart the status of a program that is ending is read.
+const REREADINGS_MAX: usize = 20;
+const REREADING_PAUSE: Duration = Duration::from_millis(5);
+
+const NAMESPACES: [&str; 7] = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
+/// Folders of programs: with one of them mounted, programs are in sight that nobody listed.
+const PROGRAM_FOLDERS: [&str; 8] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/libexec",
+];
+
+fn failed(what: &str) -> impl Fn(io::Error) -> SandboxError {
+    move |error| SandboxError::Measure {
+        what: what.to_owned(),
+        errno: errno(&error),
+    }
+}
+
+fn read(path: &str) -> Result<String, SandboxError> {
+    fs::read_to_string(path).map_err(failed(path))
+}
+
+/// What the sealed process sees of itself. `landlock` and `settings` are what was asked for; whether they
+/// hold is tried.
+pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> Result<Enforced, SandboxError> {
+    let mut enforced = status("self")?;
+    enforced.namespaces = namespaces("self")?;
+    enforced.user_map = identity::read_map("self", "uid_map")?;
+    enforced.group_map = identity::read_map("self", "gid_map")?;
+    enforced.landlock = Landlock {
+        refuses: is_refused_by_landlock(),
+        ..landlock
+    };
+    enforced.seccomp_refuses = is_refused_by_seccomp();
+    enforced.max_user_namespaces = settings.max_user_namespaces;
+    enforced.memfd_noexec = settings.memfd_noexec;
+    enforced.mounts = read("/proc/self/mountinfo")?
+        .lines()
+        .filter_map(mountinfo::parse)
+        .collect();
+    enforced.interfaces_up = interfaces_up();
+    enforced.routes = routes()?;
+    enforced.limits = limits::measured();
+    enforced.disk = disk()?;
+    enforced.descriptors = descriptors()?;
+    enforced.visible_processes = visible_processes()?;
+    enforced.walls = walls(order, &enforced);
+    Ok(enforced)
+}
+
+/// What `/proc/PID/status` says (proc(5)); everything else is left empty.
+pub(super) fn status(process: &str) -> Result<Enforced, SandboxError> {
+    let path = format!("/proc/{process}/status");
+    let text = read(&path)?;
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value
+            .map(str::trim)
+            .ok_or_else(|| failed(&format!("{name} in {path}"))(io::ErrorKind::NotFound.into()))
+    };
+    let hex = |name: &str| {
+        let parsed = u64::from_str_radix(field(name)?, 16);
+        parsed.map_err(|error| failed(name)(io::Error::other(error)))
+    };
+    let number = |name: &str| {
+        let parsed = field(name)?
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .parse::<u32>();
+        parsed.map_err(|error| failed(name)(io::Error::other(error)))
+    };
+    Ok(Enforced {
+        inside_ids: (number("Uid")?, number("Gid")?),
+        groups: field("Groups")?
+            .split_whitespace()
+            .filter_map(|group| group.parse().ok())
+            .collect(),
+        capabilities: Capabilities {
+            inheritable: hex("CapInh")?,
+            permitted: hex("CapPrm")?,
+            effective: hex("CapEff")?,
+            bounding: hex("CapBnd")?,
+            ambient: hex("CapAmb")?,
+        },
+        no_new_privileges: number("NoNewPrivs")? == 1,
+        seccomp_mode: number("Seccomp")?,
+        // Shown from Linux 5.9 on.
+        seccomp_filters: number("Seccomp_filters").unwrap_or(0),
+        ..Enforced::default()
+    })
+}
+
+/// The namespaces of a process, with nothing to compare them with yet.
+pub(super) fn namespaces(process: &str) -> Result<Vec<Namespace>, SandboxError> {
+    let one = |kind: &&str| {
+        let path = format!("/proc/{process}/ns/{kind}");
+        let link = fs::read_link(&path).map_err(failed(&path))?;
+        let number = link
+            .to_str()
+            .and_then(|link| link.split_once('[')?.1.strip_suffix(']')?.parse().ok());
+        let inode = number.ok_or_else(|| failed(&path)(io::ErrorKind::InvalidData.into()))?;
+        Ok(Namespace {
+            kind: (*kind).to_owned(),
+            inode,
+            ours: 0,
+        })
+    };
+    NAMESPACES.iter().map(one).collect()
+}
+
+/// The folder is this process's own, so only Landlock refuses it a pipe with a name there.
+fn is_refused_by_landlock() -> bool {
+    let pipe = "/dev/shm/attempt";
+    let made = mknodat(CWD, pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0);
+    if made.is_ok() {
+        // A program that is not confined by Landlock starts with an empty folder as well.
+        let _removed = fs::remove_file(pipe);
+    }
+    made == Err(rustix::io::Errno::ACCESS)
+}
+
+/// Asking for the execution domain changes nothing and is always allowed; only the filter refuses it.
+fn is_refused_by_seccomp() -> bool {
+    const ASK: libc::c_long = 0xffff_ffff;
+    syscalls::attempt(libc::SYS_personality, ASK).is_err_and(|error| errno(&error) == libc::EPERM)
+}
+
+/// A memory file made as programs make it cannot be executed, and one that could be is refused.
+fn are_memory_files_harmless() -> bool {
+    const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
+    let is_executable = |flags: MemfdFlags| {
+        let made = memfd_create(c"attempt", flags | MemfdFlags::CLOEXEC).and_then(rustix::fs::fstat);
+        made.is_ok_and(|found| found.st_mode & 0o111 != 0)
+    };
+    !is_executable(MFD_EXEC) && !is_executable(MemfdFlags::empty())
+}
+
+/// Interfaces are up when they have an address in one of these tables; without one nothing leaves them.
+fn interfaces_up() -> Vec<String> {
+    let addresses = fs::read_to_string("/proc/self/net/if_inet6").unwrap_or_default();
+    addresses
+        .lines()
+        .filter_map(|line| line.split_whitespace().last())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The routing tables of both protocols, without the entries that refuse.
+fn routes() -> Result<Vec<String>, SandboxError> {
+    let table = read("/proc/self/net/route")?;
+    let mut routes: Vec<String> = table.lines().skip(1).map(|line| line.trim().to_owned()).collect();
+    // Absent where the kernel has no such protocol.
+    let table = fs::read_to_string("/proc/self/net/ipv6_route").unwrap_or_default();
+    let rejects = |line: &&str| {
+        line.split_whitespace()
+            .nth(8)
+            .is_some_and(|flags| flags.ends_with("200200"))
+    };
+    routes.extend(table.lines().filter(|line| !rejects(line)).map(str::to_owned));
+    Ok(routes)
+}
+
+/// Size and files of the private file system.
+fn disk() -> Result<Limit, SandboxError> {
+    let found = rustix::fs::statvfs("/tmp").map_err(|error| failed("/tmp")(error.into()))?;
+    let bytes = found.f_blocks.saturating_mul(found.f_frsize);
+    Ok(Limit {
+        name: "disk-bytes".to_owned(),
+        hard: Some(bytes).filter(|bytes| *bytes > 0),
+        inodes: Some(found.f_files).filter(|files| *files > 0),
+    })
+}
+
+/// Descriptors that stay open over `execve`.
+fn descriptors() -> Result<Vec<Descriptor>, SandboxError> {
+    let folder = "/proc/self/fd";
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed(folder))? {
+        let name = entry.map_err(failed(folder))?.file_name();
+        let Some(number) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // The descriptor of this very listing is closed on execution as well.
+        let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{number}")) else {
+            continue;
+        };
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
+        let flags = flags.and_then(|flags| i32::from_str_radix(flags, 8).ok()).unwrap_or(0);
+        if flags & libc::O_CLOEXEC == 0 {
+            let what = fs::read_link(format!("{folder}/{number}")).unwrap_or_default();
+            found.push(Descriptor {
+                number,
+                what: what.display().to_string(),
+            });
+        }
+    }
+    found.sort_by_key(|descriptor| descriptor.number);
+    Ok(found)
+}
+
+fn visible_processes() -> Result<Vec<i32>, SandboxError> {
+    let entries = fs::read_dir("/proc").map_err(failed("/proc"))?;
+    let numbers = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut numbers: Vec<i32> = numbers.collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn walls(order: &Order, enforced: &Enforced) -> Walls {
+    let is_listed = matches!(order.plan.programs, Programs::Only(_));
+    let mounted = |folder: &str| enforced.mounts.iter().any(|mount| mount.path == Path::new(folder));
+    Walls {
+        landlock_execute: is_listed && enforced.landlock.refuses,
+        noexec_writable: enforced
+            .mounts
+            .iter()
+            .all(|mount: &Mount| mount.read_only || mount.noexec),
+        memfd_noexec: are_memory_files_harmless(),
+        no_descriptor_exec: enforced.seccomp_refuses,
+        programs_hidden: is_listed && !PROGRAM_FOLDERS.iter().any(|folder| mounted(folder)),
+    }
+}
+
+/// Looks at the sealed process from outside, completes its report, and says what differs.
+pub(super) fn confirm(enforced: &mut Enforced, pid: i32) -> Result<(), SandboxError> {
+    let process = pid.to_string();
+    let outside = status(&process)?;
+    let disagreement = |what: &str| Err(SandboxError::Disagreement { what: what.to_owned() });
+    if what_changed(enforced, &outside).is_some() {
+        return disagreement("the status of the process");
+    }
+    if namespaces(&process)? != enforced.namespaces {
+        return disagreement("its namespaces");
+    }
+    let maps = [("uid_map", &enforced.user_map), ("gid_map", &enforced.group_map)];
+    for (name, inside) in maps {
+        if &identity::read_map(&process, name)? != inside {
+            return disagreement(name);
+        }
+    }
+    for (theirs, ours) in enforced.namespaces.iter_mut().zip(namespaces("self")?) {
+        theirs.ours = ours.inode;
+    }
+    enforced.confirmed_outside = true;
+    Ok(())
+}
+
+/// Which part of the status differs, if any.
+fn what_changed(before: &Enforced, now: &Enforced) -> Option<&'static str> {
+    let same = [
+        ("capabilities", before.capabilities == now.capabilities),
+        ("no new privileges", before.no_new_privileges == now.no_new_privileges),
+        (
+            "the system-call filter",
+            (before.seccomp_mode, before.seccomp_filters) == (now.seccomp_mode, now.seccomp_filters),
+        ),
+    ];
+    same.iter().find(|(_, same)| !same).map(|(what, _)| *what)
+}
+
+/// Reads the status once more after the program has started. A program that has already ended cannot be read,
+/// and one that is ending shows a filter that is being let go of: it is read again until it is clear.
+pub(super) fn confirm_after_start(enforced: &mut Enforced, pid: i32) -> Result<(), SandboxError> {
+    let mut differs = None;
+    for _ in 0..REREADINGS_MAX {
+        let Some(now) = living_status(pid) else { return Ok(()) };
+        // A program that confines itself further stacks filters of its own.
+        let now = Enforced {
+            seccomp_filters: enforced.seccomp_filters,
+            ..now
+        };
+        differs = what_changed(enforced, &now);
+        if differs.is_none() {
+            enforced.confirmed_after_start = true;
+            return Ok(());
+        }
+        thread::sleep(REREADING_PAUSE);
+    }
+    let what = differs.unwrap_or_default().to_owned();
+    Err(SandboxError::Changed { what })
+}
+
+/// The status of a process; none when it has ended and is at most waiting to be reaped.
+fn living_status(pid: i32) -> Option<Enforced> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything, blanks too.
+    let state = stat.rsplit_once(") ")?.1.chars().next()?;
+    if matches!(state, 'Z' | 'X') {
+        None
+    } else {
+        status(&pid.to_string()).ok()
+    }
+}

@@ -1,0 +1,40 @@
+//! The native backend of Linux.
+
+mod bpf;
+mod cgroup;
+mod channel;
+mod compartment;
+mod elf;
+mod identity;
+mod init;
+mod kernel_files;
+mod landlock;
+mod launch;
+mod launcher;
+mod limits;
+mod measure;
+mod mountinfo;
+mod mounts;
+mod probe;
+mod seal;
+mod seccomp;
+mod sources;
+mod synthetic;
+mod syscall_table;
+#[expect(
+    unsafe_code,
+    reason = "the system calls that no safe library offers, one operation each"
+)]
+mod syscalls;
+mod trees;
+mod wire;
+
+pub use compartment::Compartment;
+pub use launch::launch;
+pub use launcher::run_if_launcher;
+pub use probe::probe;
+
+/// The kernel's number in an error, 0 where there is none.
+fn errno(error: &std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(0)
+}

@@ -1,0 +1,255 @@
+//! The mount table: a fresh root with the granted places, and nothing else.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_reconfigure, fsconfig_set_string, fsmount, fsopen, fspick, mount_change, move_mount,
+    unmount,
+};
+use rustix::process::{fchdir, pivot_root};
+
+use super::wire::{Graft, Order};
+use super::{errno, syscalls, trees};
+use crate::plan::HOME;
+use crate::{Limits, SandboxError};
+
+/// Size and files of the root itself: only what is synthetic lies in it.
+const ROOT_BYTES: u64 = 4 << 20;
+const ROOT_INODES: u64 = 8192;
+/// Private folders, all on one file system so that one limit holds for them together.
+const PRIVATE: [(&str, &str, u32); 3] = [
+    ("tmp", "/tmp", 0o1777),
+    ("home", HOME, 0o700),
+    ("shm", "/dev/shm", 0o1777),
+];
+const NOSUID_NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> SandboxError {
+    move |error| SandboxError::Mount {
+        path: path.to_path_buf(),
+        errno: errno(&error),
+    }
+}
+
+/// Builds the new root and makes it the root. `handed` are the grafts as detached mounts, when the launcher
+/// had to open them; otherwise they are opened here.
+pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), SandboxError> {
+    let root_path = Path::new("/");
+    mount_change(root_path, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(|error| failed(root_path)(error.into()))?;
+    // Everything of the host is opened before anything is covered.
+    let opened = match handed {
+        Some(trees) => trees,
+        None => trees::open_all(&order.grafts, None)?,
+    };
+    if opened.len() != order.grafts.len() {
+        return Err(failed(root_path)(io::ErrorKind::InvalidData.into()));
+    }
+    let root = tmpfs(ROOT_BYTES, ROOT_INODES, NOSUID_NODEV).map_err(failed(root_path))?;
+    attach(&root, CWD, root_path).map_err(failed(root_path))?;
+    for (path, text) in &order.synthetic.files {
+        write(&root, path, text).map_err(failed(path))?;
+    }
+    for (link, leads_to) in order.links.iter().chain(&order.synthetic.links) {
+        make_folders(&root, link)
+            .and_then(|()| Ok(symlinkat(leads_to, &root, within(link))?))
+            .map_err(failed(link))?;
+    }
+    mount_private(&root, &order.plan.limits, order.plan.executable_tmp)?;
+    mount_grafts(&root, order, &opened)?;
+    mount_proc(&root, &order.synthetic.proc).map_err(failed(Path::new("/proc")))?;
+    pivot(&root).map_err(|error| SandboxError::PivotRoot { errno: errno(&error) })
+}
+
+/// Mounts what was opened at its places. A place that does not exist is made only on the fresh root: within
+/// another graft it would be made on the host.
+fn mount_grafts(root: &OwnedFd, order: &Order, opened: &[OwnedFd]) -> Result<(), SandboxError> {
+    for (graft, tree) in order.grafts.iter().zip(opened) {
+        let is_within = |other: &Graft| other.target != graft.target && graft.target.starts_with(&other.target);
+        let may_create = !order.grafts.iter().any(is_within);
+        place(root, &graft.target, graft.is_folder, may_create)
+            .and_then(|place| attach(tree, &place, Path::new("")))
+            .map_err(failed(&graft.target))?;
+    }
+    Ok(())
+}
+
+/// Makes the folders above a path of the new root.
+fn make_folders(root: &OwnedFd, path: &Path) -> io::Result<()> {
+    let above: Vec<&Path> = within(path).ancestors().skip(1).collect();
+    for folder in above.into_iter().rev().filter(|folder| !folder.as_os_str().is_empty()) {
+        match mkdirat(root, folder, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes a new file of the new root, folders above it included.
+fn write(root: &OwnedFd, path: &Path, text: &str) -> io::Result<()> {
+    make_folders(root, path)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = openat(root, within(path), flags, Mode::from_raw_mode(0o444))?;
+    File::from(file).write_all(text.as_bytes())
+}
+
+/// A path relative to the root it will be in.
+fn within(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
+
+/// A detached memory file system of our own.
+fn tmpfs(bytes: u64, inodes: u64, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "size", bytes.to_string())?;
+    fsconfig_set_string(&context, "nr_inodes", inodes.to_string())?;
+    fsconfig_set_string(&context, "mode", "0755")?;
+    fsconfig_create(&context)?;
+    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}
+
+/// Mounts a detached tree on a folder or file.
+fn attach(tree: &OwnedFd, at: impl AsFd, path: &Path) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(tree, c"", at, path, flags)?)
+}
+
+/// The folder or file at a path of the new root, made if it does not exist yet and lies on the root itself.
+/// No symbolic link is followed: what was granted may have been changed by whoever can write there.
+fn place(root: &OwnedFd, path: &Path, is_folder: bool, may_create: bool) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    let relative = within(path);
+    match open(relative) {
+        Err(Errno::NOENT) if may_create => {
+            let mut folder = open(Path::new("."))?;
+            let last = relative.file_name().filter(|_| !is_folder);
+            let folders = if last.is_some() {
+                relative.parent().unwrap_or(relative)
+            } else {
+                relative
+            };
+            for part in folders.components().filter(|part| matches!(part, Component::Normal(_))) {
+                match mkdirat(&folder, part.as_os_str(), Mode::from_raw_mode(0o755)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                folder = openat(&folder, part.as_os_str(), flags, Mode::empty())?;
+            }
+            if let Some(name) = last {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+                openat(&folder, name, flags, Mode::from_raw_mode(0o444))?;
+            }
+        }
+        Err(error) => return Err(error.into()),
+        Ok(found) => return of_kind(found, is_folder),
+    }
+    of_kind(open(relative)?, is_folder)
+}
+
+fn of_kind(found: OwnedFd, is_folder: bool) -> io::Result<OwnedFd> {
+    let is_found_folder = FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Directory;
+    if is_found_folder == is_folder {
+        Ok(found)
+    } else {
+        Err(Errno::NOTDIR.into())
+    }
+}
+
+/// `/tmp`, home and `/dev/shm`: private, limited together, gone at the end.
+fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> Result<(), SandboxError> {
+    let mount = || -> io::Result<()> {
+        let private = tmpfs(limits.disk_bytes, limits.inodes, NOSUID_NODEV)?;
+        for (name, path, mode) in PRIVATE {
+            mkdirat(&private, name, Mode::from_raw_mode(mode))?;
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let folder = openat(&private, name, flags, Mode::empty())?;
+            // The caller's umask may have taken bits away.
+            rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode))?;
+            let noexec = if executable && name != "shm" {
+                0
+            } else {
+                libc::MOUNT_ATTR_NOEXEC
+            };
+            let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | noexec;
+            let tree = trees::clone_of(&folder, attributes)?;
+            attach(&tree, place(root, Path::new(path), true, true)?, Path::new(""))?;
+        }
+        Ok(())
+    };
+    mount().map_err(failed(Path::new("/tmp")))
+}
+
+/// A detached `/proc` of this process table.
+pub(super) fn proc_tree(hidden: bool) -> io::Result<OwnedFd> {
+    let context = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    if hidden {
+        fsconfig_set_string(&context, "hidepid", "invisible")?;
+    }
+    fsconfig_create(&context)?;
+    let attributes = NOSUID_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}
+
+/// `/proc` with the own processes, and three files that programs count processors and memory by. The files
+/// are mounted over the kernel's while those are still there; then everything but processes is taken away,
+/// and the mounts stay because a mount holds its place.
+fn mount_proc(root: &OwnedFd, files: &[(String, String)]) -> io::Result<()> {
+    let tree = proc_tree(true)?;
+    attach(&tree, place(root, Path::new("/proc"), true, true)?, Path::new(""))?;
+    for (name, text) in files {
+        let hidden = format!("etc/.{name}");
+        write(root, Path::new(&hidden), text)?;
+        let file = openat(
+            root,
+            &*hidden,
+            OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            Mode::empty(),
+        )?;
+        let attributes =
+            libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+        let copy = trees::clone_of(&file, attributes)?;
+        attach(
+            &copy,
+            place(root, &Path::new("/proc").join(name), false, false)?,
+            Path::new(""),
+        )?;
+        unlinkat(root, &*hidden, AtFlags::empty())?;
+    }
+    let context = fspick(&tree, c"", FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH)?;
+    fsconfig_set_string(&context, "subset", "pid")?;
+    fsconfig_reconfigure(&context)?;
+    let read_only = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    syscalls::set_mount_attributes(&tree, &read_only, false)
+}
+
+/// Makes the new root the root, lets go of the old one, and takes away the right to write the new one.
+fn pivot(root: &OwnedFd) -> io::Result<()> {
+    fchdir(root)?;
+    pivot_root(c".", c".")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")?;
+    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC;
+    let read_only = libc::mount_attr {
+        attr_set: attributes,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    syscalls::set_mount_attributes(root, &read_only, false)
+}

@@ -1,0 +1,219 @@
+//! The system-call filter: an allow-list, and what is looked at in the arguments of listed calls.
+
+use super::bpf::{Filter, Rule, Test, TooLong, Verdict};
+use super::syscall_table::{ABSENT, ALLOWED, ARCHITECTURE, CREATING, FOREIGN_FROM, MODE_SETTING, NEWEST};
+use super::{errno, syscalls};
+use crate::SandboxError;
+
+const REFUSED: Verdict = Verdict::Errno(libc::EPERM);
+const MISSING: Verdict = Verdict::Errno(libc::ENOSYS);
+
+/// Namespaces a `clone` could make.
+const NEW_NAMESPACES: u32 = 0x7e02_0000;
+/// Set-user-ID and set-group-ID bits: on a file that belongs to the user outside they would outlive the
+/// compartment and lend that user's rights to whoever runs it.
+const SET_ID_BITS: u32 = 0o6000;
+const SOCKET_TYPE: u32 = 0xf;
+
+const UNIX: u32 = libc::AF_UNIX as u32;
+const STREAM: u32 = libc::SOCK_STREAM as u32;
+const DATAGRAM: u32 = libc::SOCK_DGRAM as u32;
+
+fn equal(argument: u32, value: u32) -> Test {
+    Test::Equal {
+        argument,
+        mask: u32::MAX,
+        value,
+    }
+}
+
+fn socket_type(value: u32) -> Test {
+    Test::Equal {
+        argument: 1,
+        mask: SOCKET_TYPE,
+        value,
+    }
+}
+
+fn allow_if(number: i64, cases: Vec<Vec<Test>>) -> Rule {
+    Rule {
+        number,
+        cases,
+        then: Verdict::Allow,
+        otherwise: REFUSED,
+    }
+}
+
+fn refuse_if(number: i64, cases: Vec<Vec<Test>>) -> Rule {
+    Rule {
+        number,
+        cases,
+        then: REFUSED,
+        otherwise: Verdict::Allow,
+    }
+}
+
+/// Sockets that lead at most to the own, empty network: TCP and UDP over IP, and routing tables to read.
+/// A pair of UNIX sockets is a pipe, but only of the kinds that cannot be pointed elsewhere afterwards.
+fn socket_rules() -> [Rule; 2] {
+    const INET: u32 = libc::AF_INET as u32;
+    const INET6: u32 = libc::AF_INET6 as u32;
+    const NETLINK: u32 = libc::AF_NETLINK as u32;
+    const TCP: u32 = libc::IPPROTO_TCP as u32;
+    const UDP: u32 = libc::IPPROTO_UDP as u32;
+    const SEQUENCED: u32 = libc::SOCK_SEQPACKET as u32;
+    let mut cases = vec![vec![equal(0, NETLINK), equal(2, libc::NETLINK_ROUTE as u32)]];
+    for family in [INET, INET6] {
+        for (kind, protocol) in [(STREAM, 0), (STREAM, TCP), (DATAGRAM, 0), (DATAGRAM, UDP)] {
+            cases.push(vec![equal(0, family), socket_type(kind), equal(2, protocol)]);
+        }
+    }
+    let pairs = [STREAM, SEQUENCED].map(|kind| vec![equal(0, UNIX), socket_type(kind)]);
+    [
+        allow_if(libc::SYS_socket, cases),
+        allow_if(libc::SYS_socketpair, pairs.into()),
+    ]
+}
+
+/// Calls that are allowed or refused by an argument.
+fn argument_rules() -> Vec<Rule> {
+    const PR_SET_SECCOMP: u32 = libc::PR_SET_SECCOMP as u32;
+    const PR_SET_MM: u32 = libc::PR_SET_MM as u32;
+    let any_bit = |argument, mask| vec![Test::AnyBit { argument, mask }];
+    let commands = [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCSETD];
+    // The kernel takes 32 bits of a command, so the constants are compared as such.
+    let commands = commands
+        .iter()
+        .filter_map(|command| u32::try_from(*command).ok())
+        .map(|command| vec![equal(1, command)]);
+    let mut rules = vec![
+        refuse_if(libc::SYS_clone, vec![any_bit(0, NEW_NAMESPACES)]),
+        refuse_if(libc::SYS_ioctl, commands.collect()),
+        refuse_if(libc::SYS_execveat, vec![any_bit(4, libc::AT_EMPTY_PATH as u32)]),
+        refuse_if(
+            libc::SYS_prctl,
+            vec![vec![equal(0, PR_SET_SECCOMP)], vec![equal(0, PR_SET_MM)]],
+        ),
+    ];
+    rules.extend(
+        MODE_SETTING
+            .iter()
+            .map(|(number, mode)| refuse_if(*number, vec![any_bit(*mode, SET_ID_BITS)])),
+    );
+    for (number, flags, mode) in CREATING {
+        let creates = [libc::O_CREAT as u32, (libc::O_TMPFILE & !libc::O_DIRECTORY) as u32];
+        let case = |bit| {
+            vec![
+                Test::AnyBit {
+                    argument: *flags,
+                    mask: bit,
+                },
+                Test::AnyBit {
+                    argument: *mode,
+                    mask: SET_ID_BITS,
+                },
+            ]
+        };
+        rules.push(refuse_if(*number, creates.map(case).into()));
+    }
+    rules.extend(socket_rules());
+    rules
+}
+
+/// Memory files only with the seal that they are never executable.
+fn memory_file_rule(refuse_executable: bool) -> Rule {
+    const MFD_NOEXEC_SEAL: u32 = 8;
+    if refuse_executable {
+        allow_if(
+            libc::SYS_memfd_create,
+            vec![vec![Test::AnyBit {
+                argument: 1,
+                mask: MFD_NOEXEC_SEAL,
+            }]],
+        )
+    } else {
+        Rule::always(libc::SYS_memfd_create, Verdict::Allow)
+    }
+}
+
+/// The filter of this architecture. `refuse_memory_files` refuses memory files that could be executed, where
+/// the kernel's own setting could not be made.
+pub(super) fn filter(refuse_memory_files: bool) -> Filter {
+    let mut rules = argument_rules();
+    rules.push(memory_file_rule(refuse_memory_files));
+    rules.extend(ALLOWED.iter().map(|number| Rule::always(*number, Verdict::Allow)));
+    rules.extend(ABSENT.iter().map(|number| Rule::always(*number, MISSING)));
+    Filter {
+        architecture: ARCHITECTURE,
+        foreign_from: FOREIGN_FROM,
+        rules,
+        newest: NEWEST,
+        unlisted: REFUSED,
+        unknown: MISSING,
+    }
+}
+
+/// Installs the filter in this process, for good.
+pub(super) fn install(refuse_memory_files: bool) -> Result<(), SandboxError> {
+    let program = filter(refuse_memory_files).assemble();
+    let mut program = program.map_err(|TooLong| SandboxError::Seccomp { errno: libc::E2BIG })?;
+    syscalls::install_seccomp(&mut program).map_err(|error| SandboxError::Seccomp { errno: errno(&error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::filter;
+
+    #[test]
+    fn no_call_has_two_rules() {
+        let rules = filter(true).rules;
+        let numbers: BTreeSet<i64> = rules.iter().map(|rule| rule.number).collect();
+        assert_eq!(numbers.len(), rules.len());
+    }
+
+    #[test]
+    fn the_filter_fits_the_kernel() {
+        let program = filter(true).assemble().expect("assembled");
+        assert!(program.len() < 4096, "{}", program.len());
+    }
+
+    #[test]
+    fn calls_that_reach_other_processes_or_the_kernel_have_no_rule() {
+        let numbers: BTreeSet<i64> = filter(true).rules.iter().map(|rule| rule.number).collect();
+        let never = [
+            libc::SYS_ptrace,
+            libc::SYS_process_vm_readv,
+            libc::SYS_process_vm_writev,
+            libc::SYS_kcmp,
+            libc::SYS_pidfd_getfd,
+            libc::SYS_mount,
+            libc::SYS_umount2,
+            libc::SYS_pivot_root,
+            libc::SYS_chroot,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_bpf,
+            libc::SYS_perf_event_open,
+            libc::SYS_userfaultfd,
+            libc::SYS_keyctl,
+            libc::SYS_add_key,
+            libc::SYS_request_key,
+            libc::SYS_init_module,
+            libc::SYS_kexec_load,
+            libc::SYS_open_by_handle_at,
+            libc::SYS_fanotify_init,
+            libc::SYS_personality,
+            libc::SYS_syslog,
+            libc::SYS_open_tree,
+            libc::SYS_move_mount,
+            libc::SYS_fsopen,
+            libc::SYS_mount_setattr,
+            libc::SYS_seccomp,
+        ];
+        for number in never {
+            assert!(!numbers.contains(&number), "{number}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What of the host appears inside: resolved once, judged, and pinned by inode.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use super::elf;
+use super::wire::{Access, Graft};
+use crate::plan::HOME;
+use crate::{Plan, Programs, SandboxError};
+
+/// Folders of the root that hold programs or libraries, besides `/usr`.
+const ROOT_FOLDERS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/// Folders of `/usr` without programs: all that is shown of it when only listed programs may run.
+const LIBRARY_FOLDERS: [&str; 10] = [
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libx32",
+    "/usr/share",
+    "/usr/local/lib",
+    "/usr/local/lib32",
+    "/usr/local/lib64",
+    "/usr/local/share",
+    "/usr/include",
+];
+/// Configuration of the system that programs need and that says nothing of its users.
+const CONFIGURATION: [&str; 11] = [
+    "/etc/ld.so.cache",
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/etc/alternatives",
+    "/etc/fonts",
+    "/etc/mime.types",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/ld-musl-x86_64.path",
+    "/etc/ld-musl-aarch64.path",
+];
+const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+/// File systems that are windows into the kernel: never inside a granted folder.
+const KERNEL_FILE_SYSTEMS: [&str; 16] = [
+    "proc",
+    "sysfs",
+    "devtmpfs",
+    "devpts",
+    "cgroup",
+    "cgroup2",
+    "securityfs",
+    "debugfs",
+    "tracefs",
+    "bpf",
+    "mqueue",
+    "configfs",
+    "pstore",
+    "efivarfs",
+    "binfmt_misc",
+    "fusectl",
+];
+/// Sockets that give away the host; a folder they lie in directly is not granted.
+const CONTROL_SOCKETS: [&str; 12] = [
+    "docker.sock",
+    "containerd.sock",
+    "podman.sock",
+    "crio.sock",
+    "docker/docker.sock",
+    "containerd/containerd.sock",
+    "podman/podman.sock",
+    "crio/crio.sock",
+    "buildkit/buildkitd.sock",
+    "k3s/containerd/containerd.sock",
+    "dbus/system_bus_socket",
+    "systemd/private",
+];
+/// How many interpreters may stand behind one another (`#!` in a script that `#!` names); Linux takes four.
+const INTERPRETERS_MAX: usize = 4;
+/// Longest first line of a script; Linux takes 256.
+const SHEBANG_BYTES_MAX: u64 = 256;
+
+/// What appears inside.
+pub(super) struct Sources {
+    pub(super) grafts: Vec<Graft>,
+    pub(super) links: Vec<(PathBuf, PathBuf)>,
+    pub(super) executables: Vec<PathBuf>,
+}
+
+/// Resolves everything the plan grants, the program and what of the system goes with it.
+pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
+    let mut sources = Sources {
+        grafts: Vec::new(),
+        links: Vec::new(),
+        executables: Vec::new(),
+    };
+    sources.add_system(matches!(plan.programs, Programs::Any));
+    let kernel_mounts = kernel_mounts()?;
+    for (paths, access) in [(&plan.write, Access::Write), (&plan.read, Access::Read)] {
+        for path in paths {
+            let graft = granted(path, access)?;
+            judge(&graft, &kernel_mounts)?;
+            sources.add(graft);
+        }
+    }
+    let program = plan.command.first().map(PathBuf::from).unwrap_or_default();
+    sources.add_program(&program)?;
+    if let Programs::Only(listed) = &plan.programs {
+        for program in listed {
+            sources.add_program(program)?;
+        }
+    }
+    sources.grafts.sort_by_key(|graft| graft.target.components().count());
+    Ok(sources)
+}
+
+impl Sources {
+    /// The system read-only: all of `/usr`, or its libraries only.
+    fn add_system(&mut self, programs: bool) {
+        let whole = ["/usr"];
+        let folders: &[&str] = if programs { &whole } else { &LIBRARY_FOLDERS };
+        for folder in folders {
+            self.add_if_present(Path::new(folder), Access::System);
+        }
+        for name in ROOT_FOLDERS {
+            let path = Path::new("/").join(name);
+            match fs::read_link(&path) {
+                Ok(leads_to) => self.links.push((path, leads_to)),
+                Err(_not_a_link) if programs || name.starts_with("lib") => self.add_if_present(&path, Access::System),
+                Err(_not_a_link) => {}
+            }
+        }
+        for path in CONFIGURATION {
+            self.add_if_present(Path::new(path), Access::Configuration);
+        }
+        if fs::symlink_metadata("/etc/localtime").is_ok_and(|found| found.is_file()) {
+            self.add_if_present(Path::new("/etc/localtime"), Access::Configuration);
+        }
+        for java in fs::read_dir("/etc").into_iter().flatten().flatten() {
+            if java.file_name().as_encoded_bytes().starts_with(b"java-") {
+                self.add_if_present(&java.path(), Access::Configuration);
+            }
+        }
+        for path in DEVICES {
+            self.add_if_present(Path::new(path), Access::Device);
+        }
+    }
+
+    /// A part of the system that may be absent; then there is nothing to show.
+    fn add_if_present(&mut self, path: &Path, access: Access) {
+        if let Ok(graft) = granted(path, access) {
+            self.add(graft);
+        }
+    }
+
+    /// Adds a graft, unless the same place has one already (writing was added before reading).
+    fn add(&mut self, mut graft: Graft) {
+        graft.target = self.behind_links(&graft.target);
+        let shown_by_system = graft.access == Access::Read && self.is_within(&graft.target, Access::System);
+        if !shown_by_system && self.grafts.iter().all(|other| other.target != graft.target) {
+            self.grafts.push(graft);
+        }
+    }
+
+    /// A program with the interpreters it names and the loader they need: visible, and executable.
+    fn add_program(&mut self, program: &Path) -> Result<(), SandboxError> {
+        let mut next = Some(program.to_path_buf());
+        for _ in 0..=INTERPRETERS_MAX {
+            let Some(path) = next else { return Ok(()) };
+            let graft = granted(&path, Access::System)?;
+            let mut start = Vec::new();
+            let opened = fs::File::open(&graft.source);
+            let read = opened.and_then(|file| file.take(SHEBANG_BYTES_MAX).read_to_end(&mut start));
+            read.map_err(|error| source_error(&path, &error))?;
+            next = interpreter(&start).or_else(|| elf::loader(&graft.source));
+            self.executables.push(path.clone());
+            if !self.is_visible(&path, &graft.source) {
+                self.add(graft);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a path already leads inside to what it leads to here.
+    fn is_visible(&self, path: &Path, source: &Path) -> bool {
+        let within = |path: &Path| {
+            let path = self.behind_links(path);
+            self.grafts.iter().any(|graft| path.starts_with(&graft.target))
+        };
+        within(path) && within(source)
+    }
+
+    fn is_within(&self, path: &Path, access: Access) -> bool {
+        self.grafts
+            .iter()
+            .any(|graft| graft.access == access && path.starts_with(&graft.target))
+    }
+
+    /// A path with a link of the root at its start replaced by what it leads to.
+    fn behind_links(&self, path: &Path) -> PathBuf {
+        let through = |(link, leads_to): &(PathBuf, PathBuf)| {
+            Some(Path::new("/").join(leads_to).join(path.strip_prefix(link).ok()?))
+        };
+        self.links
+            .iter()
+            .find_map(through)
+            .unwrap_or_else(|| path.to_path_buf())
+    }
+}
+
+/// Resolves one path: symbolic links are followed now and never again.
+fn granted(path: &Path, access: Access) -> Result<Graft, SandboxError> {
+    let source = fs::canonicalize(path).map_err(|error| source_error(path, &error))?;
+    let found = fs::symlink_metadata(&source).map_err(|error| source_error(path, &error))?;
+    let forbidden = |reason: &str| SandboxError::SourceForbidden {
+        path: path.to_path_buf(),
+        reason: reason.to_owned(),
+    };
+    if source.to_str().is_none() {
+        return Err(forbidden("it leads to a path that is not UTF-8"));
+    }
+    let kind = found.file_type();
+    if !kind.is_dir() && !kind.is_file() && access != Access::Device {
+        let what = if kind.is_socket() {
+            "it is a socket"
+        } else {
+            "it is neither a file nor a folder"
+        };
+        return Err(forbidden(what));
+    }
+    Ok(Graft {
+        target: path
+            .components()
+            .filter(|part| !matches!(part, Component::CurDir))
+            .collect(),
+        source,
+        identity: (found.dev(), found.ino()),
+        owner: (found.uid(), found.gid()),
+        is_folder: kind.is_dir(),
+        access,
+    })
+}
+
+fn source_error(path: &Path, error: &std::io::Error) -> SandboxError {
+    SandboxError::Source {
+        path: path.to_path_buf(),
+        errno: error.raw_os_error().unwrap_or(0),
+    }
+}
+
+/// Refuses what must never be granted, by where it is wanted and by where it really lies.
+fn judge(graft: &Graft, kernel_mounts: &BTreeSet<PathBuf>) -> Result<(), SandboxError> {
+    let forbidden = |reason: String| {
+        Err(SandboxError::SourceForbidden {
+            path: graft.target.clone(),
+            reason,
+        })
+    };
+    for path in [&graft.source, &graft.target] {
+        if path.parent().is_none() {
+            return forbidden("it is the whole host".to_owned());
+        }
+        if let Some(window) = ["/proc", "/sys", "/dev"].iter().find(|window| path.starts_with(window)) {
+            return forbidden(format!("`{window}` is a window into the kernel"));
+        }
+        if ["/run", "/var/run", "/boot", "/lost+found"]
+            .iter()
+            .any(|folder| path == Path::new(folder))
+        {
+            return forbidden("it holds what runs the host".to_owned());
+        }
+    }
+    if Path::new(HOME).starts_with(&graft.target) {
+        return forbidden(format!("the compartment's own home `{HOME}` lies there"));
+    }
+    if let Some(mount) = kernel_mounts.iter().find(|mount| mount.starts_with(&graft.source)) {
+        return forbidden(format!("`{}` in it is a window into the kernel", mount.display()));
+    }
+    let is_socket =
+        |name: &&&str| fs::symlink_metadata(graft.source.join(name)).is_ok_and(|found| found.file_type().is_socket());
+    if let Some(name) = CONTROL_SOCKETS.iter().find(is_socket) {
+        return forbidden(format!("`{name}` in it gives control of the host"));
+    }
+    Ok(())
+}
+
+/// Where file systems of the kernel are mounted here.
+fn kernel_mounts() -> Result<BTreeSet<PathBuf>, SandboxError> {
+    let table = "/proc/self/mountinfo";
+    let text = fs::read_to_string(table).map_err(|error| SandboxError::Measure {
+        what: table.to_owned(),
+        errno: error.raw_os_error().unwrap_or(0),
+    })?;
+    let mounts = text.lines().filter_map(super::mountinfo::parse);
+    Ok(mounts
+        .filter(|mount| KERNEL_FILE_SYSTEMS.contains(&mount.kind.as_str()))
+        .map(|mount| mount.path)
+        .collect())
+}
+
+/// The interpreter that the first line of a script names.
+fn interpreter(start: &[u8]) -> Option<PathBuf> {
+    let line = start.strip_prefix(b"#!")?;
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    let words = std::str::from_utf8(line).ok()?;
+    words.split_whitespace().next().map(PathBuf::from)
+}
+
+#[cfg(test)]
+#[path = "sources_tests.rs"]
+mod tests;

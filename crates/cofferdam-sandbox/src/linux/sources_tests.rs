@@ -1,0 +1,85 @@
+//! Tests of what may appear inside.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use super::{granted, interpreter, judge, resolve};
+use crate::linux::wire::Access;
+use crate::{Plan, SandboxError};
+
+fn refused(path: &Path) -> String {
+    let plan = Plan {
+        read: vec![path.to_path_buf()],
+        ..Plan::sealed("/usr/bin/env")
+    };
+    resolve(&plan).err().expect("refused").to_string()
+}
+
+#[test]
+fn windows_into_the_kernel_and_the_whole_host_are_refused() {
+    for path in ["/", "/proc", "/proc/self", "/sys", "/dev", "/dev/shm", "/home"] {
+        assert!(refused(Path::new(path)).contains("never granted"), "{path}");
+    }
+}
+
+#[test]
+fn a_symbolic_link_to_the_kernel_is_refused_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("innocent");
+    symlink("/proc", &link).expect("a link");
+    assert!(refused(&link).contains("window into the kernel"));
+}
+
+#[test]
+fn a_missing_source_is_named() {
+    let error = granted(Path::new("/nowhere/at/all"), Access::Read).expect_err("refused");
+    assert_eq!(
+        error,
+        SandboxError::Source {
+            path: "/nowhere/at/all".into(),
+            errno: 2
+        }
+    );
+}
+
+#[test]
+fn sockets_and_folders_of_control_sockets_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _listener = UnixListener::bind(folder.path().join("docker.sock")).expect("a socket");
+    assert!(refused(folder.path()).contains("control of the host"));
+    assert!(refused(&folder.path().join("docker.sock")).contains("it is a socket"));
+}
+
+#[test]
+fn a_mount_of_the_kernel_deep_in_a_folder_refuses_the_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let graft = granted(folder.path(), Access::Read).expect("resolved");
+    let mounts = BTreeSet::from([graft.source.join("chroot/proc")]);
+    assert!(judge(&graft, &mounts).is_err());
+    assert!(judge(&graft, &BTreeSet::from([PathBuf::from("/proc")])).is_ok());
+}
+
+#[test]
+fn a_link_is_resolved_once_and_appears_under_its_own_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let real = folder.path().join("real");
+    fs::create_dir(&real).expect("a folder");
+    let link = folder.path().join("link");
+    symlink(&real, &link).expect("a link");
+    let graft = granted(&link, Access::Write).expect("resolved");
+    assert_eq!(
+        (&graft.target, graft.source),
+        (&link, fs::canonicalize(&real).expect("resolved"))
+    );
+}
+
+#[test]
+fn scripts_name_their_interpreters() {
+    assert_eq!(interpreter(b"#!/usr/bin/env node\n"), Some("/usr/bin/env".into()));
+    assert_eq!(interpreter(b"#! /bin/sh -e\nrest"), Some("/bin/sh".into()));
+    assert_eq!(interpreter(b"\x7fELF"), None);
+    assert_eq!(interpreter(b"#!\n"), None);
+}

@@ -1,0 +1,354 @@
+//! What a program inside sees and can do: run as root and as an ordinary user.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+use crate::bench::{Bench, Caller, everybody, open_to_all};
+use cofferdam_sandbox::{Feature, Plan, Programs};
+
+/// The probe says that nothing in its table was allowed.
+fn assert_all(text: &str, outcome: &str) {
+    assert!(text.lines().count() > 3, "{text}");
+    let others: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.ends_with(&format!(": {outcome}")))
+        .collect();
+    assert_eq!(others, Vec::<&str>::new());
+}
+
+#[test]
+fn everything_that_is_required_by_default_is_measured() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let driven = bench.drive(&bench.probe(&["echo"]));
+        assert_eq!((driven.code, driven.stderr.as_str()), (0, ""), "{caller:?}");
+        let enforced = driven.enforced.unwrap();
+        assert_eq!(enforced.missing(Feature::DEFAULT_REQUIRED), [], "{enforced:#?}");
+        assert!(enforced.confirmed_outside, "{caller:?}");
+        assert!(
+            enforced.walls.memfd_noexec && enforced.walls.noexec_writable,
+            "{:?}",
+            enforced.walls
+        );
+        assert_ne!(enforced.host_uid(), Some(0));
+        assert_eq!(enforced.groups, Vec::<u32>::new());
+        if caller == Caller::Root {
+            assert!(enforced.host_uid().unwrap() >= 0x7000_0000);
+        }
+    }
+}
+
+#[test]
+fn calls_that_lead_out_are_refused() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        assert_all(&bench.says(&["refused"]), "1");
+        assert_all(&bench.says(&["absent"]), "38");
+    }
+}
+
+/// The other half of the pair: where nothing refuses them, the same attempts succeed.
+#[test]
+fn harmless_attempts_succeed_outside_and_are_refused_inside() {
+    let bench = Bench::new(Caller::Ordinary);
+    let outside = std::process::Command::new(bench.path("probe"))
+        .arg("harmless")
+        .output()
+        .unwrap();
+    assert_all(String::from_utf8(outside.stdout).unwrap().trim_end(), "allowed");
+    assert_all(&bench.says(&["harmless"]), "1");
+}
+
+#[test]
+fn foreign_calling_conventions_end_the_program() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        for convention in ["x32", "int80"] {
+            let driven = bench.drive(&bench.probe(&[convention]));
+            assert_eq!(
+                (driven.code, driven.stdout.as_str()),
+                (128 + 31, ""),
+                "{convention}: {}",
+                driven.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn set_user_id_bits_cannot_be_set_on_what_outlives_the_compartment() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let work = bench.folder("work");
+        let text = bench.says_with(&["set-id", work.to_str().unwrap()], |plan| {
+            plan.write.push(work.clone())
+        });
+        assert_all(&text, "1");
+    }
+}
+
+#[test]
+fn nothing_is_inherited() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let plan = bench.probe(&["environ"]);
+        let mut command = bench.command(&plan);
+        command.env("SECRET_OF_THE_CALLER", "hunter2");
+        let output = command.output().unwrap();
+        let wanted: String = plan
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), wanted.trim_end());
+        assert_eq!(bench.says(&["descriptors"]), "[0, 1, 2]");
+        let seen = bench.says(&["processes"]);
+        assert!(seen.starts_with("2 /"), "{seen}");
+        assert_eq!(seen.lines().count(), 2, "{seen}");
+        assert!(seen.ends_with("init environ Err(Some(2))"), "{seen}");
+    }
+}
+
+#[test]
+fn files_of_the_host_are_not_there() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let canary = bench.file("canary", "secret");
+        for path in [
+            canary.to_str().unwrap(),
+            "/etc/shadow",
+            "/root",
+            "/proc/1/root",
+            "/sys",
+            "/var",
+            "/run",
+        ] {
+            assert_eq!(bench.says(&["read", path]), "errno 2", "{path}");
+        }
+        assert_eq!(bench.says(&["read", "/proc/self/mem"]), "errno 5");
+        assert_eq!(bench.says(&["write", "/proc/self/oom_score_adj"]), "errno 30");
+        for path in ["/new", "/etc/new", "/usr/new", "/dev/new", "/proc/new"] {
+            let said = bench.says(&["write", path]);
+            assert!(
+                matches!(said.as_str(), "errno 13" | "errno 30" | "errno 2"),
+                "{path}: {said}"
+            );
+        }
+        assert_eq!(bench.says(&["write", "/tmp/new"]), "written");
+    }
+}
+
+#[test]
+fn what_is_granted_for_reading_is_readable_and_nothing_more() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let folder = bench.folder("granted");
+        let file = folder.join("file");
+        fs::write(&file, "text").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        if crate::bench::is_root() && caller == Caller::Ordinary {
+            std::os::unix::fs::chown(&file, Some(crate::bench::ORDINARY), None).unwrap();
+        }
+        let file = file.to_str().unwrap();
+        let grant = |plan: &mut Plan| plan.read.push(folder.clone());
+        assert_eq!(bench.says_with(&["read", file], grant), "text");
+        assert_eq!(bench.says_with(&["write", file], grant), "errno 30");
+        assert_eq!(fs::read_to_string(file).unwrap(), "text");
+    }
+}
+
+#[test]
+fn what_is_granted_for_writing_belongs_to_its_owner_afterwards() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let folder = bench.folder("granted");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let owner = fs::metadata(&folder).unwrap().uid();
+        let file = folder.join("new");
+        let grant = |plan: &mut Plan| plan.write.push(folder.clone());
+        assert_eq!(
+            bench.says_with(&["write", file.to_str().unwrap()], grant),
+            "written",
+            "{caller:?}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), "written");
+        assert_eq!(fs::metadata(&file).unwrap().uid(), owner, "{caller:?}");
+        let copy = folder.join("copy");
+        fs::copy("/usr/bin/true", &copy).unwrap();
+        assert_eq!(bench.says_with(&["exec", copy.to_str().unwrap()], grant), "errno 13");
+        // Nor by the loader's way, which would need no right to execute.
+        let mut plan = bench.probe(&["loader", copy.to_str().unwrap()]);
+        grant(&mut plan);
+        assert_eq!(bench.drive(&plan).code, 127);
+    }
+}
+
+#[test]
+fn a_root_owned_folder_is_written_by_a_compartment_of_root() {
+    crate::bench::require_root();
+    let bench = Bench::new(Caller::Root);
+    let driven = bench.drive(&{
+        let folder = bench.folder("work");
+        let mut plan = bench.probe(&["write", folder.join("new").to_str().unwrap()]);
+        plan.write.push(folder);
+        plan
+    });
+    assert_eq!(driven.stdout, "written\n");
+    let enforced = driven.enforced.unwrap();
+    assert!(
+        enforced.mounts.iter().any(|mount| mount.idmapped && !mount.read_only),
+        "{:?}",
+        enforced.mounts
+    );
+    assert_eq!(fs::metadata(bench.path("work/new")).unwrap().uid(), 0);
+}
+
+#[test]
+fn what_was_written_cannot_be_executed() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        assert_eq!(bench.says(&["copy-exec", "/usr/bin/true"]), "errno 13");
+        let said = bench.says(&["memfd-exec", "/usr/bin/true"]);
+        assert!(said == "errno 13" || said == "errno 1", "{said}");
+        // The other half: where the plan lets the private folders execute, the copy runs and says nothing.
+        assert_eq!(
+            bench.says_with(&["copy-exec", "/usr/bin/true"], |plan| {
+                plan.executable_tmp = true;
+                plan.require.retain(|feature| *feature != Feature::NoexecWritable);
+            }),
+            ""
+        );
+    }
+}
+
+#[test]
+fn there_is_no_network() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    TcpStream::connect(address).unwrap();
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let said = bench.says(&["connect", &address.to_string()]);
+        assert!(said == "errno 13" || said == "errno 101", "{said}");
+        let said = bench.says(&["connect", "169.254.169.254:80"]);
+        assert!(said == "errno 13" || said == "errno 101", "{said}");
+    }
+}
+
+#[test]
+fn only_listed_programs_run_where_they_are_listed() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let only = |plan: &mut Plan| {
+            plan.programs = Programs::Only(vec!["/usr/bin/true".into()]);
+            plan.require.push(Feature::ProgramWalls);
+        };
+        assert_eq!(bench.says_with(&["exec", "/usr/bin/true"], only), "");
+        assert_eq!(bench.says_with(&["exec", "/bin/true"], only), "");
+        for shell in ["/bin/sh", "/usr/bin/bash", "/usr/bin/env"] {
+            assert_eq!(bench.says_with(&["exec", shell], only), "errno 2", "{shell}");
+        }
+        let by_loader = bench.drive(&{
+            let mut plan = bench.probe(&["loader", "/bin/sh"]);
+            only(&mut plan);
+            plan
+        });
+        assert_eq!(by_loader.code, 127, "{}", by_loader.stdout);
+        // In sight because a folder with it is granted, but not listed: Landlock refuses it.
+        let folder = bench.folder("tools");
+        fs::copy("/usr/bin/true", folder.join("other")).unwrap();
+        assert_eq!(
+            bench.says_with(&["exec", folder.join("other").to_str().unwrap()], |plan| {
+                only(plan);
+                plan.read.push(folder.clone());
+            }),
+            "errno 13"
+        );
+    }
+}
+
+#[test]
+fn a_plan_that_cannot_be_carried_out_is_refused_by_name() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let refused = |change: &dyn Fn(&mut Plan)| {
+            let mut plan = bench.probe(&["echo"]);
+            change(&mut plan);
+            let driven = bench.drive(&plan);
+            assert_eq!((driven.code, driven.stdout.as_str()), (125, ""), "{}", driven.stderr);
+            assert!(driven.enforced.is_none());
+            driven.stderr
+        };
+        let missing = bench.path("missing");
+        assert!(refused(&|plan| plan.read.push(missing.clone())).contains("no such file or directory"));
+        assert!(refused(&|plan| plan.write.push("/proc".into())).contains("never granted"));
+        assert!(refused(&|plan| plan.directory = "/nowhere".into()).contains("`/nowhere`"));
+        assert!(refused(&|plan| plan.command = vec!["/nowhere/program".into()]).contains("/nowhere/program"));
+        let impossible = refused(&|plan| plan.require.push(Feature::Landlock(1000)));
+        assert!(
+            impossible.contains("required and not enforced: `landlock-1000`"),
+            "{impossible}"
+        );
+        let script = bench.file("script", "#!/nowhere/interpreter\n");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = script.to_str().unwrap().to_owned();
+        assert!(refused(&|plan| plan.command = vec![script.clone()]).contains("/nowhere/interpreter"));
+        let data = bench.file("data", "not a program");
+        let data = data.to_str().unwrap().to_owned();
+        assert!(refused(&|plan| plan.command = vec![data.clone()]).contains("cannot execute"));
+    }
+}
+
+#[test]
+fn a_link_granted_appears_as_what_it_led_to_at_launch() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let real = bench.folder("real");
+        fs::write(real.join("file"), "real").unwrap();
+        let secret = bench.folder("secret");
+        fs::write(secret.join("file"), "secret").unwrap();
+        let link = bench.path("link");
+        symlink(&real, &link).unwrap();
+        open_to_all(&real);
+        let file = link.join("file");
+        assert_eq!(
+            bench.says_with(&["read", file.to_str().unwrap()], |plan| plan.read.push(link.clone())),
+            "real"
+        );
+        // A link inside a granted folder leads nowhere that is not granted.
+        let inside = real.join("way-out");
+        symlink(secret.join("file"), &inside).unwrap();
+        assert_eq!(
+            bench.says_with(&["read", inside.to_str().unwrap()], |plan| plan.read.push(real.clone())),
+            "errno 2"
+        );
+    }
+}
+
+#[test]
+fn the_launcher_started_by_hand_does_nothing() {
+    let bench = Bench::new(Caller::Ordinary);
+    let started = |change: &dyn Fn(&mut std::process::Command)| {
+        let mut command = std::process::Command::new(bench.path("drive"));
+        command.arg("__launch");
+        change(&mut command);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(started(&|_| {}).contains("its environment is not empty"));
+    assert!(
+        started(&|command| {
+            command.env_clear();
+        })
+        .contains("no sealed plan")
+    );
+    assert!(
+        started(&|command| {
+            command.env_clear().arg("more");
+        })
+        .contains("takes no arguments")
+    );
+}

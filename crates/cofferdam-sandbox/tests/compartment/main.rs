@@ -1,0 +1,10 @@
+//! Compartments from outside: what a program inside sees and can do, how it ends, and which runtimes work.
+//! Everything runs as root and as an ordinary user; probes run inside compartments only.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bench;
+mod confined;
+mod lifetime;
+mod runtimes;

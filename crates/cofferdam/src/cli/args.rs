@@ -1,0 +1,201 @@
+//! Definitions of the command line, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A security layer for MCP servers that speak over stdin and stdout.
+///
+/// Each server runs sealed in a compartment of its own; one gate on its pipes decodes, inspects, decides and records every line before it
+/// passes.
+#[derive(Debug, Parser)]
+#[command(name = "cofferdam", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// One folder for configuration, state and data (default: the user's own folders). Must be yours, mode 0700, outside the working directory.
+    #[arg(long, global = true, env = crate::home::HOME_VARIABLE, hide_env_values = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+
+    /// How data is printed on stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs: one JSON document, or one object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Be the server, sealed and gated: what an MCP client starts instead of it.
+    Run(Target),
+    /// Watch a server once, sealed and without network, and write its manifest.
+    Add(Add),
+    /// Show a server's tools, pins and findings.
+    Tools(Tools),
+    /// Make one tool call through the gate.
+    Call(Call),
+    /// Run a command of yours in a server's compartment, to look around.
+    Enter(Target),
+    /// Check a server's manifest.
+    #[command(subcommand)]
+    Manifest(ManifestVerb),
+    /// Read and verify the record.
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// See eight attacks succeed against a bare server and fail behind the gate.
+    Demo(Demo),
+    /// List every rule, by its id.
+    Rules,
+    /// Print a completion script for a shell.
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// The demo's deliberately vulnerable server.
+    #[command(name = "__vulnerable-server", hide = true)]
+    VulnerableServer {
+        /// The folder it pretends to serve.
+        root: PathBuf,
+        /// Also make a machine around it, with an internal service on this port.
+        service_port: Option<u16>,
+    },
+}
+
+/// A server by name, or a command under the sealed default.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The server, as it was named with `add`.
+    #[arg(value_name = "NAME", required_unless_present = "command")]
+    pub(crate) name: Option<String>,
+    /// A command: without NAME under the sealed default (no network, no host files but the program's own and the system's, nothing remembered).
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// What the server shall be called.
+    pub(crate) name: String,
+    /// Accept without asking. Folders named as arguments are granted read-only unless `--write` names them.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Replace a server of this name.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Grant a file or folder read-only.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) read: Vec<PathBuf>,
+    /// Grant a file or folder for reading and writing.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) write: Vec<PathBuf>,
+    /// A file or folder that belongs to the program: readable and pinned.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) program: Vec<PathBuf>,
+    /// Set a variable inside (`NAME=VALUE`) or pass on one of the client's (`NAME`). Never a secret.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Let the server ask the client for this.
+    #[arg(long = "client", value_name = "REQUEST", value_enum)]
+    pub(crate) client: Vec<ClientMay>,
+    /// Seconds the server may take for each answer while it is observed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
+    /// The server's launch line.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// What a server may ask of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClientMay {
+    Roots,
+    Elicitation,
+    Sampling,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tools {
+    /// The server.
+    pub(crate) name: String,
+    /// Start the server, sealed, and compare what it lists now with what was accepted.
+    #[arg(long)]
+    pub(crate) live: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Call {
+    /// The server.
+    pub(crate) name: String,
+    /// The tool.
+    pub(crate) tool: String,
+    /// Its arguments, a JSON object.
+    #[arg(value_name = "JSON", default_value = "{}")]
+    pub(crate) arguments: String,
+    /// Seconds to wait for each answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestVerb {
+    /// Check a manifest, the definitions and program pins that belong to it, and what it grants. Starts nothing.
+    Check(ManifestCheck),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManifestCheck {
+    /// The server, or a manifest file (a path with a `/` or ending in `.toml`). All servers without it.
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// The newest records.
+    Tail(AuditTail),
+    /// One session, or one record.
+    Show(AuditShow),
+    /// Check that nothing in the record was changed.
+    Verify(AuditVerify),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditTail {
+    /// Only this server.
+    pub(crate) name: Option<String>,
+    /// How many records.
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub(crate) lines: usize,
+    /// Go on as records come.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditShow {
+    /// `SESSION` or `SESSION:SEQ`; the first digits of a session are enough. The newest session without it.
+    pub(crate) reference: Option<String>,
+    /// Print payloads whole.
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerify {
+    /// Sessions, servers or segment files. Everything without it.
+    pub(crate) what: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Keep the demo's folder, with its record, and say where it is.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}

@@ -1,0 +1,83 @@
+//! The command line: one file a verb, one printer, one place that turns a failure into an exit code.
+
+mod add;
+mod args;
+mod audit;
+mod call;
+mod enter;
+mod manifest;
+mod observe;
+pub(crate) mod output;
+mod run;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::failure::{Exit, Failure};
+use crate::home::Home;
+use args::{AuditVerb, Cli, ManifestVerb, Verb};
+use output::Output;
+
+/// Parses the command line, runs the verb, prints what went wrong.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let mut output = Output::new(cli.format);
+    let exit = match dispatch(cli, &mut output) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Help and version are data on stdout; anything else clap says is for people.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be done about a terminal that does not take its help.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Fine as u8 })
+}
+
+fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
+    match cli.verb {
+        Verb::Completions { shell } => {
+            output.raw(&completions(shell))?;
+            return Ok(Exit::Fine);
+        }
+        Verb::VulnerableServer { root, service_port } => return crate::demo::vulnerable_server(&root, service_port),
+        Verb::Demo(args) => return crate::demo::run(crate::demo::Options { keep: args.keep }, output),
+        Verb::Rules => return crate::rules::list(output),
+        _ => {}
+    }
+    let home = Home::find(cli.home)?;
+    match cli.verb {
+        Verb::Run(target) => run::run(&home, target),
+        Verb::Add(args) => add::run(&home, args, output),
+        Verb::Tools(args) => tools::run(&home, &args, output),
+        Verb::Call(args) => call::run(&home, args, output),
+        Verb::Enter(target) => enter::run(&home, target),
+        Verb::Manifest(ManifestVerb::Check(args)) => manifest::check(&home, &args, output),
+        Verb::Audit(AuditVerb::Tail(args)) => audit::tail(&home, &args, output),
+        Verb::Audit(AuditVerb::Show(args)) => audit::show(&home, &args, output),
+        Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&home, &args, output),
+        Verb::Completions { .. } | Verb::VulnerableServer { .. } | Verb::Demo(_) | Verb::Rules => Ok(Exit::Nothing),
+    }
+}
+
+/// The wall clock, read here and nowhere below.
+#[expect(clippy::disallowed_methods, reason = "the command line is where the clock is read")]
+pub(crate) fn now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
+fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cofferdam", &mut script);
+    script
+}

@@ -1,0 +1,91 @@
+//! From a contract to the plan of its compartment.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+
+use cofferdam_manifest::Manifest;
+use cofferdam_sandbox::{Compartment, Feature, Plan, Programs, SandboxError, launch};
+
+use crate::failure::{Exit, Failure};
+
+/// Folders of programs inside, in order.
+const PATH_INSIDE: &str = "/usr/local/bin:/usr/bin:/bin";
+/// Time zone and locale inside, where the manifest does not set them: some servers write them into their schemas.
+pub(crate) const PINNED_LOCALE: [(&str, &str); 2] = [("LANG", "C.UTF-8"), ("TZ", "UTC")];
+
+/// The plan for `manifest`: what it grants, and nothing else.
+///
+/// # Errors
+/// A required feature has no name, a program that may be executed is not there, or a variable that is passed on is not set.
+pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
+    let program = manifest.launch.command.first().map(String::as_str).unwrap_or_default();
+    let mut plan = Plan::sealed(program);
+    plan.command.clone_from(&manifest.launch.command);
+    plan.environment = environment(manifest, Path::new(program))?;
+    if let Some(directory) = &manifest.launch.directory {
+        plan.directory.clone_from(directory);
+    }
+    plan.read = manifest.launch.program.iter().chain(&manifest.filesystem.read).cloned().collect();
+    plan.write.clone_from(&manifest.filesystem.write);
+    if let Some(programs) = &manifest.programs {
+        plan.programs = Programs::Only(programs.allow.iter().map(|name| find_program(name)).collect::<Result<_, _>>()?);
+    }
+    plan.limits.memory_bytes = manifest.limits.memory_bytes;
+    plan.limits.processes = manifest.limits.processes.into();
+    plan.limits.open_files = manifest.limits.open_files.into();
+    plan.limits.disk_bytes = manifest.limits.disk_bytes;
+    for name in &manifest.isolation.require {
+        let feature = Feature::from_str(name).map_err(|error| Failure::misconfigured(format!("`[isolation] require`: {error}")))?;
+        if !plan.require.contains(&feature) {
+            plan.require.push(feature);
+        }
+    }
+    Ok(plan)
+}
+
+/// The whole environment inside: the compartment's own, then what the manifest sets and passes on.
+fn environment(manifest: &Manifest, program: &Path) -> Result<Vec<(String, String)>, Failure> {
+    let mut path = String::new();
+    if let Some(folder) = program.parent().and_then(Path::to_str).filter(|folder| !PATH_INSIDE.split(':').any(|known| known == *folder)) {
+        path = format!("{folder}:");
+    }
+    let mut variables = std::collections::BTreeMap::from([
+        ("HOME".to_owned(), cofferdam_sandbox::HOME.to_owned()),
+        ("TMPDIR".to_owned(), "/tmp".to_owned()),
+        ("PATH".to_owned(), format!("{path}{PATH_INSIDE}")),
+    ]);
+    variables.extend(PINNED_LOCALE.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    variables.extend(manifest.environment.set.clone());
+    for name in &manifest.environment.pass {
+        let value = std::env::var(name).map_err(|_unset| {
+            Failure::misconfigured(format!("the manifest passes on the variable `{name}`, and it is not set here"))
+                .help("set it where the MCP client is configured, or remove it from `[environment] pass`")
+        })?;
+        variables.insert(name.clone(), value);
+    }
+    Ok(variables.into_iter().collect())
+}
+
+/// A program by name on the path inside, or by absolute path.
+fn find_program(name: &str) -> Result<PathBuf, Failure> {
+    if name.starts_with('/') {
+        return Ok(PathBuf::from(name));
+    }
+    let found = PATH_INSIDE.split(':').map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| Failure::misconfigured(format!("the program `{name}` of `[programs] allow` is not on {PATH_INSIDE}")))
+}
+
+/// Starts the compartment.
+///
+/// # Errors
+/// Whatever keeps it from being enforced as planned; the program has not run then.
+pub(crate) fn start(plan: &Plan) -> Result<Compartment, Failure> {
+    launch(plan).map_err(|error| {
+        let exit = if matches!(error, SandboxError::Plan { .. }) { Exit::Misconfigured } else { Exit::NotEnforced };
+        let failure = Failure::new(exit, format!("the compartment was not started: {error}"));
+        match error.help() {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    })
+}

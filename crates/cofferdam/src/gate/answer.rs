@@ -1,0 +1,126 @@
+//! Lines the gate writes itself: in-band refusals (DESIGN section 9), its own list requests, cancellations.
+
+use cofferdam_protocol::{Era, Id, Reason};
+use serde_json::{Value, json};
+
+/// JSON-RPC error code of a refusal: outside -32768 to -32000, which the specification reserves.
+pub(crate) const REFUSED_CODE: i64 = 4030;
+/// JSON-RPC "method not found", for what the request's era does not know.
+const METHOD_NOT_FOUND_CODE: i64 = -32601;
+/// Keys of ours in `_meta`.
+const META_RULE: &str = "dev.cofferdam/rule";
+const META_RECORD: &str = "dev.cofferdam/record";
+
+/// A line written by the gate, to either side.
+#[derive(Debug)]
+pub(crate) struct Authored {
+    line: Vec<u8>,
+    facts: String,
+}
+
+impl Authored {
+    /// The bytes, newline included.
+    pub(crate) fn line(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// The record's facts, compact JSON.
+    pub(crate) fn facts(&self) -> &str {
+        &self.facts
+    }
+
+    fn new(message: &Value, about: &Value) -> Self {
+        Self { line: format!("{message}\n").into_bytes(), facts: about.to_string() }
+    }
+}
+
+/// What is told to the peer whose request does not pass.
+#[derive(Debug)]
+pub(crate) struct Refusal<'a> {
+    /// The request's id; `None` where the line did not name one that can be trusted.
+    pub(crate) id: Option<&'a Id>,
+    /// The request's method, where known.
+    pub(crate) method: Option<&'a str>,
+    pub(crate) era: Era,
+    /// Stable rule id.
+    pub(crate) rule: &'a str,
+    /// Lowercase, no command in it.
+    pub(crate) why: &'a str,
+    /// `SESSION:SEQ`, to look up in the record.
+    pub(crate) record: &'a str,
+}
+
+/// The in-band answer to a refused request: a tool result with `isError` for `tools/call`, a JSON-RPC error for everything else.
+pub(crate) fn refuse(refusal: &Refusal<'_>) -> Authored {
+    let id = refusal.id.map_or(Value::Null, id_value);
+    let text = format!("refused by cofferdam: {} (rule {}, record {})", refusal.why, refusal.rule, refusal.record);
+    let meta = json!({META_RULE: refusal.rule, META_RECORD: refusal.record});
+    let message = if refusal.method == Some("tools/call") && refusal.id.is_some() {
+        let mut result = json!({"content": [{"type": "text", "text": text}], "isError": true, "_meta": meta});
+        if let (Era::Modern(_), Some(members)) = (refusal.era, result.as_object_mut()) {
+            members.insert("resultType".to_owned(), json!("complete"));
+        }
+        json!({"jsonrpc": "2.0", "id": id, "result": result})
+    } else {
+        let unknown = refusal.rule == Reason::UnknownMethod.id() || refusal.rule == Reason::WrongDirection.id();
+        let code = if unknown { METHOD_NOT_FOUND_CODE } else { REFUSED_CODE };
+        json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text, "data": meta}})
+    };
+    Authored::new(&message, &json!({"authored": "refusal", "rule": refusal.rule, "refers": refusal.record, "id": refusal.id.map(ToString::to_string)}))
+}
+
+/// Tells the server that the client's request `id` is over.
+pub(crate) fn cancel(id: &Id, why: &str) -> Authored {
+    let message = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id_value(id), "reason": why}});
+    Authored::new(&message, &json!({"authored": "cancellation", "id": id.to_string(), "why": why}))
+}
+
+/// The gate's own `tools/list`, sent when a call comes before any list. `meta` is the raw `_meta` of a modern request.
+pub(crate) fn list_tools(id: &Id, cursor: Option<&str>, meta: Option<&str>) -> Authored {
+    let mut params = serde_json::Map::new();
+    if let Some(cursor) = cursor {
+        params.insert("cursor".to_owned(), json!(cursor));
+    }
+    if let Some(Ok(meta)) = meta.map(serde_json::from_str::<Value>) {
+        params.insert("_meta".to_owned(), meta);
+    }
+    let message = json!({"jsonrpc": "2.0", "id": id_value(id), "method": "tools/list", "params": params});
+    Authored::new(&message, &json!({"authored": "list", "id": id.to_string()}))
+}
+
+fn id_value(id: &Id) -> Value {
+    match id {
+        Id::Number(number) => json!(number),
+        Id::Text(text) => json!(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_protocol::{Era, Id, Revision};
+    use serde_json::Value;
+
+    use super::{Refusal, refuse};
+
+    fn answer(method: &str, era: Era, rule: &str) -> Value {
+        let id = Id::Number(7);
+        let refusal = Refusal { id: Some(&id), method: Some(method), era, rule, why: "because", record: "ab:3" };
+        serde_json::from_slice(refuse(&refusal).line()).unwrap()
+    }
+
+    #[test]
+    fn a_refused_call_is_a_tool_result_in_both_eras() {
+        let legacy = answer("tools/call", Era::Legacy(None), "tool/changed");
+        assert_eq!(legacy["result"]["isError"], true);
+        assert_eq!(legacy["result"]["_meta"]["dev.cofferdam/rule"], "tool/changed");
+        assert_eq!(legacy["result"].get("resultType"), None);
+        let modern = answer("tools/call", Era::Modern(Some(Revision::V2026_07_28)), "tool/changed");
+        assert_eq!(modern["result"]["resultType"], "complete");
+    }
+
+    #[test]
+    fn everything_else_is_an_error_outside_the_reserved_range_or_method_not_found() {
+        assert_eq!(answer("prompts/get", Era::Legacy(None), "client-request/not-granted")["error"]["code"], 4030);
+        assert_eq!(answer("no/such", Era::Legacy(None), "protocol/unknown-method")["error"]["code"], -32601);
+    }
+}

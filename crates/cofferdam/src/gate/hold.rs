@@ -1,0 +1,106 @@
+//! Calls that come before any tool list: they wait, alone, while the gate lists the server's tools itself.
+//!
+//! Without this a client that never lists (a modern, stateless one, or a script) could call a tool whose definition changed since it was
+//! accepted. Everything else keeps flowing; a held call that cannot be verified in time is refused.
+
+use cofferdam_audit::Kind;
+use cofferdam_policy::Standing;
+use cofferdam_protocol::{Admitted, Id, Message, Sender};
+
+use super::answer::list_tools;
+use super::refusal::Stopped;
+use super::{Fault, Gate};
+
+/// Pages of a tool list that are followed.
+const LIST_PAGES_MAX: u32 = 64;
+/// How long the server may take to list its tools, in milliseconds.
+pub(super) const LIST_MS_MAX: u64 = 15_000;
+
+/// The gate's own list in progress, and who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    listing: Option<Listing>,
+    calls: Vec<(Message, Admitted)>,
+}
+
+#[derive(Debug)]
+struct Listing {
+    started_ms: u64,
+    pages: u32,
+    /// `_meta` of the first held call, if it is a modern one: our request speaks its era.
+    meta: Option<String>,
+}
+
+impl Gate {
+    /// Lets one call wait; the first one starts the list.
+    pub(super) fn hold(&self, message: Message, admitted: Admitted) -> Result<(), Fault> {
+        let meta = admitted.era.is_modern().then(|| message.param("_meta").map(str::to_owned)).flatten();
+        let mut held = self.held();
+        held.calls.push((message, admitted));
+        if held.listing.is_some() {
+            return Ok(());
+        }
+        held.listing = Some(Listing { started_ms: self.now_ms(), pages: 1, meta: meta.clone() });
+        drop(held);
+        self.request_list(None, meta.as_deref())
+    }
+
+    fn request_list(&self, cursor: Option<&str>, meta: Option<&str>) -> Result<(), Fault> {
+        let id = Id::Text(format!("cofferdam-{}", crate::random::hex(12).map_err(Fault::NoRandomness)?).into());
+        self.session().expect_answer_to_gate(id.clone(), "tools/list");
+        self.author(Sender::Server, list_tools(&id, cursor, meta))
+    }
+
+    /// The server's answer to our own list: the next page, or the release of whoever waits.
+    pub(super) fn take_own_answer(&self, answer: &Message) -> Result<(), Fault> {
+        let mut held = self.held();
+        let Some(listing) = held.listing.as_mut() else { return Ok(()) };
+        let next = answer.result_member("nextCursor").and_then(|raw| serde_json::from_str::<String>(raw).ok());
+        let readable = match answer.result() {
+            Some(result) => self.tools().observe(result, listing.pages == 1, next.is_none()).is_ok(),
+            None => false,
+        };
+        match next {
+            Some(cursor) if readable && listing.pages < LIST_PAGES_MAX => {
+                listing.pages += 1;
+                let meta = listing.meta.clone();
+                drop(held);
+                self.request_list(Some(&cursor), meta.as_deref())
+            }
+            _ => {
+                drop(held);
+                self.release_held()
+            }
+        }
+    }
+
+    /// Gives up on a list that does not come.
+    pub(super) fn give_up_late_list(&self, now_ms: u64) -> Result<(), Fault> {
+        let is_late = self.held().listing.as_ref().is_some_and(|listing| now_ms.saturating_sub(listing.started_ms) > LIST_MS_MAX);
+        if is_late { self.release_held() } else { Ok(()) }
+    }
+
+    /// Decides every held call with what is known now. What is still unknown is refused.
+    fn release_held(&self) -> Result<(), Fault> {
+        let calls = {
+            let mut held = self.held();
+            held.listing = None;
+            std::mem::take(&mut held.calls)
+        };
+        for (message, admitted) in calls {
+            let is_over = message.id().is_none_or(|id| !self.session().is_pending(Sender::Client, id));
+            if is_over {
+                // Cancelled or timed out while it waited: already answered, nothing to forward.
+                continue;
+            }
+            let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
+            let judged = self.decide_for_client(message, &admitted, standing).map_err(Stopped::denied);
+            let (permitted, stopped) = self.record(Kind::Decision, vec![judged])?;
+            for one in &permitted {
+                self.to_server.forward_by_courier(one).map_err(Fault::ServerGone)?;
+            }
+            stopped.into_iter().try_for_each(|one| self.answer_client(one))?;
+        }
+        Ok(())
+    }
+}

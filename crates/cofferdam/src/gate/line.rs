@@ -1,0 +1,168 @@
+//! The straight line (DESIGN section 2), one function for each direction. Read these two first.
+//!
+//! Whatever goes wrong on the way becomes a [`Stopped`], which is recorded like everything else and never forwarded.
+
+use cofferdam_audit::{Kind, Recorded};
+use cofferdam_inspect::{Finding, Redaction, hide_tools};
+use cofferdam_policy::{Decision, Denied, Permitted, Standing, decide, decide_batch};
+use cofferdam_protocol::{Admitted, Decoded, Frame, Message, MessageKind, Sender, decode};
+
+use super::refusal::{Refused, Stopped};
+use super::{Fault, Gate};
+
+/// A message that may pass, or why it stops here.
+pub(super) type Judged = Result<Permitted, Stopped>;
+
+impl Gate {
+    /// client line → record → decode → inspect → decide → (consent) → record decision → forward → sandboxed server
+    pub(super) fn client_lines(&self, frames: Vec<Frame>) -> Result<(), Fault> {
+        let judged = frames.into_iter().map(|frame| self.judge_client_frame(frame)).collect();
+        let (permitted, stopped) = self.record(Kind::ClientLine, judged)?;
+        self.to_server.forward(&permitted).map_err(Fault::ServerGone)?;
+        stopped.into_iter().try_for_each(|stopped| self.answer_client(stopped))
+    }
+
+    fn judge_client_frame(&self, frame: Frame) -> Judged {
+        match decode(whole_line(Sender::Client, frame)?).map_err(|undecodable| Stopped::undecodable(Sender::Client, undecodable))? {
+            Decoded::Message(message) => self.judge_client_message(message),
+            Decoded::Batch(batch) => {
+                let batch = self.batch_if_allowed(Sender::Client, batch)?;
+                decide_batch(batch, Sender::Client, |message| self.judge_batch_member(message)).map_err(Stopped::batch)
+            }
+        }
+    }
+
+    fn judge_client_message(&self, message: Message) -> Judged {
+        let admitted = match self.admit(Sender::Client, &message) {
+            Ok(admitted) => admitted,
+            Err(inadmissible) => return Err(Stopped::inadmissible(message, &inadmissible)),
+        };
+        let Some(standing) = self.standing(&message) else { return Err(Stopped::held(message, admitted)) };
+        self.decide_for_client(message, &admitted, standing).map_err(Stopped::denied)
+    }
+
+    /// inspect → decide → (consent), for a message of the client that the session admitted.
+    pub(super) fn decide_for_client(
+        &self,
+        message: Message,
+        admitted: &Admitted,
+        standing: Option<Standing>,
+    ) -> Result<Permitted, Denied> {
+        let findings = self.inspect_call(&message, standing);
+        let context = self.context(Sender::Client, admitted, standing);
+        consent(decide(message, &context, &findings, &Redaction::none()))
+    }
+
+    /// server line → record → decode → correlate → inspect → decide (release) → redact → record decision → forward → client
+    pub(super) fn server_lines(&self, frames: Vec<Frame>) -> Result<(), Fault> {
+        let judged = frames.into_iter().map(|frame| self.judge_server_frame(frame)).collect();
+        let (permitted, stopped) = self.record(Kind::ServerLine, judged)?;
+        self.to_client.forward(&permitted).map_err(Fault::ClientGone)?;
+        stopped.into_iter().try_for_each(|stopped| self.answer_server(stopped))
+    }
+
+    fn judge_server_frame(&self, frame: Frame) -> Judged {
+        match decode(whole_line(Sender::Server, frame)?).map_err(|undecodable| Stopped::undecodable(Sender::Server, undecodable))? {
+            Decoded::Message(message) => self.judge_server_message(message),
+            Decoded::Batch(batch) => {
+                let batch = self.batch_if_allowed(Sender::Server, batch)?;
+                decide_batch(batch, Sender::Server, |message| self.judge_server_batch_member(message)).map_err(Stopped::batch)
+            }
+        }
+    }
+
+    fn judge_server_message(&self, message: Message) -> Judged {
+        let admitted = match self.admit(Sender::Server, &message) {
+            Ok(admitted) => admitted,
+            Err(inadmissible) => return Err(Stopped::inadmissible(message, &inadmissible)),
+        };
+        if admitted.answers.as_ref().is_some_and(|pending| pending.by_gate) {
+            return Err(Stopped::own(message));
+        }
+        self.decide_for_server(message, &admitted).map_err(|denied| Stopped::denied_from_server(denied, &admitted))
+    }
+
+    /// inspect → decide (release) → redact, for a message of the server that the session admitted.
+    fn decide_for_server(&self, message: Message, admitted: &Admitted) -> Result<Permitted, Denied> {
+        let (findings, redaction) = self.inspect_answer(&message, admitted);
+        let context = self.context(Sender::Server, admitted, None);
+        consent(decide(message, &context, &findings, &redaction))
+    }
+
+    /// A member of a batch never waits: a call whose tool is not verified yet is denied.
+    fn judge_batch_member(&self, message: Message) -> Result<Permitted, Denied> {
+        match self.admit(Sender::Client, &message) {
+            Ok(admitted) => {
+                let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
+                self.decide_for_client(message, &admitted, standing)
+            }
+            Err(inadmissible) => Err(Refused::as_denied(message, &inadmissible)),
+        }
+    }
+
+    fn judge_server_batch_member(&self, message: Message) -> Result<Permitted, Denied> {
+        match self.admit(Sender::Server, &message) {
+            Ok(admitted) => self.decide_for_server(message, &admitted),
+            Err(inadmissible) => Err(Refused::as_denied(message, &inadmissible)),
+        }
+    }
+
+    /// Findings about the arguments of a tool call; nothing to find in anything else yet.
+    fn inspect_call(&self, message: &Message, standing: Option<Standing>) -> Vec<Finding> {
+        match (standing, message.param_str("name")) {
+            (Some(Standing::Pinned(_) | Standing::Unpinned), Some(tool)) => {
+                self.tools().inspect_arguments(&tool, message.param("arguments"))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Observes lists on their way to the client and says which tools must not be in them.
+    fn inspect_answer(&self, message: &Message, admitted: &Admitted) -> (Vec<Finding>, Redaction) {
+        if message.kind() == MessageKind::Notification && message.method() == Some("notifications/tools/list_changed") {
+            self.tools().forget_live();
+        }
+        let lists_tools = admitted.answers.as_ref().is_some_and(|pending| &*pending.method == "tools/list");
+        let (true, Some(result)) = (lists_tools, message.result()) else { return (Vec::new(), Redaction::none()) };
+        let is_first_page = admitted.answers.as_ref().is_none_or(|pending| !pending.is_continuation);
+        let is_last_page = message.result_member("nextCursor").is_none();
+        let mut tools = self.tools();
+        let observed = tools.observe(result, is_first_page, is_last_page);
+        match observed.and_then(|()| hide_tools(message, admitted.era.is_modern(), |tool| tools.is_hidden(&tool.name))) {
+            Ok(redaction) => (Vec::new(), redaction),
+            Err(unreadable) => (vec![unreadable.finding()], Redaction::none()),
+        }
+    }
+
+    /// Puts the whole group on disk, then tells apart what may go on. One write, whatever the outcome of each.
+    pub(super) fn record(&self, kind: Kind, judged: Vec<Judged>) -> Result<(Vec<Recorded<Permitted>>, Vec<Recorded<Stopped>>), Fault> {
+        let recorded = self.log.append(judged, |judged, group| super::enter(kind, judged, group)).map_err(Fault::Unrecorded)?;
+        let mut permitted = Vec::with_capacity(recorded.len());
+        let mut stopped = Vec::new();
+        for one in recorded {
+            match one.transpose() {
+                Ok(one) => permitted.push(one),
+                Err(one) => stopped.push(one),
+            }
+        }
+        Ok((permitted, stopped))
+    }
+}
+
+/// Only whole lines can be messages.
+fn whole_line(sender: Sender, frame: Frame) -> Result<Vec<u8>, Stopped> {
+    match frame {
+        Frame::Line(line) => Ok(line),
+        Frame::Oversize { piece, first, last } => Err(Stopped::oversize(sender, piece, first, last)),
+        Frame::Unterminated(bytes) => Err(Stopped::unterminated(sender, bytes)),
+    }
+}
+
+/// Nobody can be asked yet, so whatever asks is denied.
+fn consent(decision: Decision) -> Result<Permitted, Denied> {
+    match decision {
+        Decision::Allow(permitted) => Ok(permitted),
+        Decision::Ask(unapproved) => Err(unapproved.unanswered()),
+        Decision::Deny(denied) => Err(denied),
+    }
+}

@@ -1,0 +1,243 @@
+//! The gate: one server's pipes, decided and recorded line by line. `line.rs` is the product; this file is what it stands on.
+//!
+//! Invariants:
+//! - Nothing leaves through an [`Outlet`] that is not `Recorded<Permitted>` or `Recorded<Authored>`.
+//! - Two pumps, blocking pipes, no async runtime. Neither pump ever blocks on the other side's reader: what crosses over goes by courier.
+//! - Any [`Fault`] ends the session: an error never lets anything through.
+
+mod answer;
+mod hold;
+mod life;
+mod line;
+mod live_tools;
+mod outlet;
+mod rate;
+mod refusal;
+mod stderr;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
+use cofferdam_manifest::{ClientRequest, Limits};
+use cofferdam_policy::{Context, Standing};
+use cofferdam_protocol::{Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits};
+
+use answer::Authored;
+use hold::Held;
+use line::Judged;
+use live_tools::LiveTools;
+use outlet::{Outlet, OutletClosed};
+use rate::CallRate;
+use refusal::Stopped;
+use stderr::OperatorLines;
+
+pub(crate) use life::{Cause, Ended, Pipes, SESSION_ENDED_RULE, process_words, run};
+pub(crate) use live_tools::PinnedTool;
+pub(crate) use stderr::escaped;
+pub(crate) use watch::SECONDS_PER_CALL_RULE;
+
+/// What the manifest says about one session.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// The server's name, as the operator knows it.
+    pub(crate) name: String,
+    pub(crate) limits: Limits,
+    /// What the server may ask of the client.
+    pub(crate) client_requests: Vec<ClientRequest>,
+    /// The accepted tools; `None` without a manifest.
+    pub(crate) pins: Option<BTreeMap<String, PinnedTool>>,
+}
+
+/// What ends a session from inside.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The record refused: nothing may pass.
+    Unrecorded(AuditError),
+    /// The client does not read any more.
+    ClientGone(OutletClosed),
+    /// The server does not read any more.
+    ServerGone(OutletClosed),
+    /// The kernel gives no random bytes, so no unguessable id can be made.
+    NoRandomness(getrandom::Error),
+}
+
+/// What the threads tell the one that ends the session.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The client closed its end.
+    ClientClosed,
+    /// The server closed its stdout.
+    ServerClosed,
+    /// We were asked to stop.
+    Signal(i32),
+    /// Nothing was said for longer than the manifest's `idle_minutes`.
+    Idle,
+    /// Something on the line failed.
+    Fault(Fault),
+}
+
+/// One running session.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    terms: Terms,
+    log: Log,
+    session: Mutex<Session>,
+    tools: Mutex<LiveTools>,
+    held: Mutex<Held>,
+    rate: Mutex<CallRate>,
+    to_client: Arc<Outlet>,
+    to_server: Arc<Outlet>,
+    operator: OperatorLines,
+    began: Instant,
+    /// Monotonic milliseconds of the last line in either direction.
+    last_line_ms: AtomicU64,
+    told_noise: AtomicBool,
+    ending: AtomicBool,
+}
+
+impl Gate {
+    fn new(mut terms: Terms, log: Log, outlets: (Arc<Outlet>, Arc<Outlet>), operator: OperatorLines) -> Self {
+        let tools = terms.pins.take().map_or_else(LiveTools::unpinned, LiveTools::pinned);
+        let in_flight = usize::try_from(terms.limits.calls_in_flight).unwrap_or(usize::MAX);
+        let (to_client, to_server) = outlets;
+        Self {
+            terms,
+            log,
+            session: Mutex::new(Session::new(SessionLimits { in_flight })),
+            tools: Mutex::new(tools),
+            held: Mutex::default(),
+            rate: Mutex::new(CallRate::new()),
+            to_client,
+            to_server,
+            operator,
+            began: Instant::now(),
+            last_line_ms: AtomicU64::new(0),
+            told_noise: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+        }
+    }
+
+    // Each lock is held for a few lines and never while another of them is wanted, except `held` before `tools`.
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tools(&self) -> MutexGuard<'_, LiveTools> {
+        self.tools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the session began, monotonic.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn admit(&self, sender: Sender, message: &Message) -> Result<Admitted, Inadmissible> {
+        let now_ms = self.now_ms();
+        self.last_line_ms.store(now_ms, Ordering::Relaxed);
+        self.session().admit(sender, message, now_ms)
+    }
+
+    /// The batch back, where the session has batches; otherwise what to say to its sender.
+    fn batch_if_allowed(&self, sender: Sender, batch: Batch) -> Result<Batch, Stopped> {
+        let Err(reason) = self.session().batch_allowed(sender) else { return Ok(batch) };
+        let (line, messages) = batch.into_parts();
+        let requests = messages.iter().filter(|message| message.kind() == MessageKind::Request);
+        let ids: Vec<Id> = requests.filter_map(|message| message.id().cloned()).collect();
+        Err(Stopped::batch_not_allowed(line, sender, reason, ids))
+    }
+
+    /// How the tool of a call stands: `None` where the live list must be read first, `Some(None)` for anything that is no named call.
+    #[expect(clippy::option_option, reason = "not known yet and not applicable are two answers")]
+    fn standing(&self, message: &Message) -> Option<Option<Standing>> {
+        let is_call = message.kind() == MessageKind::Request && message.method() == Some("tools/call");
+        match message.param_str("name") {
+            Some(tool) if is_call => self.tools().standing(&tool).map(Some),
+            _ => Some(None),
+        }
+    }
+
+    fn context<'a>(&'a self, sender: Sender, admitted: &'a Admitted, standing: Option<Standing>) -> Context<'a> {
+        let calls_last_minute = match standing {
+            Some(_) => self.rate.lock().unwrap_or_else(PoisonError::into_inner).count(self.now_ms()),
+            None => 0,
+        };
+        Context {
+            sender,
+            admitted,
+            standing,
+            client_requests: &self.terms.client_requests,
+            calls_last_minute,
+            calls_per_minute_max: self.terms.limits.calls_per_minute,
+        }
+    }
+
+    /// Records a line of our own and hands it to the courier of `to`.
+    fn author(&self, to: Sender, authored: Authored) -> Result<(), Fault> {
+        let (kind, outlet) = match to {
+            Sender::Client => (Kind::GateToClient, &self.to_client),
+            Sender::Server => (Kind::GateToServer, &self.to_server),
+        };
+        let recorded = self.log.append_one(authored, |authored, group| {
+            group.add(Entry { kind, facts: authored.facts(), payload: authored.line() });
+        });
+        let recorded: Recorded<Authored> = recorded.map_err(Fault::Unrecorded)?;
+        outlet.forward_by_courier(&recorded).map_err(|closed| match to {
+            Sender::Client => Fault::ClientGone(closed),
+            Sender::Server => Fault::ServerGone(closed),
+        })
+    }
+
+    /// Records facts of our own without bytes; gives the record's number.
+    fn note(&self, kind: Kind, facts: &str) -> Result<u64, Fault> {
+        let recorded = self.log.append_one((), |(), group| group.add(Entry { kind, facts, payload: &[] }));
+        recorded.map(|recorded| recorded.seq()).map_err(Fault::Unrecorded)
+    }
+
+    /// `SESSION:SEQ`, short enough to type and found by `audit show`.
+    fn reference(&self, seq: u64) -> String {
+        let session = self.log.session_id();
+        format!("{}:{seq}", session.get(..8).unwrap_or(session))
+    }
+
+    /// What a server prints on stdout that is no message is never forwarded; the operator hears of it once.
+    fn tell_noise_once(&self, reason: Reason, seq: u64) {
+        if !self.told_noise.swap(true, Ordering::Relaxed) {
+            let record = self.reference(seq);
+            self.operator.say(format!(
+                "cofferdam: server `{}` printed something on stdout that is not a message ({}); it is recorded and not forwarded (record {record})",
+                self.terms.name,
+                reason.text()
+            ));
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    fn is_idle(&self) -> bool {
+        let Some(minutes) = self.terms.limits.idle_minutes else { return false };
+        let silent_ms = self.now_ms().saturating_sub(self.last_line_ms.load(Ordering::Relaxed));
+        silent_ms > u64::from(minutes).saturating_mul(60_000) && self.session().in_flight(Sender::Client) == 0
+    }
+}
+
+/// How a judged line stands in the record.
+fn enter(kind: Kind, judged: &Judged, group: &mut Group<'_>) {
+    group.add(match judged {
+        Ok(permitted) => Entry { kind, facts: permitted.facts(), payload: permitted.received() },
+        Err(stopped) => {
+            let kind = if stopped.is_fragment() { Kind::Fragment } else { kind };
+            Entry { kind, facts: stopped.facts(), payload: stopped.payload() }
+        }
+    });
+}

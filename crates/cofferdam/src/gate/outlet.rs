@@ -1,0 +1,139 @@
+//! The way out, one per direction. Only what is recorded leaves: `forward` and `author` take nothing else.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cofferdam_audit::Recorded;
+use cofferdam_policy::Permitted;
+
+use super::answer::Authored;
+
+/// Lines of our own that may wait for a slow reader. A peer that makes us write more without reading is cut off.
+const PARCELS_MAX: usize = 4096;
+
+/// What can leave through an [`Outlet`]. Sealed: [`Permitted`] by policy, [`Authored`] by the gate.
+pub(crate) trait Passable: sealed::Sealed {
+    /// The bytes to send, terminator included.
+    fn line(&self) -> &[u8];
+}
+
+mod sealed {
+    pub(crate) trait Sealed {}
+    impl Sealed for cofferdam_policy::Permitted {}
+    impl Sealed for super::Authored {}
+}
+
+impl Passable for Permitted {
+    fn line(&self) -> &[u8] {
+        Self::line(self)
+    }
+}
+
+impl Passable for Authored {
+    fn line(&self) -> &[u8] {
+        Self::line(self)
+    }
+}
+
+/// Why nothing can leave any more.
+#[derive(Debug)]
+pub(crate) enum OutletClosed {
+    /// The reader is gone.
+    Gone(io::Error),
+    /// The reader does not read what it makes us write.
+    Overflow,
+}
+
+enum Parcel {
+    Line(Vec<u8>),
+    Barrier(SyncSender<()>),
+}
+
+/// One direction's writer. The pump of that direction writes straight through; whoever must never block on this reader (the other pump,
+/// the watch) hands its line to the courier thread.
+pub(crate) struct Outlet {
+    writer: Mutex<Option<Box<dyn Write + Send>>>,
+    courier: SyncSender<Parcel>,
+}
+
+impl std::fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outlet")
+    }
+}
+
+impl Outlet {
+    /// An outlet over `writer`, with its courier thread.
+    pub(crate) fn new(name: &str, writer: Box<dyn Write + Send>) -> io::Result<Arc<Self>> {
+        let (courier, parcels) = sync_channel(PARCELS_MAX);
+        let outlet = Arc::new(Self { writer: Mutex::new(Some(writer)), courier });
+        let weak = Arc::downgrade(&outlet);
+        std::thread::Builder::new().name(format!("courier-{name}")).stack_size(COURIER_STACK_BYTES).spawn(move || deliver(&weak, &parcels))?;
+        Ok(outlet)
+    }
+
+    /// Sends what is recorded and permitted, in order, in one write.
+    pub(crate) fn forward<T: Passable>(&self, recorded: &[Recorded<T>]) -> Result<(), OutletClosed> {
+        match recorded {
+            [] => Ok(()),
+            [one] => self.write(one.as_ref().line()),
+            many => {
+                let mut all = Vec::with_capacity(many.iter().map(|one| one.as_ref().line().len()).sum());
+                for one in many {
+                    all.extend_from_slice(one.as_ref().line());
+                }
+                self.write(&all)
+            }
+        }
+    }
+
+    /// Sends one recorded line without ever blocking the caller on this reader.
+    pub(crate) fn forward_by_courier<T: Passable>(&self, recorded: &Recorded<T>) -> Result<(), OutletClosed> {
+        match self.courier.try_send(Parcel::Line(recorded.as_ref().line().to_vec())) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(OutletClosed::Overflow),
+            Err(TrySendError::Disconnected(_)) => Err(OutletClosed::Gone(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// Waits until everything handed to the courier so far is written, at most `timeout`.
+    pub(crate) fn drain(&self, timeout: Duration) {
+        let (done, wait) = sync_channel(1);
+        if self.courier.try_send(Parcel::Barrier(done)).is_ok() {
+            let _ = wait.recv_timeout(timeout);
+        }
+    }
+
+    /// Closes the writer: the reader sees the end of input. A writer stuck in a blocked write is left to the end of the process.
+    pub(crate) fn close(&self) {
+        if let Ok(mut writer) = self.writer.try_lock() {
+            *writer = None;
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), OutletClosed> {
+        let mut writer = self.locked();
+        let open = writer.as_mut().ok_or_else(|| OutletClosed::Gone(io::ErrorKind::BrokenPipe.into()))?;
+        open.write_all(bytes).and_then(|()| open.flush()).map_err(OutletClosed::Gone)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Option<Box<dyn Write + Send>>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A courier copies lines; it needs no deep stack, and there are two per server.
+const COURIER_STACK_BYTES: usize = 64 * 1024;
+
+fn deliver(outlet: &std::sync::Weak<Outlet>, parcels: &Receiver<Parcel>) {
+    while let Ok(parcel) = parcels.recv() {
+        let Some(outlet) = outlet.upgrade() else { return };
+        match parcel {
+            // A reader that is gone is noticed by the pump; what waits here has nowhere to go.
+            Parcel::Line(line) => drop(outlet.write(&line)),
+            Parcel::Barrier(done) => drop(done.try_send(())),
+        }
+    }
+}

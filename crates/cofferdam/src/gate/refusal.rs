@@ -1,0 +1,255 @@
+//! What stops on the line: recorded like everything else, never forwarded, answered where somebody waits.
+
+use cofferdam_audit::Recorded;
+use cofferdam_policy::Denied;
+use cofferdam_protocol::{Admitted, Era, Id, Inadmissible, Message, MessageKind, Reason, Sender, Undecodable};
+use serde_json::json;
+
+use super::answer::{Refusal, refuse};
+use super::{Fault, Gate};
+
+/// Facts a refused peer is told.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// The request's id; `None` where the line did not name one that can be trusted.
+    pub(super) id: Option<Id>,
+    pub(super) method: Option<String>,
+    pub(super) era: Era,
+    pub(super) rule: &'static str,
+    pub(super) why: String,
+}
+
+/// What is to be done about something that stops here, once it is on disk.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Nobody waits for an answer.
+    Nothing,
+    /// Output that is no message: the operator is told once.
+    TellOperator(Reason),
+    /// It was a request: its sender gets the refusal.
+    AnswerSender(Refused),
+    /// It was an answer that must not be released: who asked gets the refusal in its place.
+    AnswerAsker(Refused),
+    /// It was a batch.
+    Each(Vec<Refused>),
+    /// A call that waits until the server's tools are listed.
+    Hold(Box<(Message, Admitted)>),
+    /// The answer to a request of the gate's own.
+    Take(Box<Message>),
+}
+
+/// Bytes that stop here, with the record's facts and what follows.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    /// As received; empty where `then` still owns the message.
+    line: Vec<u8>,
+    facts: String,
+    is_fragment: bool,
+    then: Then,
+}
+
+impl Stopped {
+    /// The bytes for the record.
+    pub(super) fn payload(&self) -> &[u8] {
+        match &self.then {
+            Then::Hold(held) => held.0.line(),
+            Then::Take(message) => message.line(),
+            _ => &self.line,
+        }
+    }
+
+    pub(super) fn facts(&self) -> &str {
+        &self.facts
+    }
+
+    /// Whether this is a piece of a line that is longer than the limit.
+    pub(super) fn is_fragment(&self) -> bool {
+        self.is_fragment
+    }
+
+    fn new(line: Vec<u8>, facts: String, then: Then) -> Self {
+        Self { line, facts, is_fragment: false, then }
+    }
+
+    /// A call that must wait for the live tool list.
+    pub(super) fn held(message: Message, admitted: Admitted) -> Self {
+        let facts = json!({"decision": "hold", "method": message.method(), "id": message.id().map(ToString::to_string)});
+        Self::new(Vec::new(), facts.to_string(), Then::Hold(Box::new((message, admitted))))
+    }
+
+    /// The answer to the gate's own request.
+    pub(super) fn own(message: Message) -> Self {
+        let facts = json!({"decision": "own", "id": message.id().map(ToString::to_string)});
+        Self::new(Vec::new(), facts.to_string(), Then::Take(Box::new(message)))
+    }
+
+    /// A line that is no message.
+    pub(super) fn undecodable(sender: Sender, undecodable: Undecodable) -> Self {
+        let Undecodable { line, reason, offset, id, is_request } = undecodable;
+        let facts = json!({"decision": "refuse", "rule": reason.id(), "why": reason.text(), "at": offset}).to_string();
+        let refused = Refused { id, method: None, era: Era::Legacy(None), rule: reason.id(), why: reason.text().to_owned() };
+        let then = match sender {
+            Sender::Client if is_request || refused.id.is_none() => Then::AnswerSender(refused),
+            Sender::Client => Then::Nothing,
+            Sender::Server if refused.id.is_some() && is_request => Then::AnswerSender(refused),
+            Sender::Server if refused.id.is_some() => Then::AnswerAsker(refused),
+            Sender::Server => Then::TellOperator(reason),
+        };
+        Self::new(line, facts, then)
+    }
+
+    /// A piece of a line that is longer than the limit; only the first piece is answered.
+    pub(super) fn oversize(sender: Sender, piece: Vec<u8>, is_first: bool, is_last: bool) -> Self {
+        let reason = Reason::LineTooLong;
+        let facts = json!({"decision": "refuse", "rule": reason.id(), "first": is_first, "last": is_last}).to_string();
+        let then = if is_first { Self::told(sender, reason) } else { Then::Nothing };
+        Self { line: piece, facts, is_fragment: true, then }
+    }
+
+    /// Bytes at the end of input without a newline.
+    pub(super) fn unterminated(sender: Sender, bytes: Vec<u8>) -> Self {
+        let facts = json!({"decision": "refuse", "rule": Reason::Unterminated.id(), "why": Reason::Unterminated.text()}).to_string();
+        Self::new(bytes, facts, Self::told(sender, Reason::Unterminated))
+    }
+
+    fn told(sender: Sender, reason: Reason) -> Then {
+        match sender {
+            Sender::Client => {
+                let why = reason.text().to_owned();
+                Then::AnswerSender(Refused { id: None, method: None, era: Era::Legacy(None), rule: reason.id(), why })
+            }
+            Sender::Server => Then::TellOperator(reason),
+        }
+    }
+
+    /// A message the session does not admit.
+    pub(super) fn inadmissible(message: Message, inadmissible: &Inadmissible) -> Self {
+        Self::denied(Refused::as_denied(message, inadmissible))
+    }
+
+    /// A denied message: a request is answered, anything else is dropped.
+    pub(super) fn denied(denied: Denied) -> Self {
+        let facts = denied.facts.clone();
+        let is_request = denied.message.kind() == MessageKind::Request;
+        let refused = Refused::of(&denied);
+        Self::new(denied.message.into_line(), facts, if is_request { Then::AnswerSender(refused) } else { Then::Nothing })
+    }
+
+    /// A denied message of the server: the answer to a client's request is replaced by a refusal, so that the client does not wait.
+    pub(super) fn denied_from_server(denied: Denied, admitted: &Admitted) -> Self {
+        let Some(pending) = &admitted.answers else { return Self::denied(denied) };
+        let facts = denied.facts.clone();
+        let refused = Refused { method: Some(pending.method.to_string()), era: pending.era, ..Refused::of(&denied) };
+        Self::new(denied.message.into_line(), facts, Then::AnswerAsker(refused))
+    }
+
+    /// A batch of which at least one member was denied.
+    pub(super) fn batch((line, members): (Vec<u8>, Vec<Denied>)) -> Self {
+        let facts: Vec<&str> = members.iter().map(|denied| denied.facts.as_str()).collect();
+        let facts = format!("{{\"decision\":\"deny\",\"batch\":[{}]}}", facts.join(","));
+        let requests = members.iter().filter(|denied| denied.message.kind() == MessageKind::Request);
+        let refused = requests.map(Refused::of).collect();
+        Self::new(line, facts, Then::Each(refused))
+    }
+
+    /// A batch where the session has none.
+    pub(super) fn batch_not_allowed(line: Vec<u8>, sender: Sender, reason: Reason, requests: Vec<Id>) -> Self {
+        let facts = json!({"decision": "refuse", "rule": reason.id(), "why": reason.text()}).to_string();
+        let refused = requests.into_iter().map(|id| {
+            Refused { id: Some(id), method: None, era: Era::Legacy(None), rule: reason.id(), why: reason.text().to_owned() }
+        });
+        let refused: Vec<_> = refused.collect();
+        let then = if refused.is_empty() { Self::told(sender, reason) } else { Then::Each(refused) };
+        Self::new(line, facts, then)
+    }
+}
+
+impl Refused {
+    fn of(denied: &Denied) -> Self {
+        Self {
+            id: denied.message.id().cloned(),
+            method: denied.message.method().map(str::to_owned),
+            era: denied.era,
+            rule: denied.rule,
+            why: denied.why.clone(),
+        }
+    }
+
+    /// What the session does not admit, in the form of a denial.
+    pub(super) fn as_denied(message: Message, inadmissible: &Inadmissible) -> Denied {
+        let reason = inadmissible.reason;
+        let facts = json!({
+            "decision": "refuse", "rule": reason.id(), "why": reason.text(),
+            "method": message.method(), "id": message.id().map(ToString::to_string),
+        });
+        Denied { message, rule: reason.id(), why: reason.text().to_owned(), era: inadmissible.era, facts: facts.to_string() }
+    }
+
+    /// Whether the session had taken the request in, so that it must now be forgotten.
+    fn was_admitted(&self) -> bool {
+        !self.rule.starts_with("protocol/")
+    }
+}
+
+impl Gate {
+    /// Acts on what stopped on the client's line.
+    pub(super) fn answer_client(&self, stopped: Recorded<Stopped>) -> Result<(), Fault> {
+        let seq = stopped.seq();
+        match stopped.into_inner().then {
+            Then::Nothing | Then::TellOperator(_) | Then::Take(_) => Ok(()),
+            Then::AnswerSender(refused) => self.refuse(Sender::Client, &refused, seq),
+            Then::AnswerAsker(refused) => self.refuse(Sender::Server, &refused, seq),
+            Then::Each(all) => all.iter().try_for_each(|refused| self.refuse(Sender::Client, refused, seq)),
+            Then::Hold(held) => self.hold(held.0, held.1),
+        }
+    }
+
+    /// Acts on what stopped on the server's line.
+    pub(super) fn answer_server(&self, stopped: Recorded<Stopped>) -> Result<(), Fault> {
+        let seq = stopped.seq();
+        match stopped.into_inner().then {
+            Then::Nothing | Then::Hold(_) => Ok(()),
+            Then::TellOperator(reason) => {
+                self.tell_noise_once(reason, seq);
+                Ok(())
+            }
+            Then::AnswerSender(refused) => self.refuse(Sender::Server, &refused, seq),
+            Then::AnswerAsker(refused) => self.refuse_in_place_of_answer(refused, seq),
+            Then::Each(all) => all.iter().try_for_each(|refused| self.refuse(Sender::Server, refused, seq)),
+            Then::Take(message) => self.take_own_answer(&message),
+        }
+    }
+
+    /// Answers `to`, whose request does not pass.
+    pub(super) fn refuse(&self, to: Sender, refused: &Refused, seq: u64) -> Result<(), Fault> {
+        let mut id = refused.id.as_ref();
+        if let Some(asked) = id {
+            let mut session = self.session();
+            if refused.was_admitted() {
+                session.retire(to, asked);
+            } else if session.is_pending(to, asked) {
+                // Somebody else's answer must not be taken for this one.
+                id = None;
+            }
+        }
+        let record = self.reference(seq);
+        let method = refused.method.as_deref();
+        let authored = refuse(&Refusal { id, method, era: refused.era, rule: refused.rule, why: &refused.why, record: &record });
+        self.author(to, authored)
+    }
+
+    /// The server's answer cannot be released: if a request of the client waits for it, the client gets a refusal instead.
+    fn refuse_in_place_of_answer(&self, refused: Refused, seq: u64) -> Result<(), Fault> {
+        let Some(id) = refused.id.clone() else { return Ok(()) };
+        let waiting = self.session().take_pending(Sender::Client, &id);
+        let (method, era) = match (waiting, refused.method.is_some()) {
+            (Some(pending), _) => (Some(pending.method.to_string()), pending.era),
+            // Already taken off when it was admitted.
+            (None, true) => (refused.method.clone(), refused.era),
+            (None, false) => return Ok(()),
+        };
+        let record = self.reference(seq);
+        let refusal = Refusal { id: Some(&id), method: method.as_deref(), era, rule: refused.rule, why: &refused.why, record: &record };
+        self.author(Sender::Client, refuse(&refusal))
+    }
+}

@@ -1,0 +1,90 @@
+//! Where Cofferdam keeps its own: configuration, state and data, by the user's passwd entry or under one `--home` folder.
+//!
+//! Never by XDG variables: an MCP client passes on six variables, and two processes must agree on these folders.
+
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{User, geteuid};
+
+use crate::failure::{Failure, file_failure};
+
+/// Variable that stands in for `--home`.
+pub(crate) const HOME_VARIABLE: &str = "COFFERDAM_HOME";
+
+/// Cofferdam's own folders, and whose they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    config: PathBuf,
+    state: PathBuf,
+    /// `--home`, where given; recorded with every session.
+    pub(crate) explicit: Option<PathBuf>,
+    /// The user's home folder, from the passwd entry.
+    pub(crate) user_home: PathBuf,
+    /// The user's name, from the passwd entry.
+    pub(crate) user_name: String,
+}
+
+impl Home {
+    /// The folders for this user; `explicit` is `--home`.
+    ///
+    /// # Errors
+    /// The user has no passwd entry, or `explicit` is not ours alone, or lies where a server or a repository could reach it.
+    pub(crate) fn find(explicit: Option<PathBuf>) -> Result<Self, Failure> {
+        let uid = geteuid();
+        let user = User::from_uid(uid).ok().flatten();
+        let user = user.ok_or_else(|| Failure::misconfigured(format!("user {uid} has no passwd entry")).help("add the user to the passwd database"))?;
+        let (user_home, user_name) = (user.dir, user.name);
+        let Some(home) = explicit else {
+            let (config, state) = (user_home.join(".config/cofferdam"), user_home.join(".local/state/cofferdam"));
+            return Ok(Self { config, state, explicit: None, user_home, user_name });
+        };
+        let home = own_folder(&home)?;
+        Ok(Self { config: home.join("config"), state: home.join("state"), explicit: Some(home), user_home, user_name })
+    }
+
+    /// One folder for each server's manifest, definitions and program pins.
+    pub(crate) fn servers(&self) -> PathBuf {
+        self.config.join("servers")
+    }
+
+    /// The record.
+    pub(crate) fn audit(&self) -> PathBuf {
+        self.state.join("audit")
+    }
+
+    /// Folders that can never be granted to a server.
+    pub(crate) fn own_folders(&self) -> Vec<PathBuf> {
+        let mut own = vec![self.config.clone(), self.state.clone()];
+        own.extend(self.explicit.clone());
+        own
+    }
+
+    /// Makes a folder of ours, with its parents, for the user alone.
+    pub(crate) fn make(folder: &Path) -> Result<(), Failure> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|cause| file_failure("make the folder", folder, &cause))
+    }
+}
+
+/// `--home`: ours, mode 0700, outside the working directory. Made if it is not there.
+fn own_folder(home: &Path) -> Result<PathBuf, Failure> {
+    let absolute = std::path::absolute(home).map_err(|cause| file_failure("resolve", home, &cause))?;
+    if !absolute.exists() {
+        Home::make(&absolute)?;
+    }
+    let real = absolute.canonicalize().map_err(|cause| file_failure("resolve", &absolute, &cause))?;
+    let metadata = std::fs::metadata(&real).map_err(|cause| file_failure("look at", &real, &cause))?;
+    let shown = real.display();
+    if !metadata.is_dir() {
+        return Err(Failure::misconfigured(format!("`{shown}` is not a folder")));
+    }
+    if metadata.uid() != geteuid().as_raw() || metadata.permissions().mode() & 0o077 != 0 {
+        return Err(Failure::misconfigured(format!("the folder `{shown}` is not yours alone")).help(format!("chown it to yourself and run `chmod 700 {shown}`")));
+    }
+    let here = std::env::current_dir().map_err(|cause| file_failure("find", Path::new("."), &cause))?;
+    if here != Path::new("/") && real.starts_with(&here) {
+        return Err(Failure::misconfigured(format!("the folder `{shown}` lies inside the working directory, where a repository could supply it"))
+            .help("choose a folder outside the working directory"));
+    }
+    Ok(real)
+}

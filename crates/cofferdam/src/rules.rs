@@ -1,0 +1,52 @@
+//! `rules`: every reason for which something is refused, by its stable id.
+
+use cofferdam_inspect::RULES;
+use cofferdam_policy::POLICY_RULES;
+use cofferdam_protocol::Reason;
+use cofferdam_scan::SCAN_RULES;
+use serde_json::{Value, json};
+
+use crate::cli::output::Output;
+use crate::failure::{Exit, Failure};
+
+/// Rules of the gate itself.
+const GATE_RULES: &[(&str, &str)] = &[
+    (crate::gate::SECONDS_PER_CALL_RULE, "the server did not answer within the manifest's `seconds_per_call`"),
+    (crate::gate::SESSION_ENDED_RULE, "the session ended before the server answered"),
+];
+
+/// Id and summary of every rule, in the order of ids.
+pub(crate) fn all() -> Vec<(&'static str, &'static str)> {
+    let mut rules: Vec<(&str, &str)> = Reason::ALL.iter().map(|reason| (reason.id(), reason.text())).collect();
+    rules.extend(RULES.iter().map(|rule| (rule.id, rule.summary)));
+    rules.extend(SCAN_RULES.iter().map(|rule| (rule.id, rule.summary)));
+    rules.extend(POLICY_RULES.iter().map(|rule| (rule.id, rule.summary)));
+    rules.extend(GATE_RULES);
+    rules.sort_unstable();
+    rules
+}
+
+/// Prints the list.
+pub(crate) fn list(output: &mut Output) -> Result<Exit, Failure> {
+    let rules = all();
+    if output.is_json() {
+        let rules: Vec<Value> = rules.iter().map(|(id, summary)| json!({"id": id, "summary": summary})).collect();
+        output.line(&Value::Array(rules).to_string())?;
+        return Ok(Exit::Fine);
+    }
+    for (id, summary) in rules {
+        output.line(&format!("{id:36} {summary}"))?;
+    }
+    Ok(Exit::Fine)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_id_is_there_once() {
+        let rules = super::all();
+        let mut ids: Vec<_> = rules.iter().map(|(id, _)| *id).collect();
+        ids.dedup();
+        assert_eq!(ids.len(), rules.len());
+    }
+}

@@ -1,0 +1,104 @@
+//! One recorded session: record opened, compartment started and its enforcement recorded, gate run.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use cofferdam_audit::{Durability, Entry, Kind, Log, Opening, Options, Quota, SystemClock};
+use cofferdam_manifest::{Limits, Manifest};
+use cofferdam_sandbox::{Compartment, Plan};
+use serde_json::json;
+
+use crate::compartment;
+use crate::contract::Contract;
+use crate::failure::Failure;
+use crate::gate::{self, Ended, Pipes, Terms};
+use crate::home::Home;
+
+/// What a session is about.
+#[derive(Debug)]
+pub(crate) struct Session {
+    terms: Terms,
+    plan: Plan,
+    /// Facts of the `open` record.
+    about: serde_json::Value,
+}
+
+impl Session {
+    /// A session under an accepted contract.
+    pub(crate) fn pinned(contract: &Contract) -> Result<Self, Failure> {
+        let manifest = &contract.manifest;
+        let about = json!({
+            "manifest": manifest.digest().to_string(),
+            "program": contract.program.digest().to_string(),
+            "command": manifest.launch.command,
+        });
+        let terms = Terms {
+            name: contract.name.clone(),
+            limits: manifest.limits.clone(),
+            client_requests: manifest.client.allow.clone(),
+            pins: Some(contract.pins()),
+        };
+        let mut plan = compartment::plan(manifest)?;
+        if contract.has_foreign_bytecode {
+            plan.environment.push(("PYTHONPYCACHEPREFIX".to_owned(), "/tmp/bytecode".to_owned()));
+        }
+        Ok(Self { terms, plan, about })
+    }
+
+    /// A session of which nothing is pinned: the compartment alone bounds it, and the record says so. `what` is why it runs (`run`, `add`).
+    pub(crate) fn unpinned(name: &str, manifest: &Manifest, what: &str) -> Result<Self, Failure> {
+        let about = json!({"unpinned": true, "for": what, "command": manifest.launch.command});
+        let terms = Terms {
+            name: name.to_owned(),
+            limits: manifest.limits.clone(),
+            client_requests: manifest.client.allow.clone(),
+            pins: None,
+        };
+        Ok(Self { terms, plan: compartment::plan(manifest)?, about })
+    }
+
+    /// Opens the record, starts the compartment, runs the gate to its end.
+    ///
+    /// # Errors
+    /// The record could not be opened or the compartment not be enforced; nothing ran then.
+    pub(crate) fn run(self, home: &Home, pipes: Pipes, signals: Option<Receiver<i32>>) -> Result<Ended, Failure> {
+        let log = open_log(home, &self.terms.name, &self.terms.limits, self.about)?;
+        let compartment = match compartment::start(&self.plan) {
+            Ok(compartment) => compartment,
+            Err(failure) => {
+                let facts = json!({"cause": "not-started", "why": failure.what}).to_string();
+                // The failure itself is what the caller must hear; the record says it too where it can.
+                drop(log.close(&facts));
+                return Err(failure);
+            }
+        };
+        record_enforcement(&log, &compartment)?;
+        gate::run(self.terms, log, compartment, pipes, signals).map_err(|error| Failure::not_enforced(format!("the gate could not be started: {error}")))
+    }
+}
+
+fn open_log(home: &Home, server: &str, limits: &Limits, mut about: serde_json::Value) -> Result<Log, Failure> {
+    let session = crate::random::hex(16).map_err(|error| Failure::not_enforced(format!("the kernel gives no random bytes: {error}")))?;
+    if let Some(members) = about.as_object_mut() {
+        members.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        members.insert("home".to_owned(), json!(home.explicit));
+        members.insert("gate_pid".to_owned(), json!(std::process::id()));
+    }
+    let facts = about.to_string();
+    let opening = Opening { session: &session, server, principal: &home.user_name, facts: &facts };
+    let options = Options {
+        durability: Durability::Written,
+        quota: Quota { bytes_per_hour: limits.record_bytes_per_hour },
+        clock: Arc::new(SystemClock),
+    };
+    Home::make(&home.audit())?;
+    Log::create(&home.audit(), opening, options).map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))
+}
+
+/// What was measured on the sealed process stands in the record before its first byte does.
+fn record_enforcement(log: &Log, compartment: &Compartment) -> Result<(), Failure> {
+    let unrecordable = |error: &dyn std::fmt::Display| Failure::not_enforced(format!("what the compartment enforces cannot be recorded: {error}"));
+    let enforced = serde_json::to_string(compartment.enforced()).map_err(|error| unrecordable(&error))?;
+    let recorded = log.append_one((), |(), group| group.add(Entry { kind: Kind::Enforcement, facts: &enforced, payload: &[] }));
+    recorded.map(|_in_the_record| ()).map_err(|error| unrecordable(&error))
+}

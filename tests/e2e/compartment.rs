@@ -1,0 +1,125 @@
+//! What a server sees from inside, through the whole product: as root here, and as an ordinary user.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::support::{Stage, fixture, said_in, text};
+
+#[test]
+fn nothing_is_inherited() {
+    let stage = Stage::with_fixture(&[]);
+    let mut command = stage.command(&["run", "fixture"]);
+    command.env("SECRET_OF_THE_USER", "do-not-inherit").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut gate = command.spawn().unwrap();
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "look", "arguments": {}}});
+    std::io::Write::write_all(gate.stdin.as_mut().unwrap(), format!("{call}\n").as_bytes()).unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(gate.stdout.as_mut().unwrap()), &mut line).unwrap();
+    drop(gate.stdin.take());
+    gate.wait().unwrap();
+    assert!(!line.contains("do-not-inherit"), "{line}");
+    assert!(line.contains("processes 2"), "the server and its own PID 1: {line}");
+    assert!(line.contains("CapEff:\\t0000000000000000") && line.contains("NoNewPrivs:\\t1") && line.contains("Seccomp:\\t2"), "{line}");
+}
+
+#[test]
+fn files_and_network_of_the_host_are_not_there() {
+    let stage = Stage::with_fixture(&[]);
+    let secret = stage.workspace().join("secret");
+    std::fs::write(&secret, "host secret").unwrap();
+    let service = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = service.local_addr().unwrap().to_string();
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    let seen = gate.call("look", json!({"read": secret, "connect": address, "write": "/etc/passwd"}));
+    let said = said_in(&seen);
+    assert!(said.contains("read: No such file") && said.contains("connect: ") && said.contains("write: "), "{said}");
+    assert!(!said.contains("host secret") && !said.contains("connected"), "{said}");
+}
+
+#[test]
+fn grants_are_what_the_manifest_says_and_no_more() {
+    let stage = Stage::new();
+    let (read, write) = (stage.workspace().join("read"), stage.workspace().join("write"));
+    for folder in [&read, &write] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join("file"), "granted").unwrap();
+    }
+    let added = stage.add("fixture", &["--read", read.to_str().unwrap(), "--write", write.to_str().unwrap()], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    let reads = gate.call("look", json!({"read": read.join("file"), "write": read.join("new")}));
+    assert!(said_in(&reads).starts_with("granted\nwrite: "), "{reads}");
+    let writes = gate.call("look", json!({"read": write.join("file"), "write": write.join("new")}));
+    assert_eq!(said_in(&writes), "granted\nwritten");
+    assert!(gate.end().success());
+    assert_eq!(std::fs::read_to_string(write.join("new")).unwrap(), "written");
+    assert!(!read.join("new").exists());
+}
+
+#[test]
+fn what_was_enforced_is_recorded_before_the_first_line() {
+    let stage = Stage::with_fixture(&[]);
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    assert!(gate.end().success());
+    let records = stage.records();
+    let enforced = records.iter().rposition(|record| record["kind"] == "enforcement").unwrap();
+    let first_line = records.iter().rposition(|record| record["kind"] == "open").unwrap();
+    assert_eq!(enforced, first_line + 1);
+    let facts = &records[enforced]["facts"];
+    assert_eq!((&facts["no_new_privileges"], &facts["seccomp_mode"]), (&json!(true), &json!(2)), "{facts}");
+    assert!(facts["namespaces"].as_array().unwrap().iter().all(|namespace| namespace["inode"] != namespace["ours"]), "{facts}");
+}
+
+#[test]
+fn a_required_feature_that_is_missing_refuses() {
+    let stage = Stage::with_fixture(&[]);
+    stage.edit_manifest("fixture", |manifest| format!("{manifest}\n[isolation]\nrequire = [\"no-such-feature\"]\n"));
+    let refused = stage.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(text(&refused.stderr).contains("no-such-feature"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn enter_looks_around_in_the_same_compartment() {
+    let stage = Stage::new();
+    let entered = stage.run(&["enter", "--", "/usr/bin/id", "-u"]);
+    assert_eq!((entered.status.code(), text(&entered.stdout).trim()), (Some(0), "65532"), "{}", text(&entered.stderr));
+    let listed = stage.run(&["enter", "--", "/bin/ls", "/root", "/home"]);
+    assert!(!text(&listed.stdout).contains(".ssh"), "{}", text(&listed.stdout));
+    let failed = stage.run(&["enter", "--", "/bin/false"]);
+    assert_eq!(failed.status.code(), Some(1));
+}
+
+/// The same binary as an ordinary user: root re-executes it with `setpriv`; anybody else is one already and the tests above cover it.
+#[test]
+fn it_works_as_an_ordinary_user() {
+    if !nix::unistd::geteuid().is_root() {
+        return nothing_is_inherited();
+    }
+    let folder = tempfile::Builder::new().prefix("cofferdam-user-").tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (gate, server) = (folder.path().join("cofferdam"), folder.path().join("fixture_server"));
+    std::fs::copy(env!("CARGO_BIN_EXE_cofferdam"), &gate).unwrap();
+    std::fs::copy(fixture(), &server).unwrap();
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
+    // 65534 is `nobody`, which has a passwd entry everywhere.
+    nix::unistd::chown(&home, Some(65534.into()), Some(65534.into())).unwrap();
+    let as_user = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&gate).arg("--home").arg(&home).args(arguments);
+        command.current_dir("/").stdin(Stdio::null()).output().unwrap()
+    };
+    let added = as_user(&["add", "fixture", "--yes", "--", server.to_str().unwrap()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    let called = as_user(&["call", "fixture", "look"]);
+    let said = text(&called.stdout);
+    assert!(called.status.success() && said.contains("processes 2") && said.contains("CapEff:\t0000000000000000"), "{said}{}", text(&called.stderr));
+}

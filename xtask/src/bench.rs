@@ -1,0 +1,46 @@
+//! `cargo xtask bench`: builds the rig and the product in release and lets the rig measure them.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command;
+use crate::workspace::Workspace;
+
+/// Runs the bench. `--quick` takes well under a minute; `--json FILE` keeps the numbers; `--without-gate` measures the
+/// baselines alone.
+///
+/// # Errors
+/// An argument is not understood, something does not build, or a subject fails. A missed goal is not an error.
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let (mut with_gate, mut passed_on) = (true, Vec::new());
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--without-gate" => with_gate = false,
+            "--quick" => passed_on.push(word.clone()),
+            "--json" => passed_on.extend([word.clone(), words.next().context("`--json` needs a file")?.clone()]),
+            other => bail!("`{other}` is not understood: `cargo xtask help` shows what is"),
+        }
+    }
+    let mut build = command::cargo();
+    build.args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "xtask",
+        "--bin",
+        "bench_rig",
+    ]);
+    command::run(&mut build)?;
+    let release = workspace.target().join("release");
+    if with_gate {
+        command::run(command::cargo().args(["build", "--release", "--locked", "--package", "cofferdam"]))?;
+        passed_on.extend([
+            "--gate".to_owned(),
+            release.join("cofferdam").to_string_lossy().into_owned(),
+        ]);
+    }
+    command::run(Command::new(release.join("bench_rig")).arg("measure").args(passed_on))
+}

@@ -1,0 +1,116 @@
+//! Installs the real MCP servers and client SDKs that the tests drive, at exact versions with integrity hashes.
+//!
+//! Each set is installed once for each content of its lock file: a copy of the lock file, written last, marks a
+//! complete install, so a half-done one is done again and a complete one costs a file comparison.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::command;
+use crate::workspace::Workspace;
+
+/// Installs what is missing under `target/servers/{node,python}`.
+///
+/// # Errors
+/// npm, python3 or pip is missing or fails, or the target folder cannot be written.
+pub(crate) fn install(workspace: &Workspace) -> Result<()> {
+    let servers = workspace.servers();
+    let locks = workspace.root().join("tests/servers");
+    fs::create_dir_all(&servers).with_context(|| format!("cannot create `{}`", servers.display()))?;
+    // Two runs at once (two terminals, an editor) must not install over each other.
+    let alone = File::create(servers.join(".installing"))?;
+    alone.lock().context("cannot wait for another install")?;
+
+    let node = Set {
+        locks: locks.join("node"),
+        lock: "package-lock.json",
+        place: servers.join("node"),
+    };
+    node.install_once("node_modules/@modelcontextprotocol/sdk/package.json", install_node)?;
+    let python = Set {
+        locks: locks.join("python"),
+        lock: "requirements.txt",
+        place: servers.join("python"),
+    };
+    python.install_once("bin/python", install_python)
+}
+
+/// One lock file and the folder that it fills.
+struct Set {
+    /// The folder in the repository that holds the lock file.
+    locks: PathBuf,
+    /// The lock file's name.
+    lock: &'static str,
+    /// The folder that is filled.
+    place: PathBuf,
+}
+
+impl Set {
+    /// Installs unless the marker equals the lock file and `witness` (a file of the install) can still be read:
+    /// a virtual environment dies with the interpreter it was made from.
+    fn install_once(&self, witness: &str, install: fn(&Self) -> Result<()>) -> Result<()> {
+        let source = self.locks.join(self.lock);
+        let wanted = fs::read(&source).with_context(|| format!("cannot read `{}`", source.display()))?;
+        let marker = self.place.with_extension("lock");
+        let complete = fs::read(&marker).is_ok_and(|installed| installed == wanted);
+        if complete && self.place.join(witness).exists() {
+            return Ok(());
+        }
+        remove_if_there(&marker)?;
+        if self.place.exists() {
+            fs::remove_dir_all(&self.place).with_context(|| format!("cannot remove `{}`", self.place.display()))?;
+        }
+        install(self)?;
+        fs::write(&marker, wanted).with_context(|| format!("cannot write `{}`", marker.display()))
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.locks.join(self.lock)
+    }
+}
+
+/// `npm ci` beside the final place, then one rename. Install scripts never run.
+fn install_node(set: &Set) -> Result<()> {
+    let partial = set.place.with_extension("partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial)?;
+    }
+    fs::create_dir_all(&partial)?;
+    for name in ["package.json", "package-lock.json"] {
+        fs::copy(set.locks.join(name), partial.join(name)).with_context(|| format!("cannot copy `{name}`"))?;
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(&partial);
+    command::run(&mut npm)?;
+    fs::rename(&partial, &set.place).context("cannot move the finished install to its place")
+}
+
+/// A virtual environment in its final place (it embeds its own path), filled from wheels with known hashes only.
+fn install_python(set: &Set) -> Result<()> {
+    command::run(Command::new("python3").args(["-m", "venv"]).arg(&set.place))?;
+    let mut pip = Command::new(set.place.join("bin/python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]);
+    pip.args(["--require-hashes", "--only-binary=:all:", "--no-deps", "--requirement"])
+        .arg(set.lock_file());
+    command::run(&mut pip)
+}
+
+fn remove_if_there(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
