@@ -54,7 +54,7 @@ fn a_manifest_that_does_not_check_starts_nothing() {
 #[test]
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     let stage = Stage::with_fixture(&[]);
-    stage.edit_manifest("fixture", |manifest| format!("{manifest}\n[network]\nallow = [\"api.github.com:443\"]\n"));
+    stage.edit_manifest("fixture", |manifest| manifest.replacen("[network]\nallow = []", "[network]\nallow = [\"api.github.com:443\"]", 1));
     let refused = stage.run(&["run", "fixture"]);
     assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("network.allow"), "{}", text(&refused.stderr));
@@ -67,7 +67,7 @@ fn our_own_folders_can_never_be_granted() {
         let granted = stage.add("greedy", &["--read", root.to_str().unwrap()], &[&fixture()]);
         assert_eq!(granted.status.code(), Some(4), "{}", text(&granted.stderr));
     }
-    stage.edit_manifest("fixture", |manifest| format!("{manifest}\n[filesystem]\nread = [\"{}\"]\n", stage.home().display()));
+    stage.edit_manifest("fixture", |manifest| manifest.replacen("read = []", &format!("read = [\"{}\"]", stage.home().display()), 1));
     assert_eq!(stage.run(&["run", "fixture"]).status.code(), Some(4));
 }
 

@@ -65,13 +65,14 @@ fn hostile_lines_of_a_server_never_reach_the_client() {
     for (rule, mut bytes) in hostile_lines() {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         bytes.push(b'\n');
+        // The session takes the last one as what it is from a server: a request the manifest does not let it make.
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let answer = gate.call("raw", json!({"hex": hex, "answer": true}));
         assert_eq!(said_in(&answer), "printed", "the client sees the answer alone, after {rule}: {shown}");
     }
     assert!(gate.said().contains("printed something on stdout that is not a message"));
     assert!(gate.end().success());
-    let dropped = stage.records().into_iter().filter(|record| record["kind"] == "server-line" && record["facts"]["decision"] == "refuse").count();
+    let dropped = stage.records().into_iter().filter(|record| record["kind"] == "server-line" && record["facts"]["decision"] != "allow").count();
     assert_eq!(dropped, hostile_lines().len());
 }
 

@@ -69,7 +69,7 @@ fn one_kill(stage: &Stage, round: u64, mark: &str, random: &mut Random) -> Vec<S
     lines.next().unwrap().unwrap();
     let gate_pid = gate.id().cast_signed();
     let victim = if random.below(2) == 0 { gate_pid } else { server_of(mark).unwrap_or(gate_pid) };
-    let delay = Duration::from_micros(random.below(6_000));
+    let delay = Duration::from_micros(random.below(30_000));
     let killer = std::thread::spawn(move || {
         std::thread::sleep(delay);
         // Ours: the gate we started, or the server inside the compartment it started.

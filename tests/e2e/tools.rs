@@ -117,7 +117,7 @@ fn a_server_asks_the_client_only_for_what_the_manifest_lets_it() {
     assert_eq!(got["error"]["data"]["dev.cofferdam/rule"], "client-request/not-granted");
     assert!(gate.end().success());
 
-    stage.edit_manifest("fixture", |text| format!("{text}\n[client]\nallow = [\"roots\"]\n"));
+    stage.edit_manifest("fixture", |text| text.replacen("[client]\nallow = []", "[client]\nallow = [\"roots\"]", 1));
     let mut gate = stage.converse(&["fixture"]);
     gate.initialize("2025-11-25");
     gate.request("tools/list", json!({}));

@@ -19,7 +19,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         match word.as_str() {
             "--without-gate" => with_gate = false,
             "--quick" => passed_on.push(word.clone()),
-            "--json" => passed_on.extend([word.clone(), words.next().context("`--json` needs a file")?.clone()]),
+            "--json" => {
+                let file = words.next().context("`--json` needs a file")?;
+                // The rig runs in the repository's root, wherever we were started.
+                let file = std::path::absolute(file)?.to_string_lossy().into_owned();
+                passed_on.extend([word.clone(), file]);
+            }
             other => bail!("`{other}` is not understood: `cargo xtask help` shows what is"),
         }
     }
@@ -42,5 +47,6 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             release.join("cofferdam").to_string_lossy().into_owned(),
         ]);
     }
-    command::run(Command::new(release.join("bench_rig")).arg("measure").args(passed_on))
+    let mut rig = Command::new(release.join("bench_rig"));
+    command::run(rig.arg("measure").args(passed_on).current_dir(workspace.root()))
 }

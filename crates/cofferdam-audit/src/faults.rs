@@ -142,6 +142,7 @@ fn a_full_disk_stops_traffic_takes_the_failure_and_the_end() {
     file.set_capacity(Some(0));
     let mut passed = 0;
     let refused = loop {
+        assert!(passed < 10_000, "the disk is never full");
         match line(&log, &"x".repeat(1_000)) {
             Ok(_) => passed += 1,
             Err(error) => break error,
@@ -155,6 +156,7 @@ fn a_full_disk_stops_traffic_takes_the_failure_and_the_end() {
     let mut failures = 0;
     while log.note_reserved(entry(Kind::Notice, "full")).is_ok() {
         failures += 1;
+        assert!(failures < 10_000, "the reserve is never used up");
     }
     assert!(failures > 400, "{failures} failures were recorded");
     assert!(log.close(&format!(r#"{{"cause":"{}"}}"#, "y".repeat(2_000))).is_ok());
@@ -255,6 +257,11 @@ fn at_written_everything_reaches_the_disk_without_being_asked() {
         assert_holds(&file.synced(), &[(recorded.seq(), recorded.into_inner())], "background");
     }
     assert_eq!(file.count(Operation::SyncName), 1);
+    // Nothing written is nothing to sync.
+    let syncs = file.count(Operation::Sync);
+    assert!(log.append(Vec::<()>::new(), |(), _| {}).unwrap().is_empty());
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(file.count(Operation::Sync), syncs);
 }
 
 #[test]
@@ -339,7 +346,8 @@ fn concurrent_writers_share_syncs_and_none_returns_before_its_own() {
                 }
             });
         }
-        while log.head().unwrap().seq < 16 {
+        let start = Instant::now();
+        while log.head().unwrap().seq < 16 && start.elapsed() < Duration::from_secs(10) {
             std::thread::yield_now();
         }
         file.block_sync(false);
@@ -388,6 +396,7 @@ fn a_server_over_its_quota_is_refused_and_its_end_recorded() {
     assert_eq!(log.quota_pressure().unwrap(), Pressure::Low);
     let mut slowed = 0;
     let refused = loop {
+        assert!(file.bytes().len() < 20_000, "the quota is never spent");
         match line(&log, &"f".repeat(500)) {
             Ok(_) => slowed += usize::from(log.quota_pressure().unwrap() == Pressure::High),
             Err(error) => break error,

@@ -144,6 +144,9 @@ impl Log {
         values: Vec<T>,
         mut describe: impl FnMut(&T, &mut Group<'_>),
     ) -> Result<Vec<Recorded<T>>, AuditError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut seqs = Vec::with_capacity(values.len());
         self.commit(Purpose::Traffic, &mut |group| {
             for value in &values {

@@ -237,8 +237,9 @@ impl Shared {
                         .wait_timeout_while(state, pause, |state| !state.progress.stopping)
                         .map_err(|poisoned| doubtful(&poisoned.into_inner().0))?
                         .0;
-                    let length = state.segment.length();
-                    state = self.sync_up_to(state, length)?;
+                    // Nobody else syncs at this durability, and one that covers nothing new would
+                    // still clear what woke us.
+                    state = self.sync_once(state)?;
                 }
             }
         }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use cofferdam_protocol::{CHUNK_BYTES, Frame, LineBuffer};
-use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
 /// Feeds `input` in reads of these sizes, over and over, and takes every frame as soon as it is there.
 fn frames(input: &[u8], reads: &[usize], max_line_bytes: usize) -> Vec<Frame> {
@@ -227,6 +227,9 @@ fn reads() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
+    // Inputs of hundreds of kilobytes: few cases are enough and quick.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn frames_do_not_depend_on_how_input_is_cut(input in input(), reads in reads(), max in prop::sample::select(vec![0_usize, 1, 10, 299, 300, CHUNK_BYTES, CHUNK_BYTES * 3])) {
         let whole = frames(&input, &[usize::MAX], max);

@@ -5,11 +5,12 @@
 use std::env;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
-use cofferdam_sandbox::{Ended, Plan, launch, run_if_launcher};
+use cofferdam_sandbox::{Compartment, Ended, Plan, launch, run_if_launcher};
 
 const REFUSED: u8 = 125;
 
@@ -33,6 +34,9 @@ fn drive() -> Result<u8, Box<dyn Error>> {
         return many_at_once(&plan, count.parse()?);
     }
     let mut compartment = launch(&plan)?;
+    if env::var_os("DRIVE_HANDLE").is_some() {
+        return handle(&mut compartment);
+    }
     if let Some(path) = arguments.next() {
         fs::write(path, serde_json::to_vec_pretty(compartment.enforced())?)?;
     }
@@ -82,4 +86,23 @@ fn many_at_once(plan: &Plan, count: usize) -> Result<u8, Box<dyn Error>> {
     }
     writeln!(io::stdout(), "{well} ended well")?;
     Ok(u8::from(well != count))
+}
+
+/// Asks a program that ignores it to end, ends it, and awaits that from several threads at once.
+fn handle(compartment: &mut Compartment) -> Result<u8, Box<dyn Error>> {
+    let mut first_word = [0];
+    let mut stdout = compartment.stdout.take().ok_or("no stdout")?;
+    stdout.read_exact(&mut first_word)?;
+    compartment.terminate();
+    let is_alive = compartment.wait_timeout(Duration::from_millis(100)).is_none();
+    let compartment = &*compartment;
+    let ends: Vec<_> = thread::scope(|scope| {
+        let waiters: Vec<_> = (0..4).map(|_| scope.spawn(|| compartment.wait())).collect();
+        compartment.kill();
+        waiters.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
+    let alike = ends.iter().filter(|end| matches!(end, Ok(Ended::Killed))).count();
+    let word = if is_alive { "alive" } else { "ended" };
+    writeln!(io::stdout(), "{word} after SIGTERM, then Killed for {alike} waiters")?;
+    Ok(0)
 }

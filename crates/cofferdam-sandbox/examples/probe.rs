@@ -7,11 +7,10 @@ use std::env;
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
-use std::ptr;
 use std::time::Duration;
 
 use libc::c_long;
@@ -101,6 +100,8 @@ const REFUSED: &[Attempt] = &[
     ),
     ("ioctl TIOCLINUX", libc::SYS_ioctl, [0, 0x541c, 0, 0, 0]),
     ("ioctl TIOCSETD", libc::SYS_ioctl, [0, 0x5423, 0, 0, 0]),
+    ("fcntl lease", libc::SYS_fcntl, [0, 1024, 0, 0, 0]),
+    ("setrlimit core", libc::SYS_setrlimit, [4, 0, 0, 0, 0]),
     ("execveat by descriptor", libc::SYS_execveat, [BAD, 0, 0, 0, 0x1000]),
 ];
 
@@ -251,6 +252,8 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
         "kill-init" => kill_init(),
         "ignore-term" => ignore_term(),
         "echo" => echo(),
+        "loopback" => loopback(),
+        "core-limit" => core_limit(),
         other => Ok(format!("unknown probe `{other}`")),
     }
 }
@@ -445,6 +448,21 @@ fn ignore_term() -> io::Result<String> {
 fn echo() -> io::Result<String> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text)?;
-    let _unused: *const u8 = ptr::null();
     Ok(text)
+}
+
+/// Listens on the own loopback and connects to it.
+fn loopback() -> io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    connect(&listener.local_addr()?.to_string())
+}
+
+/// The limit of core files, and what becomes of an attempt to lower it to none.
+fn core_limit() -> io::Result<String> {
+    let mut limit = [0_u64; 2];
+    call(libc::SYS_prlimit64, [0, 4, 0, limit.as_mut_ptr() as c_long, 0])?;
+    let none = [0_u64; 2];
+    let lowered = call(libc::SYS_prlimit64, [0, 4, none.as_ptr() as c_long, 0, 0]);
+    let errno = lowered.err().and_then(|error| error.raw_os_error()).unwrap_or(0);
+    Ok(format!("{} {}, then errno {errno}", limit[0], limit[1]))
 }

@@ -80,7 +80,7 @@ pub struct Namespace {
 pub struct IdMap {
     /// First number inside.
     pub inside: u32,
-    /// First number outside, as the launching process sees it.
+    /// First number outside: on the host, as far as the launching process can see out.
     pub outside: u32,
     /// How many.
     pub count: u32,
@@ -121,6 +121,8 @@ pub struct Landlock {
 pub struct Mount {
     /// Where, inside.
     pub path: PathBuf,
+    /// What of the host it shows, without symbolic links; none for what is made up.
+    pub source: Option<PathBuf>,
     /// Kind of file system.
     pub kind: String,
     /// Read-only.
@@ -352,6 +354,7 @@ mod tests {
     fn a_second_mount_over_the_root_is_not_a_fresh_root() {
         let root = Mount {
             path: "/".into(),
+            source: None,
             kind: "tmpfs".into(),
             read_only: true,
             noexec: true,

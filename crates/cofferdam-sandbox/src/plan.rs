@@ -42,6 +42,9 @@ pub struct Plan {
     pub hostname: String,
     /// Whether files in `/tmp` and [`HOME`] may be executed (some runtimes unpack libraries there).
     pub executable_tmp: bool,
+    /// Whether TCP works on the compartment's own loopback interface: between processes inside, and to nothing
+    /// else, since the network namespace has no other interface.
+    pub loopback: bool,
     /// Features without which the program must not start.
     pub require: Vec<Feature>,
 }
@@ -61,7 +64,7 @@ pub enum Programs {
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Memory of all processes and private files together, in bytes. Needs a control group: where none can
-    /// be made, [`crate::Enforced::not_enforced`] says so.
+    /// be made, [`crate::Enforced::not_enforced`] says so, and each process is held to it on its own.
     pub memory_bytes: u64,
     /// Processes and threads together.
     pub processes: u64,
@@ -112,6 +115,7 @@ impl Plan {
             limits: Limits::default(),
             hostname: "compartment".to_owned(),
             executable_tmp: false,
+            loopback: false,
             require: Feature::DEFAULT_REQUIRED.to_vec(),
         }
     }

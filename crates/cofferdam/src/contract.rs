@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use cofferdam_manifest::{Definitions, Manifest, ProgramPins, parse};
+use cofferdam_manifest::{Definitions, Manifest, ManifestError, ProgramPins, parse};
 
 use crate::failure::{Exit, Failure, file_failure};
 use crate::gate::PinnedTool;
@@ -168,8 +168,14 @@ impl Contract {
     }
 }
 
+/// A manifest's diagnostics begin with `error: ` like ours do; once is enough.
+fn unprefixed(error: &ManifestError) -> Failure {
+    let text = error.to_string();
+    Failure::misconfigured(text.strip_prefix("error: ").unwrap_or(&text).trim_end())
+}
+
 /// Parses a manifest, expands `~`, and refuses grants that can never be given.
 pub(crate) fn checked_manifest(home: &Home, text: &str, path: &Path) -> Result<Manifest, Failure> {
-    let manifest = parse(text, &path.display().to_string()).map_err(|error| Failure::misconfigured(error.to_string()))?;
-    manifest.resolve(&home.user_home, &home.own_folders()).map_err(|error| Failure::misconfigured(error.to_string()))
+    let manifest = parse(text, &path.display().to_string()).map_err(|error| unprefixed(&error))?;
+    manifest.resolve(&home.user_home, &home.own_folders()).map_err(|error| unprefixed(&error))
 }

@@ -176,6 +176,22 @@ fn a_broken_segment_is_named_and_hides_no_other() {
 }
 
 #[test]
+fn a_segment_that_breaks_while_followed_is_reported_once() {
+    let folder = Folder::new();
+    let log = folder.log(1, "files");
+    let (mut follow, _) = folder.store().follow(100).unwrap();
+    append(&log, Kind::ClientLine, b"changed").unwrap();
+    let mut bytes = fs::read(log.path()).unwrap();
+    let last = bytes.len() - 40;
+    bytes[last] ^= 1;
+    fs::write(log.path(), bytes).unwrap();
+    let found = follow.poll().unwrap();
+    assert!(found.items.is_empty());
+    assert!(matches!(found.problems.as_slice(), [AuditError::Broken { path, .. }] if path == log.path()));
+    assert!(follow.poll().unwrap().problems.is_empty());
+}
+
+#[test]
 fn following_gives_each_new_record_once() {
     let folder = Folder::new();
     let one = folder.log(1, "files");

@@ -17,14 +17,16 @@ pub(super) enum Verdict {
     Kill,
 }
 
-/// A test of the lower 32 bits of one argument. Each argument tested anywhere is an `int` to the kernel,
-/// which ignores the upper half as well.
+/// A test of one argument. What is compared is the lower 32 bits: each such argument is an `int` to the
+/// kernel, which ignores the upper half as well.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Test {
     /// Equal, after this mask.
     Equal { argument: u32, mask: u32, value: u32 },
     /// Any of these bits is set.
     AnyBit { argument: u32, mask: u32 },
+    /// A pointer that is not null; both halves are looked at.
+    NotNull { argument: u32 },
 }
 
 /// What to do with one call: `then` when all tests of any of the cases hold, `otherwise` when none do.
@@ -188,6 +190,12 @@ impl Test {
             Self::AnyBit { argument, mask } => {
                 vec![load(ARGUMENTS + 8 * argument), jump(JUMP_ANY_BIT, mask, 0, follows)]
             }
+            Self::NotNull { argument } => vec![
+                load(ARGUMENTS + 8 * argument),
+                jump(JUMP_ANY_BIT, u32::MAX, 2, 0),
+                load(ARGUMENTS + 8 * argument + 4),
+                jump(JUMP_ANY_BIT, u32::MAX, 0, follows),
+            ],
         }
     }
 }

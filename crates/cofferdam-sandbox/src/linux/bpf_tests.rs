@@ -113,6 +113,31 @@ fn the_upper_half_of_an_argument_changes_nothing() {
 }
 
 #[test]
+fn a_pointer_is_null_only_when_both_halves_are() {
+    let case = vec![
+        Test::Equal {
+            argument: 0,
+            mask: u32::MAX,
+            value: 4,
+        },
+        Test::NotNull { argument: 1 },
+    ];
+    let mut with_pointer = filter();
+    with_pointer.rules = vec![Rule {
+        number: 1,
+        cases: vec![case],
+        then: Verdict::Errno(1),
+        otherwise: Verdict::Allow,
+    }];
+    let program = with_pointer.assemble().expect("assembled");
+    let refused = |first, second| run(&program, ARCHITECTURE, 1, [first, second, 0, 0, 0, 0]) != ALLOW;
+    assert!(refused(4, 1));
+    assert!(refused(4, 1 << 32));
+    assert!(!refused(4, 0));
+    assert!(!refused(5, 1 << 32));
+}
+
+#[test]
 fn a_rule_too_long_for_a_jump_is_an_error() {
     let case = vec![Test::AnyBit { argument: 0, mask: 1 }; 200];
     let rule = Rule {

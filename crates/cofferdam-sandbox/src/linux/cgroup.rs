@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -47,7 +48,10 @@ impl ControlGroup {
                 .map_err(|of_v1| format!("{of_v2}, {of_v1}"))
         });
         if let Err(reason) = made {
-            group.reasons.push(format!("memory: not capped: {reason}"));
+            let each = limits.memory_bytes;
+            group.reasons.push(format!(
+                "memory: not capped: {reason}; each process is held to {each} bytes of data"
+            ));
         }
         if let (Some(percent), None) = (limits.cpu_percent, group.cpu_percent) {
             match group.make_v1_cpu(&hierarchies, &name, percent) {
@@ -186,17 +190,22 @@ pub(super) struct Places {
     pub(super) v2: Option<PathBuf>,
 }
 
-/// Makes a group, after removing those whose launching process is gone.
+/// Makes a group. The first time, groups whose launching process is gone are removed from beside it.
 fn make_folder(parent: &Path, name: &str) -> io::Result<PathBuf> {
+    static CLEARED: Once = Once::new();
     let folder = parent.join(name);
     fs::create_dir(&folder)?;
+    CLEARED.call_once(|| remove_stale(parent));
+    Ok(folder)
+}
+
+fn remove_stale(parent: &Path) {
     for sibling in fs::read_dir(parent).into_iter().flatten().flatten() {
         if sibling.file_name().to_str().is_some_and(is_stale) {
             // A group with a process in it is refused by the kernel.
             let _in_use = fs::remove_dir(sibling.path());
         }
     }
-    Ok(folder)
 }
 
 fn name() -> String {

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Enforced, SandboxError};
 
-/// Longest message, in bytes. The measurement of a compartment with hundreds of mounts is far below it.
-const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+/// Longest report, in bytes. The measurement of a compartment with hundreds of mounts is far below it.
+pub(super) const REPORT_BYTES_MAX: usize = 128 * 1024;
+/// Longest word between our own processes.
+pub(super) const WORD_BYTES_MAX: usize = 256;
 /// Most descriptors beside one message; the kernel takes 253.
 pub(super) const DESCRIPTORS_MAX: usize = 200;
 
@@ -58,11 +60,11 @@ pub(super) fn send(channel: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'
     Ok(())
 }
 
-/// Receives one message; empty when the other end is closed.
-pub(super) fn receive(channel: impl AsFd) -> io::Result<Message> {
+/// Receives one message of at most `longest` bytes; empty when the other end is closed.
+pub(super) fn receive(channel: impl AsFd, longest: usize) -> io::Result<Message> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX), ScmCredentials(1))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
-    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+    let mut bytes = vec![0; longest];
     let received = rustix::io::retry_on_intr(|| {
         recvmsg(
             &channel,

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::ControlGroup;
-use super::channel;
+use super::channel::{self, WORD_BYTES_MAX};
 use crate::{Ended, Enforced};
 
 /// The first process of a compartment.
@@ -142,7 +142,7 @@ impl Compartment {
     fn reap(&self) -> Ended {
         let pidfd = WaitId::PidFd(std::os::fd::AsFd::as_fd(&self.init.pidfd));
         let status = rustix::io::retry_on_intr(|| waitid(pidfd.clone(), WaitIdOptions::EXITED));
-        let record = channel::receive(&self.lifeline)
+        let record = channel::receive(&self.lifeline, WORD_BYTES_MAX)
             .map(|message| message.bytes)
             .unwrap_or_default();
         if let Ok(ended) = serde_json::from_slice(&record) {

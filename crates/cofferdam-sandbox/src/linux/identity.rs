@@ -64,6 +64,21 @@ pub(super) fn read_map(process: &str, name: &str) -> Result<Vec<IdMap>, SandboxE
     Ok(parse_map(&fs::read_to_string(&path).map_err(failed)?))
 }
 
+/// Translates what a map leads to by our own map: where we are root of a user namespace ourselves, number 0
+/// here is an ordinary user further out.
+pub(super) fn seen_further_out(map: &mut [IdMap], own: &[IdMap]) {
+    for line in map {
+        let range = own.iter().find(|range| {
+            line.outside
+                .checked_sub(range.inside)
+                .is_some_and(|above| above < range.count)
+        });
+        if let Some(range) = range {
+            line.outside = range.outside.wrapping_add(line.outside - range.inside);
+        }
+    }
+}
+
 /// Lines of three numbers.
 pub(super) fn parse_map(text: &str) -> Vec<IdMap> {
     let line = |line: &str| {
@@ -110,7 +125,7 @@ pub(super) fn write_maps(pid: i32, who: Identity, drops: bool) -> Result<(), San
 
 #[cfg(test)]
 mod tests {
-    use super::{Identity, choose, parse_map};
+    use super::{Identity, choose, parse_map, seen_further_out};
     use crate::IdMap;
 
     const ALL: &[IdMap] = &[IdMap {
@@ -148,6 +163,31 @@ mod tests {
         }];
         let who = choose(Identity { uid: 0, gid: 0 }, 40_000, [few, few]);
         assert!(who.uid >= 32_768 && who.uid < 65_536, "{who:?}");
+    }
+
+    #[test]
+    fn root_of_a_namespace_is_an_ordinary_user_further_out() {
+        let mut map = [IdMap {
+            inside: 65_532,
+            outside: 0,
+            count: 1,
+        }];
+        seen_further_out(
+            &mut map,
+            &[IdMap {
+                inside: 0,
+                outside: 1001,
+                count: 1,
+            }],
+        );
+        assert_eq!(map[0].outside, 1001);
+        let mut host = [IdMap {
+            inside: 65_532,
+            outside: 0,
+            count: 1,
+        }];
+        seen_further_out(&mut host, ALL);
+        assert_eq!(host[0].outside, 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::channel::{self, Report};
+use super::channel::{self, Report, WORD_BYTES_MAX};
 use super::identity::INSIDE;
 use super::kernel_files::OwnSettings;
 use super::launcher::{HANDED_OVER, READY};
@@ -86,8 +86,11 @@ fn build(order: &Order, launcher: &OwnedFd, drops: bool) -> Result<Settings, San
     mounts::enter(order, drops.then_some(handed))?;
     rustix::system::sethostname(order.plan.hostname.as_bytes())
         .map_err(|error| failed("set the host name")(error.into()))?;
+    if order.plan.loopback {
+        syscalls::raise_loopback().map_err(failed("bring up the loopback interface"))?;
+    }
     settings.max_user_namespaces = own.forbid_namespaces()?;
-    limits::set(&order.plan.limits)?;
+    limits::set(&order.plan.limits, order.memory_is_capped)?;
     seal::give_up_privileges()?;
     Ok(settings)
 }
@@ -96,7 +99,7 @@ fn build(order: &Order, launcher: &OwnedFd, drops: bool) -> Result<Settings, San
 fn wait_for_launcher(launcher: &OwnedFd) -> Result<Vec<OwnedFd>, SandboxError> {
     let mut trees = Vec::new();
     loop {
-        let message = channel::receive(launcher).map_err(failed("hear from the launcher"))?;
+        let message = channel::receive(launcher, WORD_BYTES_MAX).map_err(failed("hear from the launcher"))?;
         if message.bytes.is_empty() {
             return Err(failed("hear from the launcher")(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -180,7 +183,7 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
     seccomp::install(refuse_memory_files)?;
     let enforced = measure::inside(order, landlock, settings)?;
     channel::report(control, &Report::Measured(Box::new(enforced)), &[]).map_err(failed("report the measurement"))?;
-    let word = channel::receive(control).map_err(failed("hear the word"))?;
+    let word = channel::receive(control, WORD_BYTES_MAX).map_err(failed("hear the word"))?;
     if word.bytes != RUN {
         syscalls::end(1);
     }

@@ -51,7 +51,11 @@ pub(super) fn restrict(order: &Order) -> Result<Landlock, SandboxError> {
         Err(error) if matches!(errno(&error), libc::ENOSYS | libc::EOPNOTSUPP) => return Ok(Landlock::default()),
         Err(error) => return Err(failed("ask for the version of Landlock")(error)),
     };
-    let handled = handled(version);
+    let mut handled = handled(version);
+    if order.plan.loopback {
+        // Ports are denied everywhere or nowhere; the namespace has nothing but its own loopback.
+        handled.network = 0;
+    }
     let ruleset =
         syscalls::landlock_ruleset(&handled, size_known(version)).map_err(failed("make a Landlock ruleset"))?;
     allow_system(order, &ruleset, handled.files)?;

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_passcred;
 
 use super::cgroup::ControlGroup;
-use super::channel::{self, Message, Report};
+use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
 use super::synthetic::Synthetic;
 use super::wire::{self, Order, SUBCOMMAND};
@@ -46,6 +46,7 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
         synthetic: Synthetic::compose(plan),
         executables: sources.executables,
         control_groups: group.places(),
+        memory_is_capped: group.memory.is_some(),
     };
     let mut launching = Launching::start(&order)?;
     let heard = launching.follow(plan, &group);
@@ -167,7 +168,7 @@ impl Launching {
                 doing: "hear from the launcher in time".to_owned(),
                 errno: libc::ETIMEDOUT,
             }),
-            _ => channel::receive(&self.control).map_err(failed("hear from the launcher")),
+            _ => channel::receive(&self.control, REPORT_BYTES_MAX).map_err(failed("hear from the launcher")),
         }
     }
 
@@ -184,7 +185,11 @@ impl Launching {
         // Whoever still waits for a word hears that none will come.
         drop(control);
         let compartment = init.map(|init| Compartment::new(init, lifeline, pipes, group));
-        // It has nothing to wait for any more. If it cannot be waited for, somebody else has done so.
+        if heard.is_err() {
+            // It may hang in a path that does not answer. An error is that it has ended.
+            let _ended = launcher.kill();
+        }
+        // If it cannot be waited for, somebody else has done so.
         let _reaped = launcher.wait();
         match (heard, compartment) {
             (Ok(enforced), Some(compartment)) => Ok(compartment.with(enforced)),

@@ -10,10 +10,11 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use rustix::fs::{Gid, Uid};
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
 
-use super::channel::{self, DESCRIPTORS_MAX, Report};
+use super::channel::{self, DESCRIPTORS_MAX, Report, WORD_BYTES_MAX};
 use super::identity::{self, Identity};
 use super::init::{self, Newborn};
 use super::syscalls::{self, Cloned};
@@ -96,7 +97,7 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 }
 
 fn carry_out(order: Order, control: &OwnedFd) -> Result<(), SandboxError> {
-    let message = channel::receive(control).map_err(failed("receive the pipes of the program"))?;
+    let message = channel::receive(control, WORD_BYTES_MAX).map_err(failed("receive the pipes of the program"))?;
     let handed: [OwnedFd; HANDED_OVER] = message
         .descriptors
         .try_into()
@@ -137,9 +138,22 @@ fn carry_out(order: Order, control: &OwnedFd) -> Result<(), SandboxError> {
             let sent = channel::report(control, &Report::Started { pid }, &[pidfd.as_fd()]);
             sent.map_err(failed("report the first process"))?;
             let who = identity::choose(own, pid, [&maps[0], &maps[1]]);
+            if drops {
+                give_pipes(&handed, who)?;
+            }
             raise(&order, &ours, pid, who, drops)
         }
     }
+}
+
+/// Gives the pipes to the program's user, who could not open `/dev/stdout` and `/dev/stderr` otherwise.
+fn give_pipes(handed: &[OwnedFd; HANDED_OVER], who: Identity) -> Result<(), SandboxError> {
+    let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
+    let [pipes @ .., _lifeline] = handed;
+    for pipe in pipes {
+        rustix::fs::fchown(pipe, Some(uid), Some(gid)).map_err(|error| failed("give the pipes away")(error.into()))?;
+    }
+    Ok(())
 }
 
 /// Enters the control groups of version 1, and opens the one of version 2 for what will be made in it.

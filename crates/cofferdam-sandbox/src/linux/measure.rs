@@ -62,10 +62,7 @@ pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> R
     enforced.seccomp_refuses = is_refused_by_seccomp();
     enforced.max_user_namespaces = settings.max_user_namespaces;
     enforced.memfd_noexec = settings.memfd_noexec;
-    enforced.mounts = read("/proc/self/mountinfo")?
-        .lines()
-        .filter_map(mountinfo::parse)
-        .collect();
+    enforced.mounts = mounts(order)?;
     enforced.interfaces_up = interfaces_up();
     enforced.routes = routes()?;
     enforced.limits = limits::measured();
@@ -74,6 +71,17 @@ pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> R
     enforced.visible_processes = visible_processes()?;
     enforced.walls = walls(order, &enforced);
     Ok(enforced)
+}
+
+/// The mount table, with what of the host each of our mounts shows.
+fn mounts(order: &Order) -> Result<Vec<Mount>, SandboxError> {
+    let table = read("/proc/self/mountinfo")?;
+    let mut mounts: Vec<Mount> = table.lines().filter_map(mountinfo::parse).collect();
+    for mount in &mut mounts {
+        let graft = order.grafts.iter().find(|graft| graft.target == mount.path);
+        mount.source = graft.map(|graft| graft.source.clone());
+    }
+    Ok(mounts)
 }
 
 /// What `/proc/PID/status` says (proc(5)); everything else is left empty.
@@ -174,18 +182,18 @@ fn interfaces_up() -> Vec<String> {
         .collect()
 }
 
-/// The routing tables of both protocols, without the entries that refuse.
+/// The routing tables of both protocols, without the entries that refuse and those that stay on the loopback.
 fn routes() -> Result<Vec<String>, SandboxError> {
     let table = read("/proc/self/net/route")?;
     let mut routes: Vec<String> = table.lines().skip(1).map(|line| line.trim().to_owned()).collect();
+    routes.retain(|route| route.split_whitespace().next() != Some("lo"));
     // Absent where the kernel has no such protocol.
     let table = fs::read_to_string("/proc/self/net/ipv6_route").unwrap_or_default();
-    let rejects = |line: &&str| {
-        line.split_whitespace()
-            .nth(8)
-            .is_some_and(|flags| flags.ends_with("200200"))
+    let leads_nowhere = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(8).is_some_and(|flags| flags.ends_with("200200")) || fields.last() == Some(&"lo")
     };
-    routes.extend(table.lines().filter(|line| !rejects(line)).map(str::to_owned));
+    routes.extend(table.lines().filter(|line| !leads_nowhere(line)).map(str::to_owned));
     Ok(routes)
 }
 
@@ -268,6 +276,12 @@ pub(super) fn confirm(enforced: &mut Enforced, pid: i32) -> Result<(), SandboxEr
         if &identity::read_map(&process, name)? != inside {
             return disagreement(name);
         }
+    }
+    for (map, name) in [
+        (&mut enforced.user_map, "uid_map"),
+        (&mut enforced.group_map, "gid_map"),
+    ] {
+        identity::seen_further_out(map, &identity::read_map("self", name)?);
     }
     for (theirs, ours) in enforced.namespaces.iter_mut().zip(namespaces("self")?) {
         theirs.ours = ours.inode;

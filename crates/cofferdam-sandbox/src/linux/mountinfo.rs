@@ -15,6 +15,7 @@ pub(super) fn parse(line: &str) -> Option<Mount> {
     let has = |option: &str| options.contains(&option);
     Some(Mount {
         path,
+        source: None,
         kind,
         read_only: has("ro"),
         noexec: has("noexec"),

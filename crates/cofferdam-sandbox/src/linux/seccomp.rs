@@ -1,7 +1,7 @@
 //! The system-call filter: an allow-list, and what is looked at in the arguments of listed calls.
 
 use super::bpf::{Filter, Rule, Test, TooLong, Verdict};
-use super::syscall_table::{ABSENT, ALLOWED, ARCHITECTURE, CREATING, FOREIGN_FROM, MODE_SETTING, NEWEST};
+use super::syscall_table::{ABSENT, ALLOWED, ARCHITECTURE, CREATING, FOREIGN_FROM, MODE_SETTING, NEWEST, SETRLIMIT};
 use super::{errno, syscalls};
 use crate::SandboxError;
 
@@ -86,7 +86,17 @@ fn argument_rules() -> Vec<Rule> {
         .iter()
         .filter_map(|command| u32::try_from(*command).ok())
         .map(|command| vec![equal(1, command)]);
+    const CORE: u32 = libc::RLIMIT_CORE;
+    const F_SETLEASE: u32 = libc::F_SETLEASE as u32;
     let mut rules = vec![
+        // The limit that keeps crashes away from a handler outside cannot be lowered to 0, where it would not.
+        refuse_if(
+            libc::SYS_prlimit64,
+            vec![vec![equal(1, CORE), Test::NotNull { argument: 2 }]],
+        ),
+        refuse_if(SETRLIMIT, vec![vec![equal(0, CORE)]]),
+        // A lease on a file would hold up whoever opens it outside.
+        refuse_if(libc::SYS_fcntl, vec![vec![equal(1, F_SETLEASE)]]),
         refuse_if(libc::SYS_clone, vec![any_bit(0, NEW_NAMESPACES)]),
         refuse_if(libc::SYS_ioctl, commands.collect()),
         refuse_if(libc::SYS_execveat, vec![any_bit(4, libc::AT_EMPTY_PATH as u32)]),

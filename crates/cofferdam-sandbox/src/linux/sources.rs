@@ -1,10 +1,11 @@
 //! What of the host appears inside: resolved once, judged, and pinned by inode.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::elf;
 use super::wire::{Access, Graft};
@@ -80,26 +81,31 @@ const INTERPRETERS_MAX: usize = 4;
 /// Longest first line of a script; Linux takes 256.
 const SHEBANG_BYTES_MAX: u64 = 256;
 
+/// Symbolic links that may be followed on the way to one path; Linux follows no more.
+const LINKS_MAX: usize = 40;
+
 /// What appears inside.
+#[derive(Default)]
 pub(super) struct Sources {
     pub(super) grafts: Vec<Graft>,
     pub(super) links: Vec<(PathBuf, PathBuf)>,
     pub(super) executables: Vec<PathBuf>,
+    /// Links that were followed: the path that was asked for, and where the link itself lies.
+    followed: Vec<(PathBuf, PathBuf)>,
+    /// Where file systems of the kernel are mounted.
+    kernel_mounts: BTreeSet<PathBuf>,
 }
 
 /// Resolves everything the plan grants, the program and what of the system goes with it.
 pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
     let mut sources = Sources {
-        grafts: Vec::new(),
-        links: Vec::new(),
-        executables: Vec::new(),
+        kernel_mounts: kernel_mounts()?,
+        ..Sources::default()
     };
     sources.add_system(matches!(plan.programs, Programs::Any));
-    let kernel_mounts = kernel_mounts()?;
     for (paths, access) in [(&plan.write, Access::Write), (&plan.read, Access::Read)] {
         for path in paths {
-            let graft = granted(path, access)?;
-            judge(&graft, &kernel_mounts)?;
+            let graft = sources.granted(path, access)?;
             sources.add(graft);
         }
     }
@@ -110,6 +116,7 @@ pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
             sources.add_program(program)?;
         }
     }
+    sources.refuse_writable_links()?;
     sources.grafts.sort_by_key(|graft| graft.target.components().count());
     Ok(sources)
 }
@@ -148,9 +155,36 @@ impl Sources {
 
     /// A part of the system that may be absent; then there is nothing to show.
     fn add_if_present(&mut self, path: &Path, access: Access) {
-        if let Ok(graft) = granted(path, access) {
+        if let Ok((graft, _links)) = resolved(path, access) {
             self.add(graft);
         }
+    }
+
+    /// Resolves and judges a path of the plan.
+    fn granted(&mut self, path: &Path, access: Access) -> Result<Graft, SandboxError> {
+        let (graft, links) = resolved(path, access)?;
+        judge(&graft, &self.kernel_mounts)?;
+        self.followed
+            .extend(links.into_iter().map(|link| (path.to_path_buf(), link)));
+        Ok(graft)
+    }
+
+    /// Refuses what was reached by a link in a folder granted for writing: the program of an earlier start may
+    /// have left it there to be shown more in the next.
+    fn refuse_writable_links(&self) -> Result<(), SandboxError> {
+        for (path, link) in &self.followed {
+            let holds = |graft: &&Graft| graft.access == Access::Write && link.starts_with(&graft.source);
+            if let Some(writable) = self.grafts.iter().find(holds) {
+                let (link, folder) = (link.display(), writable.target.display());
+                return Err(SandboxError::SourceForbidden {
+                    path: path.clone(),
+                    reason: format!(
+                        "the symbolic link `{link}` on the way to it lies in `{folder}`, which is granted for writing"
+                    ),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Adds a graft, unless the same place has one already (writing was added before reading).
@@ -167,7 +201,11 @@ impl Sources {
         let mut next = Some(program.to_path_buf());
         for _ in 0..=INTERPRETERS_MAX {
             let Some(path) = next else { return Ok(()) };
-            let graft = granted(&path, Access::System)?;
+            let mut graft = self.granted(&path, Access::System)?;
+            if !graft.source.starts_with("/usr") {
+                // Somebody's own: shown as what is granted is, with its owner mapped.
+                graft.access = Access::Read;
+            }
             let mut start = Vec::new();
             let opened = fs::File::open(&graft.source);
             let read = opened.and_then(|file| file.take(SHEBANG_BYTES_MAX).read_to_end(&mut start));
@@ -208,9 +246,9 @@ impl Sources {
     }
 }
 
-/// Resolves one path: symbolic links are followed now and never again.
-fn granted(path: &Path, access: Access) -> Result<Graft, SandboxError> {
-    let source = fs::canonicalize(path).map_err(|error| source_error(path, &error))?;
+/// Resolves one path: symbolic links are followed now and never again. Gives the links as well.
+fn resolved(path: &Path, access: Access) -> Result<(Graft, Vec<PathBuf>), SandboxError> {
+    let (source, links) = follow(path).map_err(|error| source_error(path, &error))?;
     let found = fs::symlink_metadata(&source).map_err(|error| source_error(path, &error))?;
     let forbidden = |reason: &str| SandboxError::SourceForbidden {
         path: path.to_path_buf(),
@@ -228,20 +266,53 @@ fn granted(path: &Path, access: Access) -> Result<Graft, SandboxError> {
         };
         return Err(forbidden(what));
     }
-    Ok(Graft {
-        target: path
-            .components()
-            .filter(|part| !matches!(part, Component::CurDir))
-            .collect(),
+    let graft = Graft {
+        // Without doubled and trailing slashes.
+        target: path.components().collect(),
         source,
         identity: (found.dev(), found.ino()),
         owner: (found.uid(), found.gid()),
         is_folder: kind.is_dir(),
         access,
-    })
+    };
+    Ok((graft, links))
 }
 
-fn source_error(path: &Path, error: &std::io::Error) -> SandboxError {
+/// Where a path leads, and where every symbolic link on the way lies, each as a path without links.
+fn follow(path: &Path) -> io::Result<(PathBuf, Vec<PathBuf>)> {
+    let parts = |path: &Path| -> Vec<OsString> {
+        path.components()
+            .rev()
+            .map(|part| part.as_os_str().to_owned())
+            .collect()
+    };
+    let (mut at, mut links, mut ahead) = (PathBuf::from("/"), Vec::new(), parts(path));
+    while let Some(part) = ahead.pop() {
+        if part == "/" {
+            at = PathBuf::from("/");
+            continue;
+        }
+        if part == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&part);
+        match fs::read_link(&next) {
+            Ok(leads_to) => {
+                links.push(next);
+                if links.len() > LINKS_MAX {
+                    return Err(io::Error::from_raw_os_error(libc::ELOOP));
+                }
+                ahead.extend(parts(&leads_to));
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => at = next,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((at, links))
+}
+
+fn source_error(path: &Path, error: &io::Error) -> SandboxError {
     SandboxError::Source {
         path: path.to_path_buf(),
         errno: error.raw_os_error().unwrap_or(0),

@@ -18,6 +18,25 @@ pub(super) const FOREIGN_FROM: Option<u32> = if cfg!(target_arch = "x86_64") {
 /// `fchmodat2`, the newest call that is judged by name. Newer ones do not exist, so programs use older ones.
 pub(super) const NEWEST: u32 = 452;
 
+// Numbers that the C library's bindings do not have on both architectures.
+const FCHMODAT2: i64 = 452;
+#[cfg(target_arch = "x86_64")]
+const RENAMEAT: i64 = 264;
+#[cfg(target_arch = "aarch64")]
+const RENAMEAT: i64 = 38;
+#[cfg(target_arch = "x86_64")]
+const GETRLIMIT: i64 = 97;
+#[cfg(target_arch = "aarch64")]
+const GETRLIMIT: i64 = 163;
+#[cfg(target_arch = "x86_64")]
+pub(super) const SETRLIMIT: i64 = 160;
+#[cfg(target_arch = "aarch64")]
+pub(super) const SETRLIMIT: i64 = 164;
+#[cfg(target_arch = "x86_64")]
+const SYNC_FILE_RANGE: i64 = 277;
+#[cfg(target_arch = "aarch64")]
+const SYNC_FILE_RANGE: i64 = 84;
+
 /// Calls that do not exist inside, so that programs fall back: their arguments lie in memory, where a filter
 /// cannot look (`clone3`, `openat2`), or they run calls behind its back (`io_uring`).
 pub(super) const ABSENT: &[i64] = &[
@@ -32,7 +51,7 @@ pub(super) const ABSENT: &[i64] = &[
 pub(super) const MODE_SETTING: &[(i64, u32)] = &[
     (libc::SYS_fchmod, 1),
     (libc::SYS_fchmodat, 2),
-    (libc::SYS_fchmodat2, 2),
+    (FCHMODAT2, 2),
     (libc::SYS_mknodat, 2),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_chmod, 1),
@@ -67,11 +86,10 @@ pub(super) const ALLOWED: &[i64] = &[
     libc::SYS_lseek,
     libc::SYS_dup,
     libc::SYS_dup3,
-    libc::SYS_fcntl,
     libc::SYS_flock,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
-    libc::SYS_sync_file_range,
+    SYNC_FILE_RANGE,
     libc::SYS_ftruncate,
     libc::SYS_fallocate,
     libc::SYS_fadvise64,
@@ -93,7 +111,7 @@ pub(super) const ALLOWED: &[i64] = &[
     libc::SYS_readlinkat,
     libc::SYS_mkdirat,
     libc::SYS_unlinkat,
-    libc::SYS_renameat,
+    RENAMEAT,
     libc::SYS_renameat2,
     libc::SYS_linkat,
     libc::SYS_symlinkat,
@@ -186,9 +204,7 @@ pub(super) const ALLOWED: &[i64] = &[
     libc::SYS_setpriority,
     libc::SYS_ioprio_get,
     libc::SYS_ioprio_set,
-    libc::SYS_prlimit64,
-    libc::SYS_getrlimit,
-    libc::SYS_setrlimit,
+    GETRLIMIT,
     libc::SYS_getrusage,
     libc::SYS_getcpu,
     libc::SYS_times,

@@ -16,6 +16,8 @@ pub(super) enum Cloned {
 
 /// Words of `struct clone_args` in the version that knows control groups (Linux 5.7).
 const CLONE_WORDS: usize = 11;
+/// `IFF_UP`, in the width of its field.
+const IFF_UP: libc::c_short = 1;
 
 /// The result of a raw call as a result of Rust.
 fn checked(returned: c_long) -> io::Result<c_long> {
@@ -193,6 +195,21 @@ pub(super) fn install_seccomp(program: &mut [libc::sock_filter]) -> io::Result<(
 pub(super) fn attempt(number: c_long, argument: c_long) -> io::Result<c_long> {
     // SAFETY: it is called only for `personality`, which takes one number and no memory.
     checked(unsafe { libc::syscall(number, argument) })
+}
+
+/// Brings up the loopback interface of this network namespace.
+pub(super) fn raise_loopback() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: IFF_UP },
+    };
+    for (place, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+        *place = byte.cast_signed();
+    }
+    // SAFETY: the request is a whole `ifreq` that lives for the call, and the kernel only reads it.
+    checked(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into())?;
+    Ok(())
 }
 
 /// Drops one capability from the bounding set; false when the kernel has no such capability.

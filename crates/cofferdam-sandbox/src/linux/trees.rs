@@ -180,3 +180,37 @@ pub(super) fn clone_of(what: impl AsFd, attributes: u64) -> io::Result<OwnedFd> 
     syscalls::set_mount_attributes(&tree, &set, false)?;
     Ok(tree)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::pin;
+    use crate::SandboxError;
+    use crate::linux::wire::{Access, Graft};
+
+    #[test]
+    fn what_was_swapped_after_it_was_resolved_is_not_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = fs::canonicalize(folder.path()).expect("resolved").join("data");
+        fs::create_dir(&source).expect("a folder");
+        let found = fs::metadata(&source).expect("found");
+        let graft = Graft {
+            target: source.clone(),
+            source: source.clone(),
+            identity: (found.dev(), found.ino()),
+            owner: (found.uid(), found.gid()),
+            is_folder: true,
+            access: Access::Read,
+        };
+        pin(&graft).expect("unchanged");
+        let swapped = SandboxError::SourceSwapped { path: source.clone() };
+        fs::rename(&source, folder.path().join("moved")).expect("moved away");
+        symlink("/etc", &source).expect("a link");
+        assert_eq!(pin(&graft).expect_err("refused"), swapped);
+        fs::remove_file(&source).expect("removed");
+        fs::create_dir(&source).expect("another folder");
+        assert_eq!(pin(&graft).expect_err("refused"), swapped);
+    }
+}

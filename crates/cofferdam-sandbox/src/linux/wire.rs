@@ -35,6 +35,8 @@ pub(super) struct Order {
     /// Files that may be executed, as paths inside, when only listed ones may.
     pub(super) executables: Vec<PathBuf>,
     pub(super) control_groups: Places,
+    /// Whether one of them caps memory.
+    pub(super) memory_is_capped: bool,
 }
 
 /// A file or folder of the host that is to appear inside.

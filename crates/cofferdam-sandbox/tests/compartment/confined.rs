@@ -223,6 +223,59 @@ fn what_was_written_cannot_be_executed() {
 }
 
 #[test]
+fn the_pipes_can_be_opened_again_by_name() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let mut plan = bench.probe(&[]);
+        let script = "echo out > /dev/stdout; echo error > /dev/stderr; cat /dev/stdin";
+        plan.command = ["/bin/sh", "-c", script].map(str::to_owned).into();
+        let driven = bench.drive(&plan);
+        assert_eq!(
+            (driven.stdout.as_str(), driven.stderr.as_str()),
+            ("out\n", "error\n"),
+            "{caller:?}"
+        );
+    }
+}
+
+#[test]
+fn the_kernels_own_files_are_gone_from_proc() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        for name in [
+            "sys/kernel/hostname",
+            "sys",
+            "kallsyms",
+            "kcore",
+            "keys",
+            "sysrq-trigger",
+            "mounts",
+            "net",
+            "1/status",
+        ] {
+            assert_eq!(bench.says(&["read", &format!("/proc/{name}")]), "errno 2", "{name}");
+        }
+        assert!(bench.says(&["read", "/proc/cpuinfo"]).contains("model name\t: virtual"));
+        assert_eq!(
+            bench
+                .says(&["read", "/proc/self/cgroup"])
+                .lines()
+                .find(|line| !line.ends_with(":/")),
+            None
+        );
+    }
+}
+
+#[test]
+fn a_crash_reaches_no_handler_outside() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        // At 1 nothing is written or piped anywhere; 0 would let a pipe be used, so it cannot be set.
+        assert_eq!(bench.says(&["core-limit"]), "1 1, then errno 1");
+    }
+}
+
+#[test]
 fn there_is_no_network() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -234,6 +287,72 @@ fn there_is_no_network() {
         let said = bench.says(&["connect", "169.254.169.254:80"]);
         assert!(said == "errno 13" || said == "errno 101", "{said}");
     }
+}
+
+#[test]
+fn the_own_loopback_connects_inside_and_to_nothing_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        // Refused by nobody listening there, not by a rule: the loopback is another one.
+        assert_eq!(
+            bench.says_with(&["connect", &address], |plan| plan.loopback = true),
+            "errno 111"
+        );
+        assert_eq!(
+            bench.says_with(&["connect", "10.0.0.1:80"], |plan| plan.loopback = true),
+            "errno 101"
+        );
+        assert_eq!(bench.says_with(&["loopback"], |plan| plan.loopback = true), "connected");
+        assert_eq!(bench.says(&["loopback"]), "errno 13");
+    }
+}
+
+#[test]
+fn root_of_a_user_namespace_is_not_taken_for_root() {
+    let bench = Bench::new(Caller::Ordinary);
+    let plan = bench.probe(&["echo"]);
+    let inner = bench.command(&plan);
+    let mut command = std::process::Command::new("unshare");
+    command
+        .arg("--map-root-user")
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    if crate::bench::is_root() {
+        // Only the ordinary user's namespace has a root that owns nothing.
+        let arguments: Vec<_> = inner
+            .get_args()
+            .skip_while(|argument| *argument != "--clear-groups")
+            .skip(1)
+            .collect();
+        let id = crate::bench::ORDINARY.to_string();
+        command = std::process::Command::new("setpriv");
+        command
+            .args([
+                "--reuid",
+                &id,
+                "--regid",
+                &id,
+                "--clear-groups",
+                "unshare",
+                "--map-root-user",
+            ])
+            .args(arguments);
+    }
+    let output = command.output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let enforced = bench.enforced().unwrap();
+    assert!(
+        !matches!(enforced.host_uid(), None | Some(0)),
+        "{:?}",
+        enforced.user_map
+    );
 }
 
 #[test]
@@ -323,6 +442,52 @@ fn a_link_granted_appears_as_what_it_led_to_at_launch() {
             bench.says_with(&["read", inside.to_str().unwrap()], |plan| plan.read.push(real.clone())),
             "errno 2"
         );
+    }
+}
+
+#[test]
+fn a_link_swapped_in_at_launch_shows_nothing_new() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let (work, secret) = (bench.folder("work"), bench.folder("secret"));
+        fs::write(secret.join("file"), "secret").unwrap();
+        let (data, real, link) = (work.join("data"), work.join("real"), work.join("link"));
+        fs::create_dir(&real).unwrap();
+        fs::write(real.join("file"), "real").unwrap();
+        symlink(&secret, &link).unwrap();
+        let done = AtomicBool::new(false);
+        let seen: Vec<(i32, String)> = std::thread::scope(|scope| {
+            // The hostile neighbour: a folder and a link take turns under one name.
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fs::rename(&real, &data).unwrap();
+                    fs::rename(&data, &real).unwrap();
+                    fs::rename(&link, &data).unwrap();
+                    fs::rename(&data, &link).unwrap();
+                }
+            });
+            let start = || {
+                let mut plan = bench.probe(&["read", data.join("file").to_str().unwrap()]);
+                plan.write = vec![work.clone()];
+                plan.read = vec![data.clone()];
+                let driven = bench.drive(&plan);
+                (driven.code, driven.stdout + &driven.stderr)
+            };
+            let seen = (0..60).map(|_| start()).collect();
+            done.store(true, Ordering::Relaxed);
+            seen
+        });
+        let is_real = |(code, said): &(i32, String)| *code == 0 && said == "real\n";
+        // Once it is mounted, the name above it may be gone: then there is nothing to read.
+        let is_nothing = |(code, said): &(i32, String)| *code == 0 && said.starts_with("errno ");
+        let is_refused = |(code, _): &(i32, String)| *code == 125;
+        let others: Vec<_> = seen
+            .iter()
+            .filter(|it| !is_real(it) && !is_nothing(it) && !is_refused(it))
+            .collect();
+        assert!(others.is_empty(), "{others:?}");
+        assert!(seen.iter().any(is_refused), "the neighbour never got its turn");
     }
 }
 

@@ -180,6 +180,55 @@ fn memory_is_capped_for_compartments_of_root() {
 }
 
 #[test]
+fn without_a_control_group_each_process_is_held_on_its_own() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let mut plan = bench.probe(&["memory", "200"]);
+        plan.limits.memory_bytes = 64 << 20;
+        // Ended by the control group, or by an allocation that failed.
+        let driven = bench.drive(&plan);
+        assert!(matches!(driven.code, 134 | 137), "{}: {}", driven.code, driven.stdout);
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_behind_is_cleared_by_the_next() {
+    crate::bench::require_root();
+    let bench = Bench::new(Caller::Root);
+    let (mut driver, enforced) = bench.start(&bench.probe(&["daemon"]));
+    let left = enforced.memory.unwrap().control_group;
+    driver.kill();
+    assert!(left.exists());
+    // Its processes have to be gone for good, which is up to whoever reaps orphans here.
+    let is_cleared = || {
+        assert_eq!(bench.drive(&bench.probe(&["echo"])).code, 0);
+        !left.exists()
+    };
+    assert!(
+        eventually(Duration::from_secs(10), is_cleared).is_some(),
+        "{}",
+        left.display()
+    );
+}
+
+#[test]
+fn a_compartment_is_asked_ended_and_awaited_from_several_threads() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let mut command = bench.command(&bench.probe(&["ignore-term"]));
+        command.env("DRIVE_HANDLE", "1");
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            said,
+            "alive after SIGTERM, then Killed for 4 waiters\n",
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_capped_is_said_and_can_be_required() {
     let bench = Bench::new(Caller::Ordinary);
     let plan = bench.probe(&["echo"]);

@@ -85,6 +85,6 @@ pub(super) const ATTACKS: [Attack; 8] = [
         sends: "fetch {\"url\": \"http://127.0.0.1:…/latest/meta-data\"}",
         call: |facts| json!({"name": "fetch", "arguments": {"url": format!("http://127.0.0.1:{}/latest/meta-data", facts.service_port)}}),
         evidence: Evidence::InAnswer(INTERNAL_SECRET),
-        nothing_found: "no answer",
+        nothing_found: "the compartment has no network",
     },
 ];

@@ -66,7 +66,7 @@ fn tell(number: usize, attack: &Attack, bare: &Outcome, gated: &Outcome, output:
             Outcome::Succeeded(evidence) => ("succeeds", Style::Red, evidence),
             Outcome::Failed(why) => ("fails   ", Style::Green, why),
         };
-        output.line(&format!("   {half}  {}  {}", output.styled(style, word), cofferdam_inspect::show_safely(text)))?;
+        output.line(&format!("   {half}  {}  {}", output.styled(style, word), crate::gate::escaped(text.as_bytes())))?;
     }
     output.line("")
 }
@@ -102,7 +102,8 @@ fn play(attack: &Attack, facts: &stage::Facts, stage: &Stage, client: &mut McpCl
     Ok(match &attack.evidence {
         Evidence::InAnswer(wanted) if said.contains(wanted) => Outcome::Succeeded(line_with(&said, wanted)),
         Evidence::VictimGone if !facts.victim_lives() => Outcome::Succeeded("a process of the user was killed".to_owned()),
-        _ => Outcome::Failed(if said.trim().is_empty() { attack.nothing_found.to_owned() } else { said }),
+        _ if said.starts_with("refused") => Outcome::Failed(said),
+        _ => Outcome::Failed(attack.nothing_found.to_owned()),
     })
 }
 

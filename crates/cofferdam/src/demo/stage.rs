@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use cofferdam_sandbox::{Compartment, Plan};
+use cofferdam_sandbox::{Compartment, Feature, Plan};
 
 use super::server::{self, PRIVATE_KEY};
 use crate::failure::{Exit, Failure, file_failure};
@@ -61,7 +61,10 @@ impl Facts {
 pub(super) struct Stage {
     folder: PathBuf,
     keep: bool,
+    /// This very binary.
     own_program: String,
+    /// The same under another name: the vulnerable server's program, which is no Cofferdam to anybody who looks.
+    server_program: String,
 }
 
 impl Stage {
@@ -71,7 +74,9 @@ impl Stage {
         let folder = std::env::temp_dir().join(format!("cofferdam-demo-{name}"));
         Home::make(&folder)?;
         let own = std::env::current_exe().map_err(|cause| Failure::not_enforced(format!("our own program cannot be found: {cause}")))?;
-        let stage = Self { folder, keep, own_program: own.display().to_string() };
+        let server = folder.join("vulnerable-server");
+        std::fs::hard_link(&own, &server).or_else(|_other_disk| std::fs::copy(&own, &server).map(|_bytes| ())).map_err(|cause| file_failure("copy", &own, &cause))?;
+        let stage = Self { folder, keep, own_program: own.display().to_string(), server_program: server.display().to_string() };
         stage.file("machine/project/monday.txt", "buy milk\ncall the harbour master\n")?;
         stage.file("machine/home/.ssh/id_demo", &format!("-----BEGIN DEMO KEY-----\n{PRIVATE_KEY}\n"))?;
         stage.file("machine/home/.aws/credentials", &format!("[default]\n{CLOUD_SECRET}\n"))?;
@@ -116,7 +121,10 @@ impl Stage {
 
     /// The server as clients start it today, on a machine that is itself a throw-away compartment.
     pub(super) fn bare(&self) -> Result<Running, Failure> {
-        let mut plan = Plan::sealed(&self.own_program);
+        let mut plan = Plan::sealed(&self.server_program);
+        // The bare machine has its own loopback, and nothing beyond it.
+        plan.loopback = true;
+        plan.require.retain(|feature| *feature != Feature::NoNetwork);
         let machine = self.machine();
         plan.command.extend(["__vulnerable-server".to_owned(), self.project().display().to_string(), BARE_SERVICE_PORT.to_string()]);
         plan.write = vec![machine];
@@ -134,7 +142,7 @@ impl Stage {
         let (name, value) = ENVIRONMENT_SECRET.split_once('=').unwrap_or_default();
         let child = self.command(&["run", "demo"]).env(name, value).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let child = child.map_err(|cause| Failure::not_enforced(format!("the gate could not be started: {cause}")))?;
-        let victim = Command::new(&self.own_program).arg("__vulnerable-server").arg("-").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let victim = Command::new(&self.server_program).arg("__vulnerable-server").arg("-").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         let victim = victim.map_err(|cause| Failure::not_enforced(format!("the demo's waiting process could not be started: {cause}")))?;
         let service = TcpListener::bind(("127.0.0.1", 0)).map_err(|cause| Failure::not_enforced(format!("the demo's service could not be started: {cause}")))?;
         let port = service.local_addr().map_or(0, |address| address.port());
@@ -145,7 +153,7 @@ impl Stage {
     /// `add` of this very binary.
     pub(super) fn add(&self) -> Result<(), Failure> {
         let project = self.project().display().to_string();
-        let added = self.command(&["add", "demo", "--yes", "--read", &project, "--", &self.own_program, "__vulnerable-server", &project]).output();
+        let added = self.command(&["add", "demo", "--yes", "--read", &project, "--", &self.server_program, "__vulnerable-server", &project]).output();
         let added = added.map_err(|cause| Failure::not_enforced(format!("`add` could not be started: {cause}")))?;
         if added.status.success() {
             return Ok(());
