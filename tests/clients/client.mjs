@@ -135,7 +135,12 @@ function send(client, step, requestOptions) {
 async function perform(client, step) {
   const progress = [];
   const requestOptions = step.progress
-    ? { onprogress: ({ progress: done, total, message }) => progress.push([done, total ?? null, message ?? null]) }
+    ? {
+        // The SDK forgets the handler when the answer comes; the last report may come in the same instant, so it is not kept.
+        onprogress: ({ progress: done, total, message }) => {
+          if (done !== total) progress.push([done, total ?? null, message ?? null]);
+        },
+      }
     : {};
   try {
     if (step.task) return await callAsTask(client, { name: step.name, arguments: step.arguments });

@@ -12,21 +12,43 @@ fn exit_codes_are_as_documented() {
     assert_eq!(stage.run(&["manifest", "check"]).status.code(), Some(0));
     assert_eq!(stage.run(&["call", "fixture", "no-such-tool"]).status.code(), Some(1));
     assert_eq!(stage.run(&["no-such-verb"]).status.code(), Some(2));
-    assert_eq!(stage.run(&["call", "fixture", "echo", "{not json"]).status.code(), Some(2));
+    assert_eq!(
+        stage.run(&["call", "fixture", "echo", "{not json"]).status.code(),
+        Some(2)
+    );
     assert_eq!(Stage::new().run(&["audit", "verify"]).status.code(), Some(3));
     assert_eq!(stage.run(&["run", "no-such-server"]).status.code(), Some(4));
-    assert_eq!(stage.run(&["call", "fixture", "echo", r#"{"message":"hello"}"#]).status.code(), Some(0));
+    assert_eq!(
+        stage
+            .run(&["call", "fixture", "echo", r#"{"message":"hello"}"#])
+            .status
+            .code(),
+        Some(0)
+    );
 }
 
 #[test]
 fn an_error_names_the_input_and_the_way_out() {
     let stage = Stage::with_fixture(&[]);
     let unknown = text(&stage.run(&["run", "githob"]).stderr);
-    assert_eq!(unknown, "error: there is no server `githob`\nhelp: `cofferdam add githob -- COMMAND…` makes one\n");
+    assert_eq!(
+        unknown,
+        "error: there is no server `githob`\nhelp: `cofferdam add githob -- COMMAND…` makes one\n"
+    );
     let again = text(&stage.add("fixture", &[], &[&fixture()]).stderr);
-    assert!(again.contains("there is a server `fixture` already") && again.contains("--replace"), "{again}");
-    let launcher = text(&stage.add("github", &[], &["npx", "-y", "@modelcontextprotocol/server-github"]).stderr);
-    assert!(launcher.contains("npx") && launcher.contains("help:") && launcher.contains("launch/unpinned-package"), "{launcher}");
+    assert!(
+        again.contains("there is a server `fixture` already") && again.contains("--replace"),
+        "{again}"
+    );
+    let launcher = text(
+        &stage
+            .add("github", &[], &["npx", "-y", "@modelcontextprotocol/server-github"])
+            .stderr,
+    );
+    assert!(
+        launcher.contains("npx") && launcher.contains("help:") && launcher.contains("launch/unpinned-package"),
+        "{launcher}"
+    );
     let path = text(&stage.add("../up", &[], &[&fixture()]).stderr);
     assert!(path.contains("`../up` cannot name a server"), "{path}");
 }
@@ -46,18 +68,38 @@ fn a_manifest_that_does_not_check_starts_nothing() {
     let refused = stage.run(&["run", "fixture"]);
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(4));
-    assert!(said.contains("manifest.toml:") && said.contains("filesystm") && said.contains('^') && said.contains("filesystem"), "{said}");
-    let sessions = stage.records().into_iter().filter(|record| record["kind"] == "open").count();
+    assert!(
+        said.contains("manifest.toml:")
+            && said.contains("filesystm")
+            && said.contains('^')
+            && said.contains("filesystem"),
+        "{said}"
+    );
+    let sessions = stage
+        .records()
+        .into_iter()
+        .filter(|record| record["kind"] == "open")
+        .count();
     assert_eq!(sessions, 1, "only `add` ran anything");
 }
 
 #[test]
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     let stage = Stage::with_fixture(&[]);
-    stage.edit_manifest("fixture", |manifest| manifest.replacen("[network]\nallow = []", "[network]\nallow = [\"api.github.com:443\"]", 1));
+    stage.edit_manifest("fixture", |manifest| {
+        manifest.replacen(
+            "[network]\nallow = []",
+            "[network]\nallow = [\"api.github.com:443\"]",
+            1,
+        )
+    });
     let refused = stage.run(&["run", "fixture"]);
     assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
-    assert!(text(&refused.stderr).contains("network.allow"), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("network.allow"),
+        "{}",
+        text(&refused.stderr)
+    );
 }
 
 #[test]
@@ -67,7 +109,9 @@ fn our_own_folders_can_never_be_granted() {
         let granted = stage.add("greedy", &["--read", root.to_str().unwrap()], &[&fixture()]);
         assert_eq!(granted.status.code(), Some(4), "{}", text(&granted.stderr));
     }
-    stage.edit_manifest("fixture", |manifest| manifest.replacen("read = []", &format!("read = [\"{}\"]", stage.home().display()), 1));
+    stage.edit_manifest("fixture", |manifest| {
+        manifest.replacen("read = []", &format!("read = [\"{}\"]", stage.home().display()), 1)
+    });
     assert_eq!(stage.run(&["run", "fixture"]).status.code(), Some(4));
 }
 
@@ -76,10 +120,22 @@ fn a_home_that_others_can_read_or_a_repository_can_supply_is_refused() {
     let stage = Stage::with_fixture(&[]);
     std::fs::set_permissions(stage.home(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let readable = stage.run(&["manifest", "check"]);
-    assert!(text(&readable.stderr).contains("is not yours alone"), "{}", text(&readable.stderr));
+    assert!(
+        text(&readable.stderr).contains("is not yours alone"),
+        "{}",
+        text(&readable.stderr)
+    );
     std::fs::set_permissions(stage.home(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    let inside = stage.command(&["manifest", "check"]).current_dir(stage.home().parent().unwrap()).output().unwrap();
-    assert!(text(&inside.stderr).contains("inside the working directory"), "{}", text(&inside.stderr));
+    let inside = stage
+        .command(&["manifest", "check"])
+        .current_dir(stage.home().parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(
+        text(&inside.stderr).contains("inside the working directory"),
+        "{}",
+        text(&inside.stderr)
+    );
 }
 
 #[test]
@@ -88,13 +144,20 @@ fn a_program_that_changed_does_not_start() {
     let program = stage.workspace().join("server");
     std::fs::copy(fixture(), &program).unwrap();
     assert!(stage.add("mine", &[], &[program.to_str().unwrap()]).status.success());
-    assert_eq!(stage.run(&["call", "mine", "echo", r#"{"message":"x"}"#]).status.code(), Some(0));
+    assert_eq!(
+        stage.run(&["call", "mine", "echo", r#"{"message":"x"}"#]).status.code(),
+        Some(0)
+    );
     let mut bytes = std::fs::read(&program).unwrap();
     bytes.push(0);
     std::fs::write(&program, bytes).unwrap();
     let refused = stage.run(&["run", "mine"]);
     assert_eq!(refused.status.code(), Some(4));
-    assert!(text(&refused.stderr).contains("is not the one that was accepted") && text(&refused.stderr).contains("server"), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("is not the one that was accepted") && text(&refused.stderr).contains("server"),
+        "{}",
+        text(&refused.stderr)
+    );
 }
 
 #[test]
@@ -105,7 +168,11 @@ fn definitions_that_were_tampered_with_are_refused() {
     std::fs::write(&path, definitions.replace("Says it again.", "Says it again!")).unwrap();
     let refused = stage.run(&["run", "fixture"]);
     assert_eq!(refused.status.code(), Some(4));
-    assert!(text(&refused.stderr).contains("definitions"), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("definitions"),
+        "{}",
+        text(&refused.stderr)
+    );
 }
 
 #[test]
@@ -116,7 +183,11 @@ fn tools_shows_how_the_live_list_stands() {
     assert_eq!(list.as_array().unwrap().len(), 12);
     let live = stage.run(&["tools", "fixture", "--live"]);
     assert_eq!(live.status.code(), Some(0), "{}", text(&live.stderr));
-    assert!(text(&live.stdout).contains("echo  same, consent allow"), "{}", text(&live.stdout));
+    assert!(
+        text(&live.stdout).contains("echo  same, consent allow"),
+        "{}",
+        text(&live.stdout)
+    );
 }
 
 #[test]
@@ -126,7 +197,15 @@ fn completions_and_rules_are_data() {
         assert!(text(&stage.run(&["completions", shell]).stdout).contains("cofferdam"));
     }
     let rules = text(&stage.run(&["rules"]).stdout);
-    for id in ["protocol/duplicate-key", "argument/schema", "tool/changed", "limit/seconds-per-call"] {
-        assert!(rules.lines().any(|line| line.starts_with(id)), "{id} is missing in\n{rules}");
+    for id in [
+        "protocol/duplicate-key",
+        "argument/schema",
+        "tool/changed",
+        "limit/seconds-per-call",
+    ] {
+        assert!(
+            rules.lines().any(|line| line.starts_with(id)),
+            "{id} is missing in\n{rules}"
+        );
     }
 }

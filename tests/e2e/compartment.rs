@@ -12,7 +12,11 @@ use crate::support::{Stage, fixture, said_in, text};
 fn nothing_is_inherited() {
     let stage = Stage::with_fixture(&[]);
     let mut command = stage.command(&["run", "fixture"]);
-    command.env("SECRET_OF_THE_USER", "do-not-inherit").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .env("SECRET_OF_THE_USER", "do-not-inherit")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut gate = command.spawn().unwrap();
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "look", "arguments": {}}});
     std::io::Write::write_all(gate.stdin.as_mut().unwrap(), format!("{call}\n").as_bytes()).unwrap();
@@ -22,7 +26,12 @@ fn nothing_is_inherited() {
     gate.wait().unwrap();
     assert!(!line.contains("do-not-inherit"), "{line}");
     assert!(line.contains("processes 1"), "the server sees itself alone: {line}");
-    assert!(line.contains("CapEff:\\t0000000000000000") && line.contains("NoNewPrivs:\\t1") && line.contains("Seccomp:\\t2"), "{line}");
+    assert!(
+        line.contains("CapEff:\\t0000000000000000")
+            && line.contains("NoNewPrivs:\\t1")
+            && line.contains("Seccomp:\\t2"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -34,9 +43,15 @@ fn files_and_network_of_the_host_are_not_there() {
     let address = service.local_addr().unwrap().to_string();
     let mut gate = stage.converse(&["fixture"]);
     gate.initialize("2025-11-25");
-    let seen = gate.call("look", json!({"read": secret, "connect": address, "write": "/etc/passwd"}));
+    let seen = gate.call(
+        "look",
+        json!({"read": secret, "connect": address, "write": "/etc/passwd"}),
+    );
     let said = said_in(&seen);
-    assert!(said.contains("read: No such file") && said.contains("connect: ") && said.contains("write: "), "{said}");
+    assert!(
+        said.contains("read: No such file") && said.contains("connect: ") && said.contains("write: "),
+        "{said}"
+    );
     assert!(!said.contains("host secret") && !said.contains("connected"), "{said}");
 }
 
@@ -48,7 +63,11 @@ fn grants_are_what_the_manifest_says_and_no_more() {
         std::fs::create_dir(folder).unwrap();
         std::fs::write(folder.join("file"), "granted").unwrap();
     }
-    let added = stage.add("fixture", &["--read", read.to_str().unwrap(), "--write", write.to_str().unwrap()], &[&fixture()]);
+    let added = stage.add(
+        "fixture",
+        &["--read", read.to_str().unwrap(), "--write", write.to_str().unwrap()],
+        &[&fixture()],
+    );
     assert!(added.status.success(), "{}", text(&added.stderr));
     let mut gate = stage.converse(&["fixture"]);
     gate.initialize("2025-11-25");
@@ -68,28 +87,53 @@ fn what_was_enforced_is_recorded_before_the_first_line() {
     gate.initialize("2025-11-25");
     assert!(gate.end().success());
     let records = stage.records();
-    let enforced = records.iter().rposition(|record| record["kind"] == "enforcement").unwrap();
+    let enforced = records
+        .iter()
+        .rposition(|record| record["kind"] == "enforcement")
+        .unwrap();
     let first_line = records.iter().rposition(|record| record["kind"] == "open").unwrap();
     assert_eq!(enforced, first_line + 1);
     let facts = &records[enforced]["facts"];
-    assert_eq!((&facts["no_new_privileges"], &facts["seccomp_mode"]), (&json!(true), &json!(2)), "{facts}");
-    assert!(facts["namespaces"].as_array().unwrap().iter().all(|namespace| namespace["inode"] != namespace["ours"]), "{facts}");
+    assert_eq!(
+        (&facts["no_new_privileges"], &facts["seccomp_mode"]),
+        (&json!(true), &json!(2)),
+        "{facts}"
+    );
+    assert!(
+        facts["namespaces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|namespace| namespace["inode"] != namespace["ours"]),
+        "{facts}"
+    );
 }
 
 #[test]
 fn a_required_feature_that_is_missing_refuses() {
     let stage = Stage::with_fixture(&[]);
-    stage.edit_manifest("fixture", |manifest| manifest.replacen("require = []", "require = [\"no-such-feature\"]", 1));
+    stage.edit_manifest("fixture", |manifest| {
+        manifest.replacen("require = []", "require = [\"no-such-feature\"]", 1)
+    });
     let refused = stage.run(&["run", "fixture"]);
     assert_eq!(refused.status.code(), Some(4));
-    assert!(text(&refused.stderr).contains("no-such-feature"), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("no-such-feature"),
+        "{}",
+        text(&refused.stderr)
+    );
 }
 
 #[test]
 fn enter_looks_around_in_the_same_compartment() {
     let stage = Stage::new();
     let entered = stage.run(&["enter", "--", "/usr/bin/id", "-u"]);
-    assert_eq!((entered.status.code(), text(&entered.stdout).trim()), (Some(0), "65532"), "{}", text(&entered.stderr));
+    assert_eq!(
+        (entered.status.code(), text(&entered.stdout).trim()),
+        (Some(0), "65532"),
+        "{}",
+        text(&entered.stderr)
+    );
     let listed = stage.run(&["enter", "--", "/bin/ls", "/root", "/home"]);
     assert!(!text(&listed.stdout).contains(".ssh"), "{}", text(&listed.stdout));
     let failed = stage.run(&["enter", "--", "/bin/false"]);
@@ -114,12 +158,21 @@ fn it_works_as_an_ordinary_user() {
     nix::unistd::chown(&home, Some(65534.into()), Some(65534.into())).unwrap();
     let as_user = |arguments: &[&str]| {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&gate).arg("--home").arg(&home).args(arguments);
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(&gate)
+            .arg("--home")
+            .arg(&home)
+            .args(arguments);
         command.current_dir("/").stdin(Stdio::null()).output().unwrap()
     };
     let added = as_user(&["add", "fixture", "--yes", "--", server.to_str().unwrap()]);
     assert!(added.status.success(), "{}", text(&added.stderr));
     let called = as_user(&["call", "fixture", "look"]);
     let said = text(&called.stdout);
-    assert!(called.status.success() && said.contains("processes 1") && said.contains("CapEff:\t0000000000000000"), "{said}{}", text(&called.stderr));
+    assert!(
+        called.status.success() && said.contains("processes 1") && said.contains("CapEff:\t0000000000000000"),
+        "{said}{}",
+        text(&called.stderr)
+    );
 }

@@ -1,6 +1,11 @@
 //! The built binary, end to end: against a fixture server that misbehaves on command, and against real servers and real clients.
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 mod command_line;
 mod compartment;
@@ -8,7 +13,6 @@ mod demo;
 mod frames;
 mod kills;
 mod life;
-mod proofs;
 mod real_servers;
 mod record;
 mod support;

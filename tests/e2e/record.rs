@@ -9,7 +9,11 @@ use crate::support::{Stage, rule_of, said_in, text};
 
 fn segments(stage: &Stage) -> Vec<PathBuf> {
     let folder = stage.home().join("state/audit/fixture");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "cfa")).collect();
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "cfa"))
+        .collect();
     paths.sort_by_key(|path| std::fs::metadata(path).unwrap().modified().unwrap());
     paths
 }
@@ -28,9 +32,26 @@ fn every_byte_of_both_directions_is_recorded_in_order() {
     let records = stage.records();
     let session = records.last().unwrap()["session"].clone();
     let of_session: Vec<&Value> = records.iter().filter(|record| record["session"] == session).collect();
-    assert!(of_session.iter().enumerate().all(|(index, record)| record["seq"].as_u64() == Some(index as u64)), "no gap");
+    assert!(
+        of_session
+            .iter()
+            .enumerate()
+            .all(|(index, record)| record["seq"].as_u64() == Some(index as u64)),
+        "no gap"
+    );
     for number in 0..50 {
-        let lines = |kind: &str| of_session.iter().filter(|record| record["kind"] == kind && record["payload"].as_str().unwrap().contains(&format!("message {number}\""))).count();
+        let lines = |kind: &str| {
+            of_session
+                .iter()
+                .filter(|record| {
+                    record["kind"] == kind
+                        && record["payload"]
+                            .as_str()
+                            .unwrap()
+                            .contains(&format!("message {number}\""))
+                })
+                .count()
+        };
         assert_eq!((lines("client-line"), lines("server-line")), (1, 1), "message {number}");
     }
 }
@@ -42,12 +63,21 @@ fn a_changed_record_is_found_and_named() {
     gate.initialize("2025-11-25");
     gate.call("echo", json!({"message": "the truth"}));
     assert!(gate.end().success());
-    assert!(stage.verify().iter().all(|verdict| verdict["intact"] == true && verdict["ended"] == "closed"));
+    assert!(
+        stage
+            .verify()
+            .iter()
+            .all(|verdict| verdict["intact"] == true && verdict["ended"] == "closed")
+    );
     let segment = segments(&stage).pop().unwrap();
     change(&segment, b"the truth", b"the trick");
     let verified = stage.run(&["audit", "verify"]);
     assert_eq!(verified.status.code(), Some(1));
-    assert!(text(&verified.stdout).contains("broken at record"), "{}", text(&verified.stdout));
+    assert!(
+        text(&verified.stdout).contains("broken at record"),
+        "{}",
+        text(&verified.stdout)
+    );
 }
 
 fn change(path: &Path, from: &[u8], to: &[u8]) {
@@ -69,14 +99,28 @@ fn a_flooding_server_is_ended_and_others_are_not_stopped() {
     assert_eq!(rule_of(&answer), "session/ended", "{answer}");
     assert!(said_in(&answer).contains("record quota"), "{answer}");
     assert_eq!(gate.wait().code(), Some(1));
-    let kept = || -> u64 { segments(&stage).iter().map(|path| std::fs::metadata(path).unwrap().len()).sum() };
+    let kept = || -> u64 {
+        segments(&stage)
+            .iter()
+            .map(|path| std::fs::metadata(path).unwrap().len())
+            .sum()
+    };
     assert!(kept() < 2 * 1024 * 1024, "{} bytes", kept());
     assert!(stage.verify().iter().all(|verdict| verdict["intact"] == true));
     let again = stage.run(&["call", "fixture", "flood", r#"{"lines":20000}"#]);
-    assert_eq!(again.status.code(), Some(1), "a new session has no new hour: {}", text(&again.stdout));
+    assert_eq!(
+        again.status.code(),
+        Some(1),
+        "a new session has no new hour: {}",
+        text(&again.stdout)
+    );
     assert!(kept() < 2 * 1024 * 1024, "{} bytes", kept());
     let other = stage.add("other", &[], &[&crate::support::fixture()]);
-    assert!(other.status.success(), "another server has a quota of its own: {}", text(&other.stderr));
+    assert!(
+        other.status.success(),
+        "another server has a quota of its own: {}",
+        text(&other.stderr)
+    );
 }
 
 #[test]
@@ -93,13 +137,27 @@ fn without_a_record_nothing_starts() {
 /// A disk of one megabyte that fills up while the gate runs: nothing passes unrecorded.
 #[test]
 fn a_full_disk_stops_everything_with_an_answer() {
-    assert!(nix::unistd::geteuid().is_root(), "needs root to mount a small tmpfs; CI has it");
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "needs root to mount a small tmpfs; CI has it"
+    );
     let stage = Stage::with_fixture(&[]);
     let audit = stage.home().join("state/audit");
     let script = r#"mount -t tmpfs -o size=1m,mode=0700 tmpfs "$1" && shift && exec "$@""#;
     let mut gate = std::process::Command::new("unshare");
-    gate.args(["-m", "/bin/sh", "-c", script, "sh"]).arg(&audit).arg(env!("CARGO_BIN_EXE_cofferdam")).arg("--home").arg(stage.home()).args(["run", "fixture"]);
-    let mut child = gate.current_dir("/").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    gate.args(["-m", "/bin/sh", "-c", script, "sh"])
+        .arg(&audit)
+        .arg(env!("CARGO_BIN_EXE_cofferdam"))
+        .arg("--home")
+        .arg(stage.home())
+        .args(["run", "fixture"]);
+    let mut child = gate
+        .current_dir("/")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     let message = "x".repeat(20_000);
@@ -115,6 +173,9 @@ fn a_full_disk_stops_everything_with_an_answer() {
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
-    assert!(passed > 0 && passed < 30, "{passed} answers of 20 kB passed, though only 1 MiB can be recorded");
+    assert!(
+        passed > 0 && passed < 30,
+        "{passed} answers of 20 kB passed, though only 1 MiB can be recorded"
+    );
     assert!(text(&output.stderr).contains("room"), "{}", text(&output.stderr));
 }

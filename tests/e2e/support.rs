@@ -27,7 +27,7 @@ impl Stage {
     /// A stage with the fixture server added as `fixture`, `extra` words behind its program.
     pub(crate) fn with_fixture(extra: &[&str]) -> Self {
         let stage = Self::new();
-        let added = stage.add("fixture", &[], &[&[&fixture()[..]], extra].concat());
+        let added = stage.add("fixture", &[], &[&[fixture().as_str()], extra].concat());
         assert!(added.status.success(), "{}", text(&added.stderr));
         stage
     }
@@ -57,8 +57,16 @@ impl Stage {
     /// The binary with a scrubbed environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.folder.path());
-        command.arg("--home").arg(self.home()).args(arguments).current_dir("/").stdin(Stdio::null());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.folder.path());
+        command
+            .arg("--home")
+            .arg(self.home())
+            .args(arguments)
+            .current_dir("/")
+            .stdin(Stdio::null());
         command
     }
 
@@ -73,31 +81,54 @@ impl Stage {
     /// `run` with these arguments, ready to talk to.
     pub(crate) fn converse(&self, arguments: &[&str]) -> Conversation {
         let mut command = self.command(&[&["run"], arguments].concat());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stdin = child.stdin.take();
         let lines = channel_of(child.stdout.take().unwrap());
         let stderr = channel_of(child.stderr.take().unwrap());
-        Conversation { child, stdin, lines, stderr, next_id: 1 }
+        Conversation {
+            child,
+            stdin,
+            lines,
+            stderr,
+            next_id: 1,
+        }
     }
 
     /// Every record of every session, oldest session first, as JSON objects.
     pub(crate) fn records(&self) -> Vec<Value> {
         let listed = self.run(&["--format", "json", "audit", "tail", "-n", "100000"]);
         assert!(listed.status.success(), "{}", text(&listed.stderr));
-        text(&listed.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text(&listed.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Verifies the whole record; each session's verdict.
     pub(crate) fn verify(&self) -> Vec<Value> {
         let verified = self.run(&["--format", "json", "audit", "verify"]);
-        text(&verified.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text(&verified.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
 /// The fixture server's program, built beside the binary.
 pub(crate) fn fixture() -> String {
-    let path = Path::new(env!("CARGO_BIN_EXE_cofferdam")).with_file_name("examples").join("fixture_server");
-    assert!(path.exists(), "{} is not built: `cargo build --example fixture_server`", path.display());
+    let path = Path::new(env!("CARGO_BIN_EXE_cofferdam"))
+        .with_file_name("examples")
+        .join("fixture_server");
+    assert!(
+        path.exists(),
+        "{} is not built: `cargo build --example fixture_server`",
+        path.display()
+    );
     path.to_str().unwrap().to_owned()
 }
 
@@ -148,13 +179,18 @@ impl Conversation {
     }
 
     pub(crate) fn message(&mut self) -> Value {
-        let line = self.line().unwrap_or_else(|| panic!("the stream ended; stderr: {}", self.said()));
+        let line = self
+            .line()
+            .unwrap_or_else(|| panic!("the stream ended; stderr: {}", self.said()));
         serde_json::from_str(&line).unwrap()
     }
 
     /// Nothing comes within a moment.
     pub(crate) fn is_silent(&mut self) -> bool {
-        matches!(self.lines.recv_timeout(Duration::from_millis(300)), Err(RecvTimeoutError::Timeout))
+        matches!(
+            self.lines.recv_timeout(Duration::from_millis(300)),
+            Err(RecvTimeoutError::Timeout)
+        )
     }
 
     /// A request; the answer with its id, other messages left out.
@@ -185,7 +221,10 @@ impl Conversation {
     }
 
     pub(crate) fn initialize(&mut self, revision: &str) -> Value {
-        let answer = self.request("initialize", json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}));
+        let answer = self.request(
+            "initialize",
+            json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}),
+        );
         self.send_line(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         answer
     }
@@ -238,6 +277,10 @@ pub(crate) fn said_in(answer: &Value) -> &str {
 
 /// The rule id of an in-band refusal, whichever form it has.
 pub(crate) fn rule_of(answer: &Value) -> &str {
-    let meta = if answer.get("error").is_some() { &answer["error"]["data"] } else { &answer["result"]["_meta"] };
+    let meta = if answer.get("error").is_some() {
+        &answer["error"]["data"]
+    } else {
+        &answer["result"]["_meta"]
+    };
     meta["dev.cofferdam/rule"].as_str().unwrap_or_default()
 }

@@ -49,7 +49,12 @@ impl SchemaUnusable {
     /// The same as a finding, for the record and for `tools`.
     #[must_use]
     pub fn finding(&self) -> Finding {
-        Finding::new(&TOOL_SCHEMA_UNUSABLE, Confidence::High, "/inputSchema", show_safely(&self.cause))
+        Finding::new(
+            &TOOL_SCHEMA_UNUSABLE,
+            Confidence::High,
+            "/inputSchema",
+            show_safely(&self.cause),
+        )
     }
 }
 
@@ -62,12 +67,17 @@ impl ArgumentSchema {
     /// # Errors
     /// The definition is not an object with an object `inputSchema`, refers outside itself, is endless or exponential, or is not a valid schema.
     pub fn compile(definition: &str) -> Result<Self, SchemaUnusable> {
-        let definition: Value = serde_json::from_str(definition).map_err(|error| SchemaUnusable::new(format!("not JSON: {error}")))?;
+        let definition: Value =
+            serde_json::from_str(definition).map_err(|error| SchemaUnusable::new(format!("not JSON: {error}")))?;
         let schema = definition.get("inputSchema").filter(|schema| schema.is_object());
         let schema = schema.ok_or_else(|| SchemaUnusable::new("`inputSchema` is missing or not an object"))?;
         check_bounds(schema).map_err(|why| SchemaUnusable::new(out_of_bounds_words(&why)))?;
         let root = closed(schema);
-        Ok(Self { validator: compiled(&root)?, known_names: known_names(&root), root })
+        Ok(Self {
+            validator: compiled(&root)?,
+            known_names: known_names(&root),
+            root,
+        })
     }
 
     /// Judges the raw text of `params.arguments`; absent arguments are an empty object.
@@ -75,7 +85,12 @@ impl ArgumentSchema {
     pub fn check(&self, arguments: Option<&str>) -> Vec<Finding> {
         let parsed = serde_json::from_str::<Value>(arguments.unwrap_or("{}"));
         let Ok(instance) = parsed else {
-            return vec![Finding::new(&ARGUMENT_SCHEMA, Confidence::High, ARGUMENTS_AT, "the arguments hold a number or a form that cannot be read exactly")];
+            return vec![Finding::new(
+                &ARGUMENT_SCHEMA,
+                Confidence::High,
+                ARGUMENTS_AT,
+                "the arguments hold a number or a form that cannot be read exactly",
+            )];
         };
         let mut findings = Vec::new();
         if !self.validator.is_valid(&instance) {
@@ -85,7 +100,12 @@ impl ArgumentSchema {
                 Finding::new(&ARGUMENT_SCHEMA, Confidence::High, at, show_safely(&words))
             }));
             if findings.is_empty() {
-                findings.push(Finding::new(&ARGUMENT_SCHEMA, Confidence::High, ARGUMENTS_AT, "the arguments do not match the schema"));
+                findings.push(Finding::new(
+                    &ARGUMENT_SCHEMA,
+                    Confidence::High,
+                    ARGUMENTS_AT,
+                    "the arguments do not match the schema",
+                ));
             }
         }
         if self.may_hold_folded_key(&instance) {
@@ -98,7 +118,10 @@ impl ArgumentSchema {
     fn may_hold_folded_key(&self, instance: &Value) -> bool {
         match instance {
             Value::Object(members) => members.iter().any(|(key, value)| {
-                let odd = self.known_names.get(fold(key).as_ref()).is_some_and(|spellings| !spellings.contains(key));
+                let odd = self
+                    .known_names
+                    .get(fold(key).as_ref())
+                    .is_some_and(|spellings| !spellings.contains(key));
                 odd || self.may_hold_folded_key(value)
             }),
             Value::Array(elements) => elements.iter().any(|element| self.may_hold_folded_key(element)),
@@ -114,12 +137,23 @@ impl ArgumentSchema {
         let here = self.in_place(schemas);
         match instance {
             Value::Object(members) => {
-                let known: HashSet<&str> = here.iter().filter_map(|node| node.get("properties")).filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str).collect();
+                let known: HashSet<&str> = here
+                    .iter()
+                    .filter_map(|node| node.get("properties"))
+                    .filter_map(Value::as_object)
+                    .flat_map(Map::keys)
+                    .map(String::as_str)
+                    .collect();
                 let known_folded: HashSet<_> = known.iter().map(|name| fold(name)).collect();
                 for (key, value) in members {
                     let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
                     if !known.contains(key.as_str()) && known_folded.contains(&fold(key)) {
-                        findings.push(Finding::new(&ARGUMENT_CASE_FOLDED_KEY, Confidence::High, show_safely(&place), format!("`{}`", show_safely(key))));
+                        findings.push(Finding::new(
+                            &ARGUMENT_CASE_FOLDED_KEY,
+                            Confidence::High,
+                            show_safely(&place),
+                            format!("`{}`", show_safely(key)),
+                        ));
                     }
                     self.folded_keys(&member_schemas(&here, key), value, &place, findings);
                 }
@@ -154,21 +188,48 @@ fn member_schemas<'schema>(here: &[&'schema Value], key: &str) -> Vec<&'schema V
     let mut schemas = Vec::new();
     for node in here {
         schemas.extend(node.get("properties").and_then(|properties| properties.get(key)));
-        schemas.extend(node.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|map| map.values()));
-        schemas.extend(["additionalProperties", "unevaluatedProperties"].iter().filter_map(|name| node.get(*name)).filter(|schema| schema.is_object()));
+        schemas.extend(
+            node.get("patternProperties")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flat_map(|map| map.values()),
+        );
+        schemas.extend(
+            ["additionalProperties", "unevaluatedProperties"]
+                .iter()
+                .filter_map(|name| node.get(*name))
+                .filter(|schema| schema.is_object()),
+        );
     }
     schemas
 }
 
 fn element_schemas<'schema>(here: &[&'schema Value]) -> Vec<&'schema Value> {
-    let names = ["items", "prefixItems", "additionalItems", "contains", "unevaluatedItems"];
-    let values = here.iter().flat_map(|node| names.iter().filter_map(|name| node.get(*name)));
-    values.flat_map(|value| value.as_array().map_or_else(|| vec![value], |list| list.iter().collect())).collect()
+    let names = [
+        "items",
+        "prefixItems",
+        "additionalItems",
+        "contains",
+        "unevaluatedItems",
+    ];
+    let values = here
+        .iter()
+        .flat_map(|node| names.iter().filter_map(|name| node.get(*name)));
+    values
+        .flat_map(|value| {
+            value
+                .as_array()
+                .map_or_else(|| vec![value], |list| list.iter().collect())
+        })
+        .collect()
 }
 
 fn out_of_bounds_words(why: &OutOfBounds) -> String {
     match why {
-        OutOfBounds::Unresolved(reference) => format!("`$ref` to `{}` leads out of the schema or to nothing", show_safely(reference)),
+        OutOfBounds::Unresolved(reference) => format!(
+            "`$ref` to `{}` leads out of the schema or to nothing",
+            show_safely(reference)
+        ),
         OutOfBounds::Endless => "it refers to itself without end".to_owned(),
         OutOfBounds::TooLarge => "it expands beyond the bound".to_owned(),
     }
@@ -177,13 +238,17 @@ fn out_of_bounds_words(why: &OutOfBounds) -> String {
 /// Whether the schema is written in a draft that has no `unevaluatedProperties`.
 fn is_old_draft(schema: &Value) -> bool {
     let dialect = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
-    ["draft-03", "draft-04", "draft-06", "draft-07"].iter().any(|draft| dialect.contains(draft))
+    ["draft-03", "draft-04", "draft-06", "draft-07"]
+        .iter()
+        .any(|draft| dialect.contains(draft))
 }
 
 /// The schema with a root that refuses unknown properties where it says nothing about them.
 fn closed(schema: &Value) -> Value {
     let mut root = schema.clone();
-    let says_something = ["additionalProperties", "unevaluatedProperties"].iter().any(|key| schema.get(*key).is_some());
+    let says_something = ["additionalProperties", "unevaluatedProperties"]
+        .iter()
+        .any(|key| schema.get(*key).is_some());
     if says_something {
         return root;
     }
@@ -191,7 +256,11 @@ fn closed(schema: &Value) -> Value {
         if is_old_draft(schema) {
             // Draft 7 cannot say "unevaluated": the names come from every combinator and reference at the root.
             let names = names_in_place(schema);
-            let patterns: Vec<String> = schema.get("patternProperties").and_then(Value::as_object).map(|map| map.keys().cloned().collect()).unwrap_or_default();
+            let patterns: Vec<String> = schema
+                .get("patternProperties")
+                .and_then(Value::as_object)
+                .map(|map| map.keys().cloned().collect())
+                .unwrap_or_default();
             let allowed = json!({"anyOf": [{"enum": names}, {"anyOf": patterns.iter().map(|pattern| json!({"pattern": pattern})).chain([Value::Bool(false)]).collect::<Vec<_>>()}]});
             let previous = members.remove("propertyNames").unwrap_or(Value::Bool(true));
             members.insert("propertyNames".into(), json!({"allOf": [previous, allowed]}));
@@ -208,7 +277,12 @@ fn names_in_place(schema: &Value) -> Vec<String> {
     let mut seen = HashSet::new();
     while let Some(node) = open.pop() {
         if seen.insert(std::ptr::from_ref(node).addr()) {
-            names.extend(node.get("properties").and_then(Value::as_object).into_iter().flat_map(|map| map.keys().cloned()));
+            names.extend(
+                node.get("properties")
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flat_map(|map| map.keys().cloned()),
+            );
             open.extend(in_place_children(schema, node).unwrap_or_default());
         }
     }
@@ -238,7 +312,10 @@ fn known_names(root: &Value) -> BTreeMap<String, HashSet<String>> {
 
 /// Linear-time patterns first; only a schema that needs look-around gets the backtracking engine, with a limit.
 fn compiled(root: &Value) -> Result<Validator, SchemaUnusable> {
-    let linear = jsonschema::options().with_retriever(NothingOutside).with_pattern_options(PatternOptions::regex()).build(root);
+    let linear = jsonschema::options()
+        .with_retriever(NothingOutside)
+        .with_pattern_options(PatternOptions::regex())
+        .build(root);
     match linear {
         Ok(validator) => Ok(validator),
         Err(_) => jsonschema::options()
@@ -257,7 +334,6 @@ impl jsonschema::Retrieve for NothingOutside {
         Err(format!("`{}` lies outside the schema", show_safely(uri.as_str())).into())
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -48,8 +48,19 @@ pub struct Finding {
 impl Finding {
     /// A finding with the rule's own severity.
     #[must_use]
-    pub fn new(rule: &'static Rule, confidence: Confidence, at: impl Into<String>, evidence: impl Into<String>) -> Self {
-        Self { rule, severity: rule.severity, confidence, at: at.into(), evidence: evidence.into() }
+    pub fn new(
+        rule: &'static Rule,
+        confidence: Confidence,
+        at: impl Into<String>,
+        evidence: impl Into<String>,
+    ) -> Self {
+        Self {
+            rule,
+            severity: rule.severity,
+            confidence,
+            at: at.into(),
+            evidence: evidence.into(),
+        }
     }
 
     /// Whether it blocks unless somebody decides otherwise.
@@ -95,13 +106,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_written_out() {
-        assert_eq!(show_safely("a\u{202e}b\u{1b}[2J\u{e0041}"), "a\\u{202e}b\\u{1b}[2J\\u{e0041}");
+        assert_eq!(
+            show_safely("a\u{202e}b\u{1b}[2J\u{e0041}"),
+            "a\\u{202e}b\\u{1b}[2J\\u{e0041}"
+        );
         assert_eq!(show_safely("plain ä 漢"), "plain ä 漢");
     }
 
     #[test]
     fn long_values_are_cut_and_say_so() {
         let long = "x".repeat(SHOWN_CHARS_MAX + 1);
-        assert_eq!(show_safely(&long), format!("{}… (121 bytes)", "x".repeat(SHOWN_CHARS_MAX)));
+        assert_eq!(
+            show_safely(&long),
+            format!("{}… (121 bytes)", "x".repeat(SHOWN_CHARS_MAX))
+        );
     }
 }

@@ -9,8 +9,8 @@
 mod argument;
 mod finding;
 mod listing;
-mod reference;
 mod redaction;
+mod reference;
 mod rule;
 
 pub use argument::{ArgumentSchema, SchemaUnusable};

@@ -37,7 +37,12 @@ impl ListUnreadable {
     /// The same as a finding: a list that cannot be read must not reach a client.
     #[must_use]
     pub fn finding(self) -> Finding {
-        Finding::new(&TOOL_LIST_UNREADABLE, Confidence::High, "/result/tools", self.to_string())
+        Finding::new(
+            &TOOL_LIST_UNREADABLE,
+            Confidence::High,
+            "/result/tools",
+            self.to_string(),
+        )
     }
 }
 
@@ -48,11 +53,16 @@ impl ListUnreadable {
 pub fn listed_tools(result: &str) -> Result<Vec<ListedTool<'_>>, ListUnreadable> {
     let tools = member(result, "tools").ok_or(ListUnreadable)?;
     let definitions = elements(tools).map_err(|_cause| ListUnreadable)?;
-    definitions.into_iter().map(|definition| {
-        let name = member(definition, "name").ok_or(ListUnreadable)?;
-        let name: Cow<'_, str> = serde_json::from_str::<String>(name).map(Cow::Owned).map_err(|_cause| ListUnreadable)?;
-        Ok(ListedTool { name, definition })
-    }).collect()
+    definitions
+        .into_iter()
+        .map(|definition| {
+            let name = member(definition, "name").ok_or(ListUnreadable)?;
+            let name: Cow<'_, str> = serde_json::from_str::<String>(name)
+                .map(Cow::Owned)
+                .map_err(|_cause| ListUnreadable)?;
+            Ok(ListedTool { name, definition })
+        })
+        .collect()
 }
 
 /// What to replace in `message` so that the tools for which `is_hidden` says so are not in it.
@@ -61,7 +71,11 @@ pub fn listed_tools(result: &str) -> Result<Vec<ListedTool<'_>>, ListUnreadable>
 ///
 /// # Errors
 /// The answer is not a readable tool list: then it must not be forwarded at all.
-pub fn hide_tools(message: &Message, is_modern: bool, mut is_hidden: impl FnMut(&ListedTool<'_>) -> bool) -> Result<Redaction, ListUnreadable> {
+pub fn hide_tools(
+    message: &Message,
+    is_modern: bool,
+    mut is_hidden: impl FnMut(&ListedTool<'_>) -> bool,
+) -> Result<Redaction, ListUnreadable> {
     let result = message.result().ok_or(ListUnreadable)?;
     let mut redaction = Redaction::none();
     let mut kept = Vec::new();
@@ -93,7 +107,10 @@ fn mark_private(result: &str, line: &[u8], list: &mut String, redaction: &mut Re
     }
     match member(result, "ttlMs") {
         Some(ttl) if ttl.parse::<u64>().is_ok_and(|ms| ms <= FILTERED_TTL_MS_MAX) => {}
-        Some(ttl) => redaction.replace(range_in(line, ttl).ok_or(ListUnreadable)?, FILTERED_TTL_MS_MAX.to_string()),
+        Some(ttl) => redaction.replace(
+            range_in(line, ttl).ok_or(ListUnreadable)?,
+            FILTERED_TTL_MS_MAX.to_string(),
+        ),
         None => list.push_str(&format!(",\"ttlMs\":{FILTERED_TTL_MS_MAX}")),
     }
     Ok(())
@@ -101,7 +118,11 @@ fn mark_private(result: &str, line: &[u8], list: &mut String, redaction: &mut Re
 
 /// The raw value of one member of an object.
 fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
-    members(object).ok()?.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    members(object)
+        .ok()?
+        .into_iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value)
 }
 
 /// Where `part`, a slice of `line`, lies in it.
@@ -133,21 +154,36 @@ mod tests {
     #[test]
     fn only_the_hidden_tool_goes() {
         let line = "{\"id\" : 1,\"result\":{ \"x\":1.0,\"tools\" : [ {\"name\":\"a\"} , {\"name\":\"\\u0062\", \"k\":1e2} ] ,\"z\":\"é\"},\"jsonrpc\":\"2.0\"}\n";
-        assert_eq!(without(line, false, "b"), "{\"id\" : 1,\"result\":{ \"x\":1.0,\"tools\" : [{\"name\":\"a\"}] ,\"z\":\"é\"},\"jsonrpc\":\"2.0\"}\n");
+        assert_eq!(
+            without(line, false, "b"),
+            "{\"id\" : 1,\"result\":{ \"x\":1.0,\"tools\" : [{\"name\":\"a\"}] ,\"z\":\"é\"},\"jsonrpc\":\"2.0\"}\n"
+        );
         assert_eq!(without(line, false, "neither"), line, "nothing hidden, nothing changed");
     }
 
     #[test]
     fn a_shortened_modern_list_is_private_and_short_lived() {
         let line = r#"{"jsonrpc":"2.0","id":1,"result":{"ttlMs":60000,"cacheScope":"public","tools":[{"name":"a"},{"name":"b"}]}}"#;
-        assert_eq!(without(line, true, "a"), r#"{"jsonrpc":"2.0","id":1,"result":{"ttlMs":5000,"cacheScope":"private","tools":[{"name":"b"}]}}"#);
+        assert_eq!(
+            without(line, true, "a"),
+            r#"{"jsonrpc":"2.0","id":1,"result":{"ttlMs":5000,"cacheScope":"private","tools":[{"name":"b"}]}}"#
+        );
         let bare = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a"}]}}"#;
-        assert_eq!(without(bare, true, "a"), r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[],"cacheScope":"private","ttlMs":5000}}"#);
+        assert_eq!(
+            without(bare, true, "a"),
+            r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[],"cacheScope":"private","ttlMs":5000}}"#
+        );
     }
 
     #[test]
     fn what_is_not_a_list_is_unreadable() {
-        for result in ["{}", r#"{"tools":{}}"#, r#"{"tools":[1]}"#, r#"{"tools":[{"name":7}]}"#, r#"{"tools":[{"title":"x"}]}"#] {
+        for result in [
+            "{}",
+            r#"{"tools":{}}"#,
+            r#"{"tools":[1]}"#,
+            r#"{"tools":[{"name":7}]}"#,
+            r#"{"tools":[{"title":"x"}]}"#,
+        ] {
             assert!(listed_tools(result).is_err(), "{result}");
         }
     }

@@ -42,7 +42,10 @@ fn anchored<'schema>(node: &'schema Value, anchor: &str) -> Option<&'schema Valu
     match node {
         Value::Object(members) => {
             let named = ["$anchor", "$dynamicAnchor"];
-            if named.iter().any(|key| members.get(*key).and_then(Value::as_str) == Some(anchor)) {
+            if named
+                .iter()
+                .any(|key| members.get(*key).and_then(Value::as_str) == Some(anchor))
+            {
                 return Some(node);
             }
             members.values().find_map(|child| anchored(child, anchor))
@@ -70,13 +73,34 @@ fn percent_decoded(fragment: &str) -> Option<String> {
 }
 
 /// The schemas applied to the same place as `node`: its combinators and what it refers to.
-pub(crate) fn in_place_children<'schema>(root: &'schema Value, node: &'schema Value) -> Result<Vec<&'schema Value>, OutOfBounds> {
-    let Value::Object(members) = node else { return Ok(Vec::new()) };
+pub(crate) fn in_place_children<'schema>(
+    root: &'schema Value,
+    node: &'schema Value,
+) -> Result<Vec<&'schema Value>, OutOfBounds> {
+    let Value::Object(members) = node else {
+        return Ok(Vec::new());
+    };
     let mut children: Vec<&Value> = Vec::new();
     children.extend(IN_PLACE_ONE.iter().filter_map(|key| members.get(*key)));
-    children.extend(IN_PLACE_LIST.iter().filter_map(|key| members.get(*key)).filter_map(Value::as_array).flatten());
-    children.extend(IN_PLACE_MAP.iter().filter_map(|key| members.get(*key)).filter_map(Value::as_object).flat_map(|map| map.values()));
-    for reference in REFERENCES.iter().filter_map(|key| members.get(*key)).filter_map(Value::as_str) {
+    children.extend(
+        IN_PLACE_LIST
+            .iter()
+            .filter_map(|key| members.get(*key))
+            .filter_map(Value::as_array)
+            .flatten(),
+    );
+    children.extend(
+        IN_PLACE_MAP
+            .iter()
+            .filter_map(|key| members.get(*key))
+            .filter_map(Value::as_object)
+            .flat_map(|map| map.values()),
+    );
+    for reference in REFERENCES
+        .iter()
+        .filter_map(|key| members.get(*key))
+        .filter_map(Value::as_str)
+    {
         children.push(resolve(root, reference).ok_or_else(|| OutOfBounds::Unresolved(reference.to_owned()))?);
     }
     Ok(children)
@@ -84,7 +108,11 @@ pub(crate) fn in_place_children<'schema>(root: &'schema Value, node: &'schema Va
 
 /// Checks every place of `root`: references resolve inside it, no place refers to itself in place, none expands beyond the bound.
 pub(crate) fn check_bounds(root: &Value) -> Result<(), OutOfBounds> {
-    let mut walk = Walk { root, known: HashMap::new(), open: HashSet::new() };
+    let mut walk = Walk {
+        root,
+        known: HashMap::new(),
+        open: HashSet::new(),
+    };
     walk.every_place(root)
 }
 
@@ -168,7 +196,13 @@ mod tests {
 
     #[test]
     fn references_out_of_the_schema_are_refused() {
-        for reference in ["https://example.com/schema", "other.json#/a", "#/$defs/missing", "#missing", "file:///etc/passwd"] {
+        for reference in [
+            "https://example.com/schema",
+            "other.json#/a",
+            "#/$defs/missing",
+            "#missing",
+            "file:///etc/passwd",
+        ] {
             let schema = json!({"properties": {"a": {"$ref": reference}}});
             assert_eq!(check_bounds(&schema), Err(OutOfBounds::Unresolved(reference.into())));
         }
@@ -178,6 +212,9 @@ mod tests {
     fn pointers_and_anchors_resolve() {
         let schema = json!({"$defs": {"a b/c": {"const": 1}, "n": {"$anchor": "here", "const": 2}}});
         assert_eq!(resolve(&schema, "#/$defs/a%20b~1c"), Some(&json!({"const": 1})));
-        assert_eq!(resolve(&schema, "#here").and_then(|found| found.get("const")), Some(&json!(2)));
+        assert_eq!(
+            resolve(&schema, "#here").and_then(|found| found.get("const")),
+            Some(&json!(2))
+        );
     }
 }

@@ -48,7 +48,12 @@ pub(crate) static TOOL_LIST_UNREADABLE: Rule = Rule {
 };
 
 /// Every rule of this crate, in the order they are documented.
-pub static RULES: &[&Rule] = &[&ARGUMENT_SCHEMA, &ARGUMENT_CASE_FOLDED_KEY, &TOOL_SCHEMA_UNUSABLE, &TOOL_LIST_UNREADABLE];
+pub static RULES: &[&Rule] = &[
+    &ARGUMENT_SCHEMA,
+    &ARGUMENT_CASE_FOLDED_KEY,
+    &TOOL_SCHEMA_UNUSABLE,
+    &TOOL_LIST_UNREADABLE,
+];
 
 #[cfg(test)]
 mod tests {
@@ -60,6 +65,9 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), RULES.len());
-        assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'/' || byte == b'-')));
+        assert!(ids.iter().all(|id| {
+            id.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'/' || byte == b'-')
+        }));
     }
 }

@@ -52,7 +52,14 @@ impl Basis<'_> {
 }
 
 pub(crate) fn finding_facts(findings: &[Finding]) -> Vec<FindingFact<'_>> {
-    findings.iter().map(|finding| FindingFact { rule: finding.rule.id, at: &finding.at, evidence: &finding.evidence }).collect()
+    findings
+        .iter()
+        .map(|finding| FindingFact {
+            rule: finding.rule.id,
+            at: &finding.at,
+            evidence: &finding.evidence,
+        })
+        .collect()
 }
 
 /// The era in a word.
@@ -67,5 +74,7 @@ pub(crate) fn era_word(era: Era) -> &'static str {
 /// Tool name of a `tools/call` request, raw enough for a fact.
 pub(crate) fn tool_of(sender: Sender, message: &Message) -> Option<String> {
     let is_call = sender == Sender::Client && message.method() == Some("tools/call");
-    is_call.then(|| message.param_str("name").map(std::borrow::Cow::into_owned)).flatten()
+    is_call
+        .then(|| message.param_str("name").map(std::borrow::Cow::into_owned))
+        .flatten()
 }

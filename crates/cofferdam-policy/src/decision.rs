@@ -7,8 +7,8 @@ use cofferdam_protocol::{Batch, Era, Message, MessageKind, Sender};
 use crate::basis::{Basis, era_word, finding_facts, tool_of};
 use crate::context::{Context, Standing};
 use crate::rule::{
-    BATCH_MEMBER_DENIED, CALLS_PER_MINUTE, CLIENT_REQUEST_NOT_GRANTED, CONSENT_UNREACHABLE, PolicyRule, REDACTION_FAILED, TOOL_CHANGED, TOOL_DENIED,
-    TOOL_NOT_IN_MANIFEST, TOOL_NOT_OFFERED, TOOL_UNNAMED, TOOL_UNVERIFIED,
+    BATCH_MEMBER_DENIED, CALLS_PER_MINUTE, CLIENT_REQUEST_NOT_GRANTED, CONSENT_UNREACHABLE, PolicyRule,
+    REDACTION_FAILED, TOOL_CHANGED, TOOL_DENIED, TOOL_NOT_IN_MANIFEST, TOOL_NOT_OFFERED, TOOL_UNNAMED, TOOL_UNVERIFIED,
 };
 
 /// A message that may pass. It owns the very bytes; only this crate makes one.
@@ -54,7 +54,7 @@ pub enum Decision {
     /// It passes with consent.
     Ask(Unapproved),
     /// It does not pass.
-    Deny(Denied),
+    Deny(Box<Denied>),
 }
 
 impl Permitted {
@@ -78,15 +78,28 @@ impl Permitted {
 
     fn new(message: Message, basis: &Basis<'_>) -> Self {
         let facts = basis.to_json();
-        Self { received: message.into_line(), sent: None, facts }
+        Self {
+            received: message.into_line(),
+            sent: None,
+            facts,
+        }
     }
 }
 
 impl Unapproved {
     /// Nobody can be asked, or nobody answered: denied.
-    pub fn unanswered(self) -> Denied {
-        let why = format!("the manifest asks for consent (`{}`), and no person can be asked by this version", self.consent);
-        denied(self.message, Sender::Client, self.era, (CONSENT_UNREACHABLE.id, why), &[])
+    pub fn unanswered(self) -> Box<Denied> {
+        let why = format!(
+            "the manifest asks for consent (`{}`), and no person can be asked by this version",
+            self.consent
+        );
+        denied(
+            self.message,
+            Sender::Client,
+            self.era,
+            (CONSENT_UNREACHABLE.id, why),
+            &[],
+        )
     }
 }
 
@@ -99,7 +112,11 @@ pub fn decide(message: Message, context: &Context<'_>, findings: &[Finding], red
         return Decision::Deny(denied(message, context.sender, era, (rule, why), findings));
     }
     match context.standing {
-        Some(Standing::Pinned(consent @ (Consent::Ask | Consent::Person | Consent::Two))) if is_call(&message, context) => Decision::Ask(Unapproved { message, era, consent }),
+        Some(Standing::Pinned(consent @ (Consent::Ask | Consent::Person | Consent::Two)))
+            if is_call(&message, context) =>
+        {
+            Decision::Ask(Unapproved { message, era, consent })
+        }
         _ => permitted(message, context, findings, redaction),
     }
 }
@@ -108,20 +125,40 @@ pub fn decide(message: Message, context: &Context<'_>, findings: &[Finding], red
 ///
 /// # Errors
 /// At least one member was denied; every member comes back, those that would have passed as denied for the batch's sake.
-pub fn decide_batch(batch: Batch, sender: Sender, mut judge: impl FnMut(Message) -> Result<Permitted, Denied>) -> Result<Permitted, (Vec<u8>, Vec<Denied>)> {
+pub fn decide_batch(
+    batch: Batch,
+    sender: Sender,
+    mut judge: impl FnMut(Message) -> Result<Permitted, Box<Denied>>,
+) -> Result<Permitted, (Vec<u8>, Vec<Denied>)> {
     let (received, messages) = batch.into_parts();
     let copies: Vec<Message> = messages.clone();
     let verdicts: Vec<_> = messages.into_iter().map(&mut judge).collect();
     if verdicts.iter().any(Result::is_err) {
         let why = "another message of the same batch was refused".to_owned();
-        let all = verdicts.into_iter().zip(copies).map(|(verdict, message)| match verdict {
-            Err(denied) => denied,
-            Ok(_) => denied(message, sender, Era::Legacy(None), (BATCH_MEMBER_DENIED.id, why.clone()), &[]),
-        });
+        let all = verdicts
+            .into_iter()
+            .zip(copies)
+            .map(|(verdict, message)| match verdict {
+                Err(denied) => *denied,
+                Ok(_) => *denied(
+                    message,
+                    sender,
+                    Era::Legacy(None),
+                    (BATCH_MEMBER_DENIED.id, why.clone()),
+                    &[],
+                ),
+            });
         return Err((received, all.collect()));
     }
     let parts: Vec<Permitted> = verdicts.into_iter().flatten().collect();
-    let facts = format!("{{\"decision\":\"allow\",\"batch\":[{}]}}", parts.iter().map(|part| part.facts.as_str()).collect::<Vec<_>>().join(","));
+    let facts = format!(
+        "{{\"decision\":\"allow\",\"batch\":[{}]}}",
+        parts
+            .iter()
+            .map(|part| part.facts.as_str())
+            .collect::<Vec<_>>()
+            .join(",")
+    );
     let sent = parts.iter().any(|part| part.sent.is_some()).then(|| rejoined(&parts));
     Ok(Permitted { received, sent, facts })
 }
@@ -146,11 +183,17 @@ fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> 
             return Some(denial);
         }
         if context.calls_last_minute > context.calls_per_minute_max {
-            return Some((CALLS_PER_MINUTE.id, format!("more than {} tool calls in a minute", context.calls_per_minute_max)));
+            return Some((
+                CALLS_PER_MINUTE.id,
+                format!("more than {} tool calls in a minute", context.calls_per_minute_max),
+            ));
         }
     }
     if let Some(finding) = findings.iter().find(|finding| finding.blocks_by_default()) {
-        return Some((finding.rule.id, format!("{}: {} at `{}`", finding.rule.summary, finding.evidence, finding.at)));
+        return Some((
+            finding.rule.id,
+            format!("{}: {} at `{}`", finding.rule.summary, finding.evidence, finding.at),
+        ));
     }
     if context.sender == Sender::Server && message.kind() == MessageKind::Request {
         return client_request_denial(message.method()?, context.client_requests);
@@ -164,7 +207,9 @@ fn is_call(message: &Message, context: &Context<'_>) -> bool {
 
 fn standing_denial(standing: Option<Standing>) -> Option<(&'static str, String)> {
     let rule: &PolicyRule = match standing {
-        Some(Standing::Unpinned | Standing::Pinned(Consent::Allow | Consent::Ask | Consent::Person | Consent::Two)) => return None,
+        Some(Standing::Unpinned | Standing::Pinned(Consent::Allow | Consent::Ask | Consent::Person | Consent::Two)) => {
+            return None;
+        }
         Some(Standing::Pinned(Consent::Deny)) => &TOOL_DENIED,
         Some(Standing::NotInManifest) => &TOOL_NOT_IN_MANIFEST,
         Some(Standing::Changed) => &TOOL_CHANGED,
@@ -183,18 +228,36 @@ fn client_request_denial(method: &str, granted: &[ClientRequest]) -> Option<(&'s
         "roots/list" => ClientRequest::Roots,
         _ => return None,
     };
-    (!granted.contains(&asked)).then(|| (CLIENT_REQUEST_NOT_GRANTED.id, format!("the manifest does not let this server ask the client for {asked}")))
+    (!granted.contains(&asked)).then(|| {
+        (
+            CLIENT_REQUEST_NOT_GRANTED.id,
+            format!("the manifest does not let this server ask the client for {asked}"),
+        )
+    })
 }
 
 fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], redaction: &Redaction) -> Decision {
     let era = context.admitted.era;
-    let sent = if redaction.is_none() { None } else { Some(redaction.apply(message.line())) };
+    let sent = if redaction.is_none() {
+        None
+    } else {
+        Some(redaction.apply(message.line()))
+    };
     if let Some(None) = sent {
-        return Decision::Deny(denied(message, context.sender, era, (REDACTION_FAILED.id, REDACTION_FAILED.summary.to_owned()), findings));
+        return Decision::Deny(denied(
+            message,
+            context.sender,
+            era,
+            (REDACTION_FAILED.id, REDACTION_FAILED.summary.to_owned()),
+            findings,
+        ));
     }
     let tool = tool_of(context.sender, &message);
     let answered = context.admitted.answers.as_ref();
-    let method = message.method().or(answered.map(|pending| &*pending.method)).map(str::to_owned);
+    let method = message
+        .method()
+        .or(answered.map(|pending| &*pending.method))
+        .map(str::to_owned);
     let basis = Basis {
         decision: "allow",
         rule: None,
@@ -211,7 +274,13 @@ fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], reda
     Decision::Allow(permitted)
 }
 
-fn denied(message: Message, sender: Sender, era: Era, (rule, why): (&'static str, String), findings: &[Finding]) -> Denied {
+fn denied(
+    message: Message,
+    sender: Sender,
+    era: Era,
+    (rule, why): (&'static str, String),
+    findings: &[Finding],
+) -> Box<Denied> {
     let tool = tool_of(sender, &message);
     let basis = Basis {
         decision: "deny",
@@ -225,6 +294,14 @@ fn denied(message: Message, sender: Sender, era: Era, (rule, why): (&'static str
         hidden: &[],
     };
     let facts = basis.to_json();
-    Denied { message, rule, why, era, facts }
+    Box::new(Denied {
+        message,
+        rule,
+        why,
+        era,
+        facts,
+    })
 }
 
+#[cfg(test)]
+mod tests;

@@ -9,17 +9,50 @@ pub struct PolicyRule {
     pub summary: &'static str,
 }
 
-pub(crate) static TOOL_NOT_IN_MANIFEST: PolicyRule = PolicyRule { id: "tool/not-in-manifest", summary: "the tool is not in the server's manifest" };
-pub(crate) static TOOL_CHANGED: PolicyRule = PolicyRule { id: "tool/changed", summary: "the tool's live definition is not the one that was accepted" };
-pub(crate) static TOOL_NOT_OFFERED: PolicyRule = PolicyRule { id: "tool/not-offered", summary: "the server does not list the tool now, so its definition cannot be compared with the pin" };
-pub(crate) static TOOL_UNVERIFIED: PolicyRule = PolicyRule { id: "tool/unverified", summary: "the tool's live definition could not be read" };
-pub(crate) static TOOL_DENIED: PolicyRule = PolicyRule { id: "tool/denied", summary: "the manifest denies the tool" };
-pub(crate) static TOOL_UNNAMED: PolicyRule = PolicyRule { id: "tool/unnamed", summary: "a tool call that names no tool" };
-pub(crate) static CONSENT_UNREACHABLE: PolicyRule = PolicyRule { id: "consent/unreachable", summary: "the manifest asks for a person's consent, and no person can be asked by this version" };
-pub(crate) static CALLS_PER_MINUTE: PolicyRule = PolicyRule { id: "limit/calls-per-minute", summary: "more tool calls in a minute than the manifest allows" };
-pub(crate) static CLIENT_REQUEST_NOT_GRANTED: PolicyRule = PolicyRule { id: "client-request/not-granted", summary: "the server asks the client for something the manifest does not let it ask for" };
-pub(crate) static BATCH_MEMBER_DENIED: PolicyRule = PolicyRule { id: "batch/member-denied", summary: "another message of the same batch was denied" };
-pub(crate) static REDACTION_FAILED: PolicyRule = PolicyRule { id: "redaction/failed", summary: "what had to be taken out of the message could not be" };
+pub(crate) static TOOL_NOT_IN_MANIFEST: PolicyRule = PolicyRule {
+    id: "tool/not-in-manifest",
+    summary: "the tool is not in the server's manifest",
+};
+pub(crate) static TOOL_CHANGED: PolicyRule = PolicyRule {
+    id: "tool/changed",
+    summary: "the tool's live definition is not the one that was accepted",
+};
+pub(crate) static TOOL_NOT_OFFERED: PolicyRule = PolicyRule {
+    id: "tool/not-offered",
+    summary: "the server does not list the tool now, so its definition cannot be compared with the pin",
+};
+pub(crate) static TOOL_UNVERIFIED: PolicyRule = PolicyRule {
+    id: "tool/unverified",
+    summary: "the tool's live definition could not be read",
+};
+pub(crate) static TOOL_DENIED: PolicyRule = PolicyRule {
+    id: "tool/denied",
+    summary: "the manifest denies the tool",
+};
+pub(crate) static TOOL_UNNAMED: PolicyRule = PolicyRule {
+    id: "tool/unnamed",
+    summary: "a tool call that names no tool",
+};
+pub(crate) static CONSENT_UNREACHABLE: PolicyRule = PolicyRule {
+    id: "consent/unreachable",
+    summary: "the manifest asks for a person's consent, and no person can be asked by this version",
+};
+pub(crate) static CALLS_PER_MINUTE: PolicyRule = PolicyRule {
+    id: "limit/calls-per-minute",
+    summary: "more tool calls in a minute than the manifest allows",
+};
+pub(crate) static CLIENT_REQUEST_NOT_GRANTED: PolicyRule = PolicyRule {
+    id: "client-request/not-granted",
+    summary: "the server asks the client for something the manifest does not let it ask for",
+};
+pub(crate) static BATCH_MEMBER_DENIED: PolicyRule = PolicyRule {
+    id: "batch/member-denied",
+    summary: "another message of the same batch was denied",
+};
+pub(crate) static REDACTION_FAILED: PolicyRule = PolicyRule {
+    id: "redaction/failed",
+    summary: "what had to be taken out of the message could not be",
+};
 
 /// Every reason of this crate, in the order they are documented.
 pub static POLICY_RULES: &[&PolicyRule] = &[

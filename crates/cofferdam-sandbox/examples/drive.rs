@@ -60,6 +60,9 @@ fn drive() -> Result<u8, Box<dyn Error>> {
         // What could not be written is missed by the reader.
         let _unwritten = pump.join();
     }
+    if compartment.ran_out_of_memory() {
+        writeln!(io::stderr(), "ran out of memory")?;
+    }
     Ok(match ended {
         Ended::Exited(code) => u8::try_from(code)?,
         Ended::Signaled(signal) => 128 + u8::try_from(signal)?,

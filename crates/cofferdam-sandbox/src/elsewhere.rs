@@ -47,6 +47,12 @@ impl Compartment {
         match self.none {}
     }
 
+    /// Whether the kernel ended something inside because the cap on memory was reached.
+    #[must_use]
+    pub fn ran_out_of_memory(&self) -> bool {
+        match self.none {}
+    }
+
     /// Waits at most this long; none when something still lives.
     pub fn wait_timeout(&self, _timeout: Duration) -> Option<Ended> {
         match self.none {}

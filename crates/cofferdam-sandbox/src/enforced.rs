@@ -18,7 +18,8 @@ pub struct Enforced {
     pub user_map: Vec<IdMap>,
     /// `gid_map`, as it stands in the kernel.
     pub group_map: Vec<IdMap>,
-    /// Supplementary groups.
+    /// Supplementary groups, as numbers inside. Root's compartments have none; an ordinary user keeps those of
+    /// the session, and they count for what is mounted.
     pub groups: Vec<u32>,
     /// The five capability sets.
     pub capabilities: Capabilities,
@@ -179,7 +180,8 @@ pub struct Walls {
     pub memfd_noexec: bool,
     /// A descriptor cannot be executed.
     pub no_descriptor_exec: bool,
-    /// Folders of programs are not in the mount tree.
+    /// Folders of programs are not in the mount tree. Programs that lie among the libraries in `/usr/lib` still
+    /// are, and the loader can be made to run them: they are as trusted as the libraries.
     pub programs_hidden: bool,
 }
 

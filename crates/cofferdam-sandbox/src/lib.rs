@@ -35,7 +35,7 @@ mod elsewhere;
 mod linux;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Compartment, launch, run_if_launcher};
+pub use elsewhere::{Compartment, launch, probe, run_if_launcher};
 pub use enforced::{
     Capabilities, Descriptor, Ended, Enforced, IdMap, Landlock, Limit, Memory, Mount, Namespace, Walls,
 };

@@ -1,6 +1,6 @@
 //! A small MCP client of our own, for `add`, `tools --live`, `call` and `demo`. It speaks through a gate like any other client.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,9 @@ impl std::fmt::Display for ClientError {
         match self {
             Self::Closed => f.write_str("the server ended before it answered"),
             Self::Silent { method, seconds } => write!(f, "no answer to `{method}` within {seconds} seconds"),
-            Self::Refused { method, code, message } => write!(f, "`{method}` was answered with error {code}: {message}"),
+            Self::Refused { method, code, message } => {
+                write!(f, "`{method}` was answered with error {code}: {message}")
+            }
             Self::Malformed(what) => write!(f, "an answer cannot be read: {what}"),
         }
     }
@@ -63,24 +65,41 @@ pub(crate) struct McpClient {
 
 impl std::fmt::Debug for McpClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("McpClient").field("next_id", &self.next_id).finish_non_exhaustive()
+        f.debug_struct("McpClient")
+            .field("next_id", &self.next_id)
+            .finish_non_exhaustive()
     }
 }
 
 impl McpClient {
     /// A client over the two ends of a stdio transport; every request has `timeout`.
-    pub(crate) fn new(from_server: impl Read + Send + 'static, to_server: Box<dyn Write + Send>, declares: Declares, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        from_server: impl Read + Send + 'static,
+        to_server: Box<dyn Write + Send>,
+        declares: Declares,
+        timeout: Duration,
+    ) -> Self {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         std::thread::spawn(move || {
             for line in BufReader::new(from_server).split(b'\n') {
                 let Ok(line) = line else { return };
-                let Ok(value) = serde_json::from_slice(&line) else { continue };
+                let Ok(value) = serde_json::from_slice(&line) else {
+                    continue;
+                };
                 if sender.send(value).is_err() {
                     return;
                 }
             }
         });
-        Self { to_server, from_server: receiver, declares, timeout, next_id: 0, meta: None, tools_changed: false }
+        Self {
+            to_server,
+            from_server: receiver,
+            declares,
+            timeout,
+            next_id: 0,
+            meta: None,
+            tools_changed: false,
+        }
     }
 
     /// Opens the conversation in whichever era the server speaks; gives its capabilities.
@@ -108,7 +127,12 @@ impl McpClient {
 
     fn capabilities(&self) -> Value {
         match self.declares {
-            Declares::Everything => json!({"roots": {"listChanged": true}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}),
+            Declares::Everything => json!({
+                "roots": {"listChanged": true},
+                "sampling": {"tools": {}, "context": {}},
+                "elicitation": {"form": {}, "url": {}},
+                "tasks": {"list": {}, "cancel": {}, "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}},
+            }),
             Declares::Nothing => json!({}),
         }
     }
@@ -130,7 +154,12 @@ impl McpClient {
             let left = deadline.saturating_duration_since(Instant::now());
             let message = match self.from_server.recv_timeout(left) {
                 Ok(message) => message,
-                Err(RecvTimeoutError::Timeout) => return Err(ClientError::Silent { method: method.to_owned(), seconds: self.timeout.as_secs() }),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(ClientError::Silent {
+                        method: method.to_owned(),
+                        seconds: self.timeout.as_secs(),
+                    });
+                }
                 Err(RecvTimeoutError::Disconnected) => return Err(ClientError::Closed),
             };
             if message.get("id") == Some(&json!(id)) && message.get("method").is_none() {
@@ -155,14 +184,19 @@ impl McpClient {
                 None => return Ok(all),
             }
         }
-        Err(ClientError::Malformed(format!("`{method}` has more than {LIST_PAGES_MAX} pages")))
+        Err(ClientError::Malformed(format!(
+            "`{method}` has more than {LIST_PAGES_MAX} pages"
+        )))
     }
 
     /// Whether the server says that its tools changed, now or within `quiet`.
     pub(crate) fn tools_change_within(&mut self, quiet: Duration) -> Result<bool, ClientError> {
         let deadline = Instant::now() + quiet;
         loop {
-            match self.from_server.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .from_server
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(message) => self.take_aside(&message)?,
                 Err(RecvTimeoutError::Timeout) => return Ok(std::mem::take(&mut self.tools_changed)),
                 Err(RecvTimeoutError::Disconnected) => return Err(ClientError::Closed),
@@ -176,7 +210,10 @@ impl McpClient {
 
     fn send(&mut self, message: &Value) -> Result<(), ClientError> {
         let line = format!("{message}\n");
-        self.to_server.write_all(line.as_bytes()).and_then(|()| self.to_server.flush()).map_err(|_gone| ClientError::Closed)
+        self.to_server
+            .write_all(line.as_bytes())
+            .and_then(|()| self.to_server.flush())
+            .map_err(|_gone| ClientError::Closed)
     }
 
     /// Anything that is not the answer waited for.
@@ -185,11 +222,15 @@ impl McpClient {
         if method == "notifications/tools/list_changed" {
             self.tools_changed = true;
         }
-        let Some(id) = message.get("id").filter(|_| !method.is_empty()) else { return Ok(()) };
+        let Some(id) = message.get("id").filter(|_| !method.is_empty()) else {
+            return Ok(());
+        };
         let reply = match (method, self.declares) {
             ("ping", _) => json!({"jsonrpc": "2.0", "id": id, "result": {}}),
             ("roots/list", Declares::Everything) => json!({"jsonrpc": "2.0", "id": id, "result": {"roots": []}}),
-            ("elicitation/create", Declares::Everything) => json!({"jsonrpc": "2.0", "id": id, "result": {"action": "decline"}}),
+            ("elicitation/create", Declares::Everything) => {
+                json!({"jsonrpc": "2.0", "id": id, "result": {"action": "decline"}})
+            }
             _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "not offered"}}),
         };
         self.send(&reply)
@@ -203,8 +244,18 @@ fn answer(method: &str, message: &Value) -> Result<Value, ClientError> {
     if let Some(result) = message.get("result") {
         return Ok(result.clone());
     }
-    let error = message.get("error").ok_or_else(|| ClientError::Malformed(format!("`{method}` has neither result nor error")))?;
+    let error = message
+        .get("error")
+        .ok_or_else(|| ClientError::Malformed(format!("`{method}` has neither result nor error")))?;
     let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-    let message = error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Err(ClientError::Refused { method: method.to_owned(), code, message })
+    let message = error
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    Err(ClientError::Refused {
+        method: method.to_owned(),
+        code,
+        message,
+    })
 }

@@ -25,17 +25,30 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     if let Some(directory) = &manifest.launch.directory {
         plan.directory.clone_from(directory);
     }
-    plan.read = manifest.launch.program.iter().chain(&manifest.filesystem.read).cloned().collect();
+    plan.read = manifest
+        .launch
+        .program
+        .iter()
+        .chain(&manifest.filesystem.read)
+        .cloned()
+        .collect();
     plan.write.clone_from(&manifest.filesystem.write);
     if let Some(programs) = &manifest.programs {
-        plan.programs = Programs::Only(programs.allow.iter().map(|name| find_program(name)).collect::<Result<_, _>>()?);
+        plan.programs = Programs::Only(
+            programs
+                .allow
+                .iter()
+                .map(|name| find_program(name))
+                .collect::<Result<_, _>>()?,
+        );
     }
     plan.limits.memory_bytes = manifest.limits.memory_bytes;
     plan.limits.processes = manifest.limits.processes.into();
     plan.limits.open_files = manifest.limits.open_files.into();
     plan.limits.disk_bytes = manifest.limits.disk_bytes;
     for name in &manifest.isolation.require {
-        let feature = Feature::from_str(name).map_err(|error| Failure::misconfigured(format!("`[isolation] require`: {error}")))?;
+        let feature = Feature::from_str(name)
+            .map_err(|error| Failure::misconfigured(format!("`[isolation] require`: {error}")))?;
         if !plan.require.contains(&feature) {
             plan.require.push(feature);
         }
@@ -46,7 +59,11 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
 /// The whole environment inside: the compartment's own, then what the manifest sets and passes on.
 fn environment(manifest: &Manifest, program: &Path) -> Result<Vec<(String, String)>, Failure> {
     let mut path = String::new();
-    if let Some(folder) = program.parent().and_then(Path::to_str).filter(|folder| !PATH_INSIDE.split(':').any(|known| known == *folder)) {
+    if let Some(folder) = program
+        .parent()
+        .and_then(Path::to_str)
+        .filter(|folder| !PATH_INSIDE.split(':').any(|known| known == *folder))
+    {
         path = format!("{folder}:");
     }
     let mut variables = std::collections::BTreeMap::from([
@@ -58,8 +75,10 @@ fn environment(manifest: &Manifest, program: &Path) -> Result<Vec<(String, Strin
     variables.extend(manifest.environment.set.clone());
     for name in &manifest.environment.pass {
         let value = std::env::var(name).map_err(|_unset| {
-            Failure::misconfigured(format!("the manifest passes on the variable `{name}`, and it is not set here"))
-                .help("set it where the MCP client is configured, or remove it from `[environment] pass`")
+            Failure::misconfigured(format!(
+                "the manifest passes on the variable `{name}`, and it is not set here"
+            ))
+            .help("set it where the MCP client is configured, or remove it from `[environment] pass`")
         })?;
         variables.insert(name.clone(), value);
     }
@@ -71,8 +90,15 @@ fn find_program(name: &str) -> Result<PathBuf, Failure> {
     if name.starts_with('/') {
         return Ok(PathBuf::from(name));
     }
-    let found = PATH_INSIDE.split(':').map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| Failure::misconfigured(format!("the program `{name}` of `[programs] allow` is not on {PATH_INSIDE}")))
+    let found = PATH_INSIDE
+        .split(':')
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.is_file());
+    found.ok_or_else(|| {
+        Failure::misconfigured(format!(
+            "the program `{name}` of `[programs] allow` is not on {PATH_INSIDE}"
+        ))
+    })
 }
 
 /// Starts the compartment.
@@ -81,7 +107,11 @@ fn find_program(name: &str) -> Result<PathBuf, Failure> {
 /// Whatever keeps it from being enforced as planned; the program has not run then.
 pub(crate) fn start(plan: &Plan) -> Result<Compartment, Failure> {
     launch(plan).map_err(|error| {
-        let exit = if matches!(error, SandboxError::Plan { .. }) { Exit::Misconfigured } else { Exit::NotEnforced };
+        let exit = if matches!(error, SandboxError::Plan { .. }) {
+            Exit::Misconfigured
+        } else {
+            Exit::NotEnforced
+        };
         let failure = Failure::new(exit, format!("the compartment was not started: {error}"));
         match error.help() {
             Some(help) => failure.help(help),

@@ -78,11 +78,17 @@ impl ContractFolder {
 }
 
 fn program_json(program: &ProgramPins) -> Result<String, Failure> {
-    serde_json::to_string(program).map_err(|error| Failure::misconfigured(format!("the program pins cannot be written: {error}")))
+    serde_json::to_string(program)
+        .map_err(|error| Failure::misconfigured(format!("the program pins cannot be written: {error}")))
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file: File = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file: File = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -90,11 +96,14 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 /// A server's name is a folder's name and a prefix on lines.
 pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphanumeric());
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    let is_plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
     if starts_well && is_plain && name.len() <= NAME_BYTES_MAX {
         return Ok(());
     }
-    Err(Failure::usage(format!("`{name}` cannot name a server")).help("use up to 64 letters, digits, `.`, `_` and `-`, beginning with a letter or digit"))
+    Err(Failure::usage(format!("`{name}` cannot name a server"))
+        .help("use up to 64 letters, digits, `.`, `_` and `-`, beginning with a letter or digit"))
 }
 
 impl Contract {
@@ -106,7 +115,8 @@ impl Contract {
     pub(crate) fn load(home: &Home, name: &str) -> Result<Self, Failure> {
         let folder = ContractFolder::of(home, name)?;
         if !folder.exists() {
-            return Err(Failure::misconfigured(format!("there is no server `{name}`")).help(format!("`cofferdam add {name} -- COMMAND…` makes one")));
+            return Err(Failure::misconfigured(format!("there is no server `{name}`"))
+                .help(format!("`cofferdam add {name} -- COMMAND…` makes one")));
         }
         let mut contract = Self::read(home, name, &folder)?;
         contract.check_enforceable()?;
@@ -118,17 +128,35 @@ impl Contract {
     pub(crate) fn read(home: &Home, name: &str, folder: &ContractFolder) -> Result<Self, Failure> {
         let manifest = checked_manifest(home, &folder.read(MANIFEST_FILE)?, &folder.manifest())?;
         let again = || format!("`cofferdam add --replace {name} -- COMMAND…` observes and accepts the server anew");
-        let definitions = Definitions::load(&folder.read(DEFINITIONS_FILE)?, &manifest)
-            .map_err(|error| Failure::misconfigured(format!("the accepted tool definitions of `{name}` do not match its manifest: {error}")).help(again()))?;
-        let program = serde_json::from_str::<ProgramPins>(&folder.read(PROGRAM_FILE)?)
-            .map_err(|error| Failure::misconfigured(format!("the program pins of `{name}` cannot be read: {error}")).help(again()))?;
+        let definitions = Definitions::load(&folder.read(DEFINITIONS_FILE)?, &manifest).map_err(|error| {
+            Failure::misconfigured(format!(
+                "the accepted tool definitions of `{name}` do not match its manifest: {error}"
+            ))
+            .help(again())
+        })?;
+        let program = serde_json::from_str::<ProgramPins>(&folder.read(PROGRAM_FILE)?).map_err(|error| {
+            Failure::misconfigured(format!("the program pins of `{name}` cannot be read: {error}")).help(again())
+        })?;
         if manifest.launch.digest.is_some_and(|digest| digest != program.digest()) {
-            return Err(Failure::misconfigured(format!("the program pins of `{name}` are not those its manifest names")).help(again()));
+            return Err(Failure::misconfigured(format!(
+                "the program pins of `{name}` are not those its manifest names"
+            ))
+            .help(again()));
         }
         if let Some(path) = manifest.launch.program.iter().find(|path| !program.covers(path)) {
-            return Err(Failure::misconfigured(format!("`{}` is granted to `{name}` as its program and is not pinned", path.display())).help(again()));
+            return Err(Failure::misconfigured(format!(
+                "`{}` is granted to `{name}` as its program and is not pinned",
+                path.display()
+            ))
+            .help(again()));
         }
-        Ok(Self { name: name.to_owned(), manifest, definitions, program, has_foreign_bytecode: false })
+        Ok(Self {
+            name: name.to_owned(),
+            manifest,
+            definitions,
+            program,
+            has_foreign_bytecode: false,
+        })
     }
 
     fn check_enforceable(&self) -> Result<(), Failure> {
@@ -138,9 +166,16 @@ impl Contract {
         if not_yet.is_empty() {
             return Ok(());
         }
-        let list: Vec<String> = not_yet.iter().map(|part| format!("`{}`: {}", part.section, part.why)).collect();
-        Err(Failure::not_enforced(format!("the manifest of `{}` asks for what this version cannot enforce: {}", self.name, list.join("; ")))
-            .help("remove these entries from the manifest, or wait for the version that has them"))
+        let list: Vec<String> = not_yet
+            .iter()
+            .map(|part| format!("`{}`: {}", part.section, part.why))
+            .collect();
+        Err(Failure::not_enforced(format!(
+            "the manifest of `{}` asks for what this version cannot enforce: {}",
+            self.name,
+            list.join("; ")
+        ))
+        .help("remove these entries from the manifest, or wait for the version that has them"))
     }
 
     /// The program's files are what was accepted; a stale index is renewed, so that the next start is fast again. Tells whether there is
@@ -153,8 +188,17 @@ impl Contract {
                 }
                 Ok(!checked.bytecode.is_empty())
             }
-            Err(changed) => Err(Failure::new(Exit::Misconfigured, format!("the program of `{}` is not the one that was accepted: {changed}", self.name))
-                .help(format!("if you updated it, `cofferdam add --replace {} -- COMMAND…` observes and accepts it anew", self.name))),
+            Err(changed) => Err(Failure::new(
+                Exit::Misconfigured,
+                format!(
+                    "the program of `{}` is not the one that was accepted: {changed}",
+                    self.name
+                ),
+            )
+            .help(format!(
+                "if you updated it, `cofferdam add --replace {} -- COMMAND…` observes and accepts it anew",
+                self.name
+            ))),
         }
     }
 
@@ -162,7 +206,14 @@ impl Contract {
     pub(crate) fn pins(&self) -> BTreeMap<String, PinnedTool> {
         let tools = self.manifest.tools.iter().filter_map(|(name, tool)| {
             let definition = self.definitions.definition(name)?.to_owned();
-            Some((name.clone(), PinnedTool { pin: tool.pin, consent: tool.consent, definition }))
+            Some((
+                name.clone(),
+                PinnedTool {
+                    pin: tool.pin,
+                    consent: tool.consent,
+                    definition,
+                },
+            ))
         });
         tools.collect()
     }
@@ -177,5 +228,7 @@ fn unprefixed(error: &ManifestError) -> Failure {
 /// Parses a manifest, expands `~`, and refuses grants that can never be given.
 pub(crate) fn checked_manifest(home: &Home, text: &str, path: &Path) -> Result<Manifest, Failure> {
     let manifest = parse(text, &path.display().to_string()).map_err(|error| unprefixed(&error))?;
-    manifest.resolve(&home.user_home, &home.own_folders()).map_err(|error| unprefixed(&error))
+    manifest
+        .resolve(&home.user_home, &home.own_folders())
+        .map_err(|error| unprefixed(&error))
 }

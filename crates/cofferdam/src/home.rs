@@ -33,14 +33,32 @@ impl Home {
     pub(crate) fn find(explicit: Option<PathBuf>) -> Result<Self, Failure> {
         let uid = geteuid();
         let user = User::from_uid(uid).ok().flatten();
-        let user = user.ok_or_else(|| Failure::misconfigured(format!("user {uid} has no passwd entry")).help("add the user to the passwd database"))?;
+        let user = user.ok_or_else(|| {
+            Failure::misconfigured(format!("user {uid} has no passwd entry"))
+                .help("add the user to the passwd database")
+        })?;
         let (user_home, user_name) = (user.dir, user.name);
         let Some(home) = explicit else {
-            let (config, state) = (user_home.join(".config/cofferdam"), user_home.join(".local/state/cofferdam"));
-            return Ok(Self { config, state, explicit: None, user_home, user_name });
+            let (config, state) = (
+                user_home.join(".config/cofferdam"),
+                user_home.join(".local/state/cofferdam"),
+            );
+            return Ok(Self {
+                config,
+                state,
+                explicit: None,
+                user_home,
+                user_name,
+            });
         };
         let home = own_folder(&home)?;
-        Ok(Self { config: home.join("config"), state: home.join("state"), explicit: Some(home), user_home, user_name })
+        Ok(Self {
+            config: home.join("config"),
+            state: home.join("state"),
+            explicit: Some(home),
+            user_home,
+            user_name,
+        })
     }
 
     /// One folder for each server's manifest, definitions and program pins.
@@ -62,7 +80,11 @@ impl Home {
 
     /// Makes a folder of ours, with its parents, for the user alone.
     pub(crate) fn make(folder: &Path) -> Result<(), Failure> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|cause| file_failure("make the folder", folder, &cause))
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|cause| file_failure("make the folder", folder, &cause))
     }
 }
 
@@ -72,19 +94,26 @@ fn own_folder(home: &Path) -> Result<PathBuf, Failure> {
     if !absolute.exists() {
         Home::make(&absolute)?;
     }
-    let real = absolute.canonicalize().map_err(|cause| file_failure("resolve", &absolute, &cause))?;
+    let real = absolute
+        .canonicalize()
+        .map_err(|cause| file_failure("resolve", &absolute, &cause))?;
     let metadata = std::fs::metadata(&real).map_err(|cause| file_failure("look at", &real, &cause))?;
     let shown = real.display();
     if !metadata.is_dir() {
         return Err(Failure::misconfigured(format!("`{shown}` is not a folder")));
     }
     if metadata.uid() != geteuid().as_raw() || metadata.permissions().mode() & 0o077 != 0 {
-        return Err(Failure::misconfigured(format!("the folder `{shown}` is not yours alone")).help(format!("chown it to yourself and run `chmod 700 {shown}`")));
+        return Err(
+            Failure::misconfigured(format!("the folder `{shown}` is not yours alone"))
+                .help(format!("chown it to yourself and run `chmod 700 {shown}`")),
+        );
     }
     let here = std::env::current_dir().map_err(|cause| file_failure("find", Path::new("."), &cause))?;
     if here != Path::new("/") && real.starts_with(&here) {
-        return Err(Failure::misconfigured(format!("the folder `{shown}` lies inside the working directory, where a repository could supply it"))
-            .help("choose a folder outside the working directory"));
+        return Err(Failure::misconfigured(format!(
+            "the folder `{shown}` lies inside the working directory, where a repository could supply it"
+        ))
+        .help("choose a folder outside the working directory"));
     }
     Ok(real)
 }

@@ -11,8 +11,14 @@ use crate::failure::{Exit, Failure};
 
 /// Rules of the gate itself.
 const GATE_RULES: &[(&str, &str)] = &[
-    (crate::gate::SECONDS_PER_CALL_RULE, "the server did not answer within the manifest's `seconds_per_call`"),
-    (crate::gate::SESSION_ENDED_RULE, "the session ended before the server answered"),
+    (
+        crate::gate::SECONDS_PER_CALL_RULE,
+        "the server did not answer within the manifest's `seconds_per_call`",
+    ),
+    (
+        crate::gate::SESSION_ENDED_RULE,
+        "the session ended before the server answered",
+    ),
 ];
 
 /// Id and summary of every rule, in the order of ids.
@@ -30,7 +36,10 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str)> {
 pub(crate) fn list(output: &mut Output) -> Result<Exit, Failure> {
     let rules = all();
     if output.is_json() {
-        let rules: Vec<Value> = rules.iter().map(|(id, summary)| json!({"id": id, "summary": summary})).collect();
+        let rules: Vec<Value> = rules
+            .iter()
+            .map(|(id, summary)| json!({"id": id, "summary": summary}))
+            .collect();
         output.line(&Value::Array(rules).to_string())?;
         return Ok(Exit::Fine);
     }

@@ -40,7 +40,8 @@ impl Session {
         };
         let mut plan = compartment::plan(manifest)?;
         if contract.has_foreign_bytecode {
-            plan.environment.push(("PYTHONPYCACHEPREFIX".to_owned(), "/tmp/bytecode".to_owned()));
+            plan.environment
+                .push(("PYTHONPYCACHEPREFIX".to_owned(), "/tmp/bytecode".to_owned()));
         }
         Ok(Self { terms, plan, about })
     }
@@ -54,7 +55,11 @@ impl Session {
             client_requests: manifest.client.allow.clone(),
             pins: None,
         };
-        Ok(Self { terms, plan: compartment::plan(manifest)?, about })
+        Ok(Self {
+            terms,
+            plan: compartment::plan(manifest)?,
+            about,
+        })
     }
 
     /// Opens the record, starts the compartment, runs the gate to its end.
@@ -73,32 +78,50 @@ impl Session {
             }
         };
         record_enforcement(&log, &compartment)?;
-        gate::run(self.terms, log, compartment, pipes, signals).map_err(|error| Failure::not_enforced(format!("the gate could not be started: {error}")))
+        gate::run(self.terms, log, compartment, pipes, signals)
+            .map_err(|error| Failure::not_enforced(format!("the gate could not be started: {error}")))
     }
 }
 
 fn open_log(home: &Home, server: &str, limits: &Limits, mut about: serde_json::Value) -> Result<Log, Failure> {
-    let session = crate::random::hex(16).map_err(|error| Failure::not_enforced(format!("the kernel gives no random bytes: {error}")))?;
+    let session = crate::random::hex(16)
+        .map_err(|error| Failure::not_enforced(format!("the kernel gives no random bytes: {error}")))?;
     if let Some(members) = about.as_object_mut() {
         members.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         members.insert("home".to_owned(), json!(home.explicit));
         members.insert("gate_pid".to_owned(), json!(std::process::id()));
     }
     let facts = about.to_string();
-    let opening = Opening { session: &session, server, principal: &home.user_name, facts: &facts };
+    let opening = Opening {
+        session: &session,
+        server,
+        principal: &home.user_name,
+        facts: &facts,
+    };
     let options = Options {
         durability: Durability::Written,
-        quota: Quota { bytes_per_hour: limits.record_bytes_per_hour },
+        quota: Quota {
+            bytes_per_hour: limits.record_bytes_per_hour,
+        },
         clock: Arc::new(SystemClock),
     };
     Home::make(&home.audit())?;
-    Log::create(&home.audit(), opening, options).map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))
+    Log::create(&home.audit(), opening, options)
+        .map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))
 }
 
 /// What was measured on the sealed process stands in the record before its first byte does.
 fn record_enforcement(log: &Log, compartment: &Compartment) -> Result<(), Failure> {
-    let unrecordable = |error: &dyn std::fmt::Display| Failure::not_enforced(format!("what the compartment enforces cannot be recorded: {error}"));
+    let unrecordable = |error: &dyn std::fmt::Display| {
+        Failure::not_enforced(format!("what the compartment enforces cannot be recorded: {error}"))
+    };
     let enforced = serde_json::to_string(compartment.enforced()).map_err(|error| unrecordable(&error))?;
-    let recorded = log.append_one((), |(), group| group.add(Entry { kind: Kind::Enforcement, facts: &enforced, payload: &[] }));
+    let recorded = log.append_one((), |(), group| {
+        group.add(Entry {
+            kind: Kind::Enforcement,
+            facts: &enforced,
+            payload: &[],
+        })
+    });
     recorded.map(|_in_the_record| ()).map_err(|error| unrecordable(&error))
 }

@@ -9,12 +9,20 @@ fn schema(input: &Value) -> ArgumentSchema {
 }
 
 fn rules(input: &Value, arguments: &str) -> Vec<&'static str> {
-    schema(input).check(Some(arguments)).iter().map(|finding| finding.rule.id).collect()
+    schema(input)
+        .check(Some(arguments))
+        .iter()
+        .map(|finding| finding.rule.id)
+        .collect()
 }
 
 #[test]
 fn root_that_says_nothing_is_closed_in_both_dialects() {
-    for dialect in [json!("https://json-schema.org/draft/2020-12/schema"), json!("http://json-schema.org/draft-07/schema#"), Value::Null] {
+    for dialect in [
+        json!("https://json-schema.org/draft/2020-12/schema"),
+        json!("http://json-schema.org/draft-07/schema#"),
+        Value::Null,
+    ] {
         let mut input = json!({"type": "object", "properties": {"path": {"type": "string"}}, "allOf": [{"properties": {"more": {"type": "integer"}}}]});
         if !dialect.is_null() {
             input["$schema"] = dialect;
@@ -43,7 +51,11 @@ fn nested_objects_follow_the_schema() {
 #[test]
 fn absent_arguments_are_an_empty_object() {
     assert!(schema(&json!({"type": "object"})).check(None).is_empty());
-    assert!(!schema(&json!({"type": "object", "required": ["a"]})).check(None).is_empty());
+    assert!(
+        !schema(&json!({"type": "object", "required": ["a"]}))
+            .check(None)
+            .is_empty()
+    );
 }
 
 #[test]
@@ -51,10 +63,23 @@ fn a_key_that_only_differs_in_case_is_found_where_the_schema_knows_it() {
     let input = json!({"type": "object", "additionalProperties": true, "properties": {
         "path": {"type": "string"}, "task": {}, "headers": {"type": "object", "additionalProperties": {"type": "string"}},
         "items": {"type": "array", "items": {"$ref": "#/$defs/item"}}}, "$defs": {"item": {"type": "object", "properties": {"name": {}}}}});
-    assert_eq!(rules(&input, r#"{"path": "a", "Path": "b"}"#), ["argument/case-folded-key"]);
-    assert_eq!(rules(&input, "{\"tas\u{212a}\": 1}"), ["argument/case-folded-key"], "the Kelvin sign folds to k");
-    assert_eq!(rules(&input, r#"{"items": [{"name": 1}, {"Name": 2}]}"#), ["argument/case-folded-key"]);
-    assert!(rules(&input, r#"{"headers": {"Name": "x", "PATH": "y"}}"#).is_empty(), "free-form objects may hold what they like");
+    assert_eq!(
+        rules(&input, r#"{"path": "a", "Path": "b"}"#),
+        ["argument/case-folded-key"]
+    );
+    assert_eq!(
+        rules(&input, "{\"tas\u{212a}\": 1}"),
+        ["argument/case-folded-key"],
+        "the Kelvin sign folds to k"
+    );
+    assert_eq!(
+        rules(&input, r#"{"items": [{"name": 1}, {"Name": 2}]}"#),
+        ["argument/case-folded-key"]
+    );
+    assert!(
+        rules(&input, r#"{"headers": {"Name": "x", "PATH": "y"}}"#).is_empty(),
+        "free-form objects may hold what they like"
+    );
 }
 
 #[test]
@@ -68,7 +93,13 @@ fn values_are_never_quoted_in_evidence() {
 
 #[test]
 fn hostile_schemas_do_not_compile() {
-    for input in [json!({"$ref": "#"}), json!({"$ref": "https://example.com/x"}), json!({"type": "nonsense"}), json!(true), json!({"$schema": "https://example.com/mine"})] {
+    for input in [
+        json!({"$ref": "#"}),
+        json!({"$ref": "https://example.com/x"}),
+        json!({"type": "nonsense"}),
+        json!(true),
+        json!({"$schema": "https://example.com/mine"}),
+    ] {
         let definition = json!({"name": "t", "inputSchema": input}).to_string();
         assert!(ArgumentSchema::compile(&definition).is_err(), "{input}");
     }

@@ -77,6 +77,19 @@ impl ControlGroup {
         }
     }
 
+    /// Whether the kernel has ended a process in the group because memory ran out.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        let Some(memory) = &self.memory else { return false };
+        let file = if memory.version == 2 {
+            "memory.events"
+        } else {
+            "memory.oom_control"
+        };
+        let events = fs::read_to_string(memory.control_group.join(file)).unwrap_or_default();
+        let mut counts = events.lines().filter_map(|line| line.strip_prefix("oom_kill "));
+        counts.any(|count| count.trim() != "0")
+    }
+
     /// The nearest group above ours that hands memory down and lets us make one.
     fn make_v2(&mut self, hierarchies: &Hierarchies, name: &str, limits: &Limits) -> Result<(), String> {
         let mut reason = "no control group of version 2 is delegated to this user".to_owned();
@@ -317,7 +330,10 @@ impl Hierarchies {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hierarchies, is_stale, name};
+    use std::fs;
+
+    use super::{ControlGroup, Hierarchies, is_stale, name};
+    use crate::Limits;
 
     #[test]
     fn our_own_groups_are_not_stale_and_those_of_the_dead_are() {
@@ -333,6 +349,65 @@ mod tests {
         ] {
             assert!(!is_stale(other), "{other}");
         }
+    }
+
+    /// A folder that behaves as a group of version 2 does, as far as files go.
+    #[test]
+    fn the_nearest_delegated_group_of_version_2_is_used() {
+        let root = tempfile::tempdir().expect("a folder");
+        let own = root.path().join("user.slice/app.slice/gate.scope");
+        fs::create_dir_all(&own).expect("folders");
+        let parent = root.path().join("user.slice/app.slice");
+        fs::write(root.path().join("user.slice/cgroup.subtree_control"), "cpu memory pids").expect("written");
+        fs::write(parent.join("cgroup.subtree_control"), "memory pids").expect("written");
+        fs::write(own.join("cgroup.subtree_control"), "").expect("written");
+        let hierarchies = Hierarchies {
+            v2: Some((root.path().to_path_buf(), own)),
+            ..Hierarchies::default()
+        };
+        let limits = Limits {
+            memory_bytes: 1 << 30,
+            cpu_percent: Some(50),
+            ..Limits::default()
+        };
+        let mut group = ControlGroup::default();
+        let name = name();
+        group.make_v2(&hierarchies, &name, &limits).expect("made");
+        let folder = parent.join(name);
+        let read = |name: &str| fs::read_to_string(folder.join(name)).expect("set");
+        assert_eq!(
+            (read("memory.max"), read("memory.swap.max")),
+            ("1073741824".into(), "0".into())
+        );
+        assert_eq!(
+            (read("memory.oom.group"), read("cpu.max")),
+            ("1".into(), "50000 100000".into())
+        );
+        assert_eq!(
+            group.memory.as_ref().map(|memory| (memory.version, memory.bytes)),
+            Some((2, 1 << 30))
+        );
+        let places = group.places();
+        assert_eq!((places.v1, places.v2), (vec![], Some(folder.clone())));
+        fs::write(folder.join("memory.events"), "low 0\noom 1\noom_kill 1\n").expect("written");
+        assert!(group.ran_out_of_memory());
+        fs::write(folder.join("memory.events"), "low 0\noom 0\noom_kill 0\n").expect("written");
+        assert!(!group.ran_out_of_memory());
+    }
+
+    #[test]
+    fn without_delegation_the_reason_is_given() {
+        let root = tempfile::tempdir().expect("a folder");
+        let hierarchies = Hierarchies {
+            v2: Some((root.path().to_path_buf(), root.path().to_path_buf())),
+            ..Hierarchies::default()
+        };
+        let mut group = ControlGroup::default();
+        let reason = group
+            .make_v2(&hierarchies, "cofferdam-1-2-3", &Limits::default())
+            .expect_err("refused");
+        assert!(reason.contains("delegated"), "{reason}");
+        assert!(group.memory.is_none() && group.places().v2.is_none());
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub struct Compartment {
 #[derive(Debug)]
 struct End {
     ended: Option<Ended>,
+    ran_out_of_memory: bool,
     group: Option<ControlGroup>,
 }
 
@@ -59,6 +60,7 @@ impl Compartment {
             was_killed: AtomicBool::new(false),
             end: Mutex::new(End {
                 ended: None,
+                ran_out_of_memory: false,
                 group: Some(group),
             }),
         }
@@ -114,6 +116,16 @@ impl Compartment {
         self.wait_until(Instant::now().checked_add(timeout))
     }
 
+    /// Whether the kernel ended something inside because the cap on memory was reached; known once it has
+    /// ended, and only where memory is capped.
+    #[must_use]
+    pub fn ran_out_of_memory(&self) -> bool {
+        self.end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ran_out_of_memory
+    }
+
     fn wait_until(&self, until: Option<Instant>) -> Option<Ended> {
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -133,8 +145,10 @@ impl Compartment {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = end.ended.unwrap_or_else(|| self.reap());
         end.ended = Some(ended);
-        // Empty now, so it can be removed.
-        end.group = None;
+        if let Some(group) = end.group.take() {
+            end.ran_out_of_memory = group.ran_out_of_memory();
+            // Empty now, so dropping it removes it.
+        }
         ended
     }
 

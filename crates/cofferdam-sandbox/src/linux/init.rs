@@ -101,7 +101,8 @@ fn wait_for_launcher(launcher: &OwnedFd) -> Result<Vec<OwnedFd>, SandboxError> {
     loop {
         let message = channel::receive(launcher, WORD_BYTES_MAX).map_err(failed("hear from the launcher"))?;
         if message.bytes.is_empty() {
-            return Err(failed("hear from the launcher")(io::ErrorKind::UnexpectedEof.into()));
+            // The launcher has failed and reports why, or was killed: there is nothing to add.
+            syscalls::end(1);
         }
         trees.extend(message.descriptors);
         if message.bytes == READY {

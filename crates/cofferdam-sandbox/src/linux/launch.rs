@@ -115,6 +115,10 @@ impl Launching {
         enforced.memory = group.memory.clone();
         enforced.cpu_percent = group.cpu_percent;
         enforced.not_enforced = group.reasons.clone();
+        if !enforced.groups.is_empty() {
+            let kept = "supplementary groups: kept: only root can give them up".to_owned();
+            enforced.not_enforced.push(kept);
+        }
         let missing = enforced.missing(&plan.require);
         if !missing.is_empty() {
             return Err(SandboxError::NotEnforced {

@@ -121,7 +121,7 @@ fn carry_out(order: Order, control: &OwnedFd) -> Result<(), SandboxError> {
         | libc::CLONE_PARENT;
     let group = enter_groups(&order)?;
     let cloned = syscalls::clone_process(flags, group.as_ref());
-    match cloned.map_err(|error| SandboxError::Namespaces { errno: errno(&error) })? {
+    match cloned.map_err(|error| not_cloned(&order, &error))? {
         Cloned::Child => {
             drop(ours);
             let control = control.try_clone().map_err(failed("keep the channel"))?;
@@ -143,6 +143,21 @@ fn carry_out(order: Order, control: &OwnedFd) -> Result<(), SandboxError> {
             }
             raise(&order, &ours, pid, who, drops)
         }
+    }
+}
+
+/// Whether the namespaces or the place in a control group of version 2 was refused.
+fn not_cloned(order: &Order, error: &io::Error) -> SandboxError {
+    let errno = errno(error);
+    match &order.control_groups.v2 {
+        // What only entering a group gives: not ours to enter, threaded, or gone.
+        Some(path) if matches!(errno, libc::EACCES | libc::EBUSY | libc::EOPNOTSUPP | libc::ENODEV) => {
+            SandboxError::ControlGroup {
+                path: path.clone(),
+                errno,
+            }
+        }
+        _ => SandboxError::Namespaces { errno },
     }
 }
 

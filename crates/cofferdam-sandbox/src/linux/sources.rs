@@ -27,11 +27,17 @@ const LIBRARY_FOLDERS: [&str; 10] = [
     "/usr/local/share",
     "/usr/include",
 ];
-/// Configuration of the system that programs need and that says nothing of its users.
-const CONFIGURATION: [&str; 11] = [
+/// Configuration of the system that programs need and that says nothing of its users. Keys lie beside the
+/// certificates, and an ordinary user keeps groups that may read them, so folders are named one by one.
+const CONFIGURATION: [&str; 16] = [
     "/etc/ld.so.cache",
-    "/etc/ssl",
-    "/etc/pki",
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/pki/ca-trust/extracted",
     "/etc/ca-certificates",
     "/etc/alternatives",
     "/etc/fonts",

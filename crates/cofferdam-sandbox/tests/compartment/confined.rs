@@ -40,6 +40,49 @@ fn everything_that_is_required_by_default_is_measured() {
 }
 
 #[test]
+fn groups_that_cannot_be_given_up_are_said() {
+    crate::bench::require_root();
+    let bench = Bench::new(Caller::Ordinary);
+    let inner = bench.command(&bench.probe(&["echo"]));
+    let with_group = |argument: &std::ffi::OsStr| match argument.to_str() {
+        Some("--clear-groups") => "--groups=27".into(),
+        _ => argument.to_owned(),
+    };
+    let output = std::process::Command::new(inner.get_program())
+        .args(inner.get_args().map(with_group))
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let enforced = bench.enforced().unwrap();
+    assert_eq!(enforced.groups.len(), 1);
+    assert!(
+        enforced
+            .not_enforced
+            .iter()
+            .any(|reason| reason.starts_with("supplementary groups: kept"))
+    );
+    // And of root's own nothing is left.
+    let bench = Bench::new(Caller::Root);
+    assert_eq!(
+        bench.drive(&bench.probe(&["echo"])).enforced.unwrap().groups,
+        Vec::<u32>::new()
+    );
+}
+
+#[test]
+fn keys_beside_certificates_are_not_there() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        assert_eq!(bench.says(&["list", "/etc/ssl/private"]), "errno 2");
+    }
+}
+
+#[test]
 fn calls_that_lead_out_are_refused() {
     for caller in everybody() {
         let bench = Bench::new(caller);
@@ -202,6 +245,36 @@ fn a_root_owned_folder_is_written_by_a_compartment_of_root() {
         enforced.mounts
     );
     assert_eq!(fs::metadata(bench.path("work/new")).unwrap().uid(), 0);
+}
+
+#[test]
+fn where_owners_cannot_be_mapped_a_folder_for_writing_is_refused() {
+    crate::bench::require_root();
+    let bench = Bench::new(Caller::Root);
+    let folder = bench.folder("work");
+    // A file system without mapped owners, mounted for this one driver only.
+    let drive = |mode: &str| {
+        let mut plan = bench.probe(&["write", folder.join("new").to_str().unwrap()]);
+        plan.write = vec![folder.clone()];
+        let inner = bench.command(&plan);
+        let mount = format!("mount -t ramfs -o mode={mode} none \"$0\" && exec \"$@\"");
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &mount]).arg(&folder);
+        let output = command
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said, reason) = drive("700");
+    assert_eq!((code, said.as_str()), (Some(125), ""));
+    assert!(reason.starts_with("cannot map the owner of `"), "{reason}");
+    assert_eq!(drive("777"), (Some(0), "written\n".to_owned(), String::new()));
 }
 
 #[test]

@@ -174,6 +174,7 @@ fn memory_is_capped_for_compartments_of_root() {
         driven.stderr
     );
     assert_eq!((driven.code, driven.stdout.as_str()), (128 + 9, ""));
+    assert_eq!(driven.stderr, "ran out of memory\n");
     // The other half: within the cap the same attempt succeeds.
     plan.limits.memory_bytes = 1 << 30;
     assert_eq!(bench.drive(&plan).stdout, "held 51200 pages\n");

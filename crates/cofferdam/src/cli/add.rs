@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cofferdam_inspect::{ArgumentSchema, Finding, show_safely};
-use cofferdam_manifest::{Access, Consent, Definitions, Launch, Manifest, Program, ProgramPins, Tool, forbidden_grant, tool_digest};
+use cofferdam_manifest::{
+    Access, Consent, Definitions, Launch, Manifest, Program, ProgramPins, Tool, forbidden_grant, tool_digest,
+};
 use serde_json::Value;
 
 use super::args::{Add, ClientMay};
@@ -22,17 +24,28 @@ use crate::session::Session;
 pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, Failure> {
     let folder = ContractFolder::of(home, &args.name)?;
     if folder.exists() && !args.replace {
-        return Err(Failure::misconfigured(format!("there is a server `{}` already", args.name)).help("choose another name, or `--replace` it"));
+        return Err(
+            Failure::misconfigured(format!("there is a server `{}` already", args.name))
+                .help("choose another name, or `--replace` it"),
+        );
     }
     for finding in cofferdam_scan::launch_line(&args.command) {
-        output.say(&format!("{} {}: {}", output.styled(Style::Yellow, "finding"), finding.rule.id, finding.evidence));
+        output.say(&format!(
+            "{} {}: {}",
+            output.styled(Style::Yellow, "finding"),
+            finding.rule.id,
+            finding.evidence
+        ));
     }
     let program = understood(home, &args.command)?;
     let mut manifest = draft(home, &args, &program)?;
     let pins = pinned(&program, &args, &manifest)?;
     manifest.launch.digest = Some(pins.digest());
 
-    output.say(&format!("starting `{}` sealed and without network, to see what it lists …", args.name));
+    output.say(&format!(
+        "starting `{}` sealed and without network, to see what it lists …",
+        args.name
+    ));
     let session = Session::unpinned(&args.name, &manifest, "add")?;
     let timeout = Duration::from_secs(args.timeout);
     let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;
@@ -40,14 +53,24 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
     let definitions = Definitions::collect(observed.tools.iter().map(String::as_str))
         .map_err(|error| Failure::misconfigured(format!("the tools of `{}` cannot be accepted: {error}", args.name)))?;
     manifest.tools = accepted(&definitions)?;
-    let contract = Contract { name: args.name.clone(), manifest, definitions, program: pins, has_foreign_bytecode: false };
+    let contract = Contract {
+        name: args.name.clone(),
+        manifest,
+        definitions,
+        program: pins,
+        has_foreign_bytecode: false,
+    };
     show(&contract, &observed, &program.notes, output)?;
     if !args.yes && !output.is_confirmed(&format!("accept `{}` as shown?", args.name)) {
         return Err(Failure::new(Exit::Nothing, "nothing was written").help("answer `y` on a terminal, or say `--yes`"));
     }
     folder.write(&contract)?;
     output.say(&format!("wrote {}", folder.manifest().display()));
-    output.say(&format!("in your MCP client: command `{}`, arguments `run {}`", own_program(), args.name));
+    output.say(&format!(
+        "in your MCP client: command `{}`, arguments `run {}`",
+        own_program(),
+        args.name
+    ));
     Ok(Exit::Fine)
 }
 
@@ -58,19 +81,35 @@ fn own_program() -> String {
 
 /// The manifest before the server was seen: its program, and what the person grants.
 fn draft(home: &Home, args: &Add, program: &Program) -> Result<Manifest, Failure> {
-    let own: Vec<PathBuf> = args.program.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
+    let own: Vec<PathBuf> = args
+        .program
+        .iter()
+        .map(|path| absolute(path))
+        .collect::<Result<_, _>>()?;
     let command = program.argv.clone();
     let grants = program.grants.iter().cloned().chain(own).collect();
-    let mut manifest = Manifest::new(Launch { command, directory: program.directory.clone(), program: grants, digest: None, package: None });
+    let mut manifest = Manifest::new(Launch {
+        command,
+        directory: program.directory.clone(),
+        program: grants,
+        digest: None,
+        package: None,
+    });
     manifest.filesystem.write = args.write.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
-    let asked = args.read.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+    let asked = args
+        .read
+        .iter()
+        .map(|path| absolute(path))
+        .collect::<Result<Vec<_>, _>>()?;
     for root in asked.into_iter().chain(program.offered_roots.iter().cloned()) {
         if !manifest.filesystem.write.contains(&root) && !manifest.filesystem.read.contains(&root) {
             manifest.filesystem.read.push(root);
         }
     }
     check_grants(home, &manifest)?;
-    manifest.environment.set = crate::compartment::PINNED_LOCALE.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    manifest.environment.set = crate::compartment::PINNED_LOCALE
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
     if let Some(zone) = time_zone() {
         manifest.environment.set.insert("TZ".to_owned(), zone);
     }
@@ -82,7 +121,8 @@ fn draft(home: &Home, args: &Add, program: &Program) -> Result<Manifest, Failure
     }
     manifest.client.allow = args.client.iter().copied().map(ClientMay::into).collect();
     // What a person cannot write into a manifest, a flag cannot either.
-    cofferdam_manifest::parse(&manifest.to_toml(), "the new manifest").map_err(|error| Failure::misconfigured(error.to_string()))?;
+    cofferdam_manifest::parse(&manifest.to_toml(), "the new manifest")
+        .map_err(|error| Failure::misconfigured(error.to_string()))?;
     Ok(manifest)
 }
 
@@ -97,15 +137,24 @@ impl From<ClientMay> for cofferdam_manifest::ClientRequest {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    path.canonicalize().map_err(|cause| Failure::misconfigured(format!("`{}` cannot be granted: {cause}", path.display())))
+    path.canonicalize()
+        .map_err(|cause| Failure::misconfigured(format!("`{}` cannot be granted: {cause}", path.display())))
 }
 
 fn check_grants(home: &Home, manifest: &Manifest) -> Result<(), Failure> {
-    let reads = manifest.filesystem.read.iter().chain(&manifest.launch.program).map(|root| (root, Access::Read));
+    let reads = manifest
+        .filesystem
+        .read
+        .iter()
+        .chain(&manifest.launch.program)
+        .map(|root| (root, Access::Read));
     let writes = manifest.filesystem.write.iter().map(|root| (root, Access::Write));
     for (root, access) in reads.chain(writes) {
         if let Some(why) = forbidden_grant(root, access, &home.own_folders()) {
-            return Err(Failure::misconfigured(format!("`{}` cannot be granted: {why}", root.display())));
+            return Err(Failure::misconfigured(format!(
+                "`{}` cannot be granted: {why}",
+                root.display()
+            )));
         }
     }
     Ok(())
@@ -124,14 +173,29 @@ fn pinned(program: &Program, args: &Add, manifest: &Manifest) -> Result<ProgramP
     for path in &args.program {
         roots.push(absolute(path)?);
     }
-    let except: Vec<PathBuf> = program.unpinned.iter().chain(&manifest.filesystem.write).cloned().collect();
-    ProgramPins::take(&roots, &except, super::now()).map_err(|error| Failure::misconfigured(format!("the program cannot be pinned: {error}")))
+    let except: Vec<PathBuf> = program
+        .unpinned
+        .iter()
+        .chain(&manifest.filesystem.write)
+        .cloned()
+        .collect();
+    ProgramPins::take(&roots, &except, super::now())
+        .map_err(|error| Failure::misconfigured(format!("the program cannot be pinned: {error}")))
 }
 
 fn accepted(definitions: &Definitions) -> Result<BTreeMap<String, Tool>, Failure> {
     let tools = definitions.iter().map(|(name, definition)| {
-        let pin = tool_digest(definition).map_err(|error| Failure::misconfigured(format!("the tool `{}` cannot be pinned: {error}", show_safely(name))))?;
-        Ok((name.to_owned(), Tool { pin, consent: Consent::Allow, arguments: BTreeMap::new() }))
+        let pin = tool_digest(definition).map_err(|error| {
+            Failure::misconfigured(format!("the tool `{}` cannot be pinned: {error}", show_safely(name)))
+        })?;
+        Ok((
+            name.to_owned(),
+            Tool {
+                pin,
+                consent: Consent::Allow,
+                arguments: BTreeMap::new(),
+            },
+        ))
     });
     tools.collect()
 }
@@ -140,21 +204,48 @@ fn accepted(definitions: &Definitions) -> Result<BTreeMap<String, Tool>, Failure
 fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut Output) -> Result<(), Failure> {
     let manifest = &contract.manifest;
     output.say(&output.styled(Style::Bold, &contract.name));
-    output.say(&format!("  program   {}", show_safely(&manifest.launch.command.join(" "))));
-    output.say(&format!("  pinned    {} files, {}", contract.program.len(), contract.program.digest()));
+    output.say(&format!(
+        "  program   {}",
+        show_safely(&manifest.launch.command.join(" "))
+    ));
+    output.say(&format!(
+        "  pinned    {} files, {}",
+        contract.program.len(),
+        contract.program.digest()
+    ));
     output.say(&format!("  reads     {}", list_of(&manifest.filesystem.read)));
     output.say(&format!("  writes    {}", list_of(&manifest.filesystem.write)));
     output.say("  network   none");
-    let variables: Vec<&str> = manifest.environment.set.keys().chain(&manifest.environment.pass).map(String::as_str).collect();
+    let variables: Vec<&str> = manifest
+        .environment
+        .set
+        .keys()
+        .chain(&manifest.environment.pass)
+        .map(String::as_str)
+        .collect();
     output.say(&format!("  variables {}", variables.join(", ")));
     for note in notes {
         output.say(&format!("  note      {note}"));
     }
-    output.say(&format!("  {} tools, {} prompts, {} resources", observed.tools.len(), observed.prompts.len(), observed.resources.len()));
+    output.say(&format!(
+        "  {} tools, {} prompts, {} resources",
+        observed.tools.len(),
+        observed.prompts.len(),
+        observed.resources.len()
+    ));
     for (name, definition) in contract.definitions.iter() {
-        output.say(&format!("    {}  {}", output.styled(Style::Bold, &show_safely(name)), describe(definition)));
+        output.say(&format!(
+            "    {}  {}",
+            output.styled(Style::Bold, &show_safely(name)),
+            describe(definition)
+        ));
         for finding in findings(definition) {
-            output.say(&format!("      {} {}: {}", output.styled(Style::Red, "finding"), finding.rule.id, finding.evidence));
+            output.say(&format!(
+                "      {} {}: {}",
+                output.styled(Style::Red, "finding"),
+                finding.rule.id,
+                finding.evidence
+            ));
         }
     }
     for (what, names) in [("prompt", &observed.prompts), ("resource", &observed.resources)] {
@@ -169,7 +260,11 @@ fn list_of(roots: &[PathBuf]) -> String {
     if roots.is_empty() {
         return "nothing".to_owned();
     }
-    roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(", ")
+    roots
+        .iter()
+        .map(|root| root.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The first line of a description, safe to print.
@@ -181,5 +276,9 @@ pub(crate) fn describe(definition: &str) -> String {
 
 /// What inspection says about a definition. Descriptions are not inspected yet; schemas are.
 pub(crate) fn findings(definition: &str) -> Vec<Finding> {
-    ArgumentSchema::compile(definition).err().map(|unusable| unusable.finding()).into_iter().collect()
+    ArgumentSchema::compile(definition)
+        .err()
+        .map(|unusable| unusable.finding())
+        .into_iter()
+        .collect()
 }

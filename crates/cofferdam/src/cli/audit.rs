@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cofferdam_audit::{Ended, Located, Payloads, Reader, Record, SessionState, Store, Verdict};
+use cofferdam_audit::{Ended, Follow, Located, Payloads, Reader, Record, SessionState, Store, Verdict};
 use serde_json::{Value, json};
 
 use super::args::{AuditShow, AuditTail, AuditVerify};
@@ -37,23 +37,39 @@ pub(crate) fn tail(home: &Home, args: &AuditTail, output: &mut Output) -> Result
     let store = store(home)?;
     let is_wanted = |located: &Located| args.name.as_ref().is_none_or(|name| *name == located.server);
     // Followed from before the tail is read, so that nothing falls between the two.
-    let mut follow = store.follow(SHOWN_PAYLOAD_BYTES).map_err(|error| failure(&error))?.0;
+    let (follow, problems) = store.follow(SHOWN_PAYLOAD_BYTES).map_err(|error| failure(&error))?;
     let count = if args.name.is_some() { usize::MAX } else { args.lines };
-    let found = store.tail(count, SHOWN_PAYLOAD_BYTES).map_err(|error| failure(&error))?;
-    for problem in &found.problems {
-        output.say(&format!("warning: {problem}"));
-    }
+    let found = store
+        .tail(count, SHOWN_PAYLOAD_BYTES)
+        .map_err(|error| failure(&error))?;
+    warn(problems.iter().chain(&found.problems), output);
     let wanted: Vec<&Located> = found.items.iter().filter(|located| is_wanted(located)).collect();
     for located in wanted.iter().skip(wanted.len().saturating_sub(args.lines)) {
         print(&located.session, &located.server, &located.record, false, output)?;
     }
-    while args.follow {
+    if args.follow {
+        follow_on(follow, is_wanted, output)?;
+    }
+    Ok(if wanted.is_empty() { Exit::Nothing } else { Exit::Fine })
+}
+
+/// Prints what comes, until the process is ended.
+fn follow_on(mut follow: Follow, is_wanted: impl Fn(&Located) -> bool, output: &mut Output) -> Result<(), Failure> {
+    loop {
         std::thread::sleep(FOLLOW_EVERY);
-        for located in follow.poll().map_err(|error| failure(&error))?.items.iter().filter(|located| is_wanted(located)) {
+        let found = follow.poll().map_err(|error| failure(&error))?;
+        warn(found.problems.iter(), output);
+        for located in found.items.iter().filter(|located| is_wanted(located)) {
             print(&located.session, &located.server, &located.record, false, output)?;
         }
     }
-    Ok(if wanted.is_empty() { Exit::Nothing } else { Exit::Fine })
+}
+
+/// A segment that cannot be read hides no other, and is not passed over in silence.
+fn warn<'a>(problems: impl Iterator<Item = &'a cofferdam_audit::AuditError>, output: &mut Output) {
+    for problem in problems {
+        output.say(&format!("warning: {problem}"));
+    }
 }
 
 /// One session or one record. What is shown is verified on the way.
@@ -67,14 +83,31 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
     let session = match &args.reference {
         Some(id) => store.session(id).map_err(|error| failure(&error))?,
         None => {
-            let newest = store.sessions().map_err(|error| failure(&error))?.items.into_iter().next();
+            let newest = store
+                .sessions()
+                .map_err(|error| failure(&error))?
+                .items
+                .into_iter()
+                .next();
             newest.ok_or_else(|| Failure::new(Exit::Nothing, "nothing is recorded yet"))?
         }
     };
-    let kept = if args.full { Payloads::Whole } else { Payloads::First(SHOWN_PAYLOAD_BYTES) };
-    let mut reader = Reader::open(&session.path).map_err(|error| failure(&error))?.keeping(kept);
+    let kept = if args.full {
+        Payloads::Whole
+    } else {
+        Payloads::First(SHOWN_PAYLOAD_BYTES)
+    };
+    let mut reader = Reader::open(&session.path)
+        .map_err(|error| failure(&error))?
+        .keeping(kept);
     while let Some(record) = reader.next_record().map_err(|error| failure(&error))? {
-        print(&session.header.session, &session.header.server, &record, args.full, output)?;
+        print(
+            &session.header.session,
+            &session.header.server,
+            &record,
+            args.full,
+            output,
+        )?;
     }
     if !output.is_json() {
         let state = match session.state {
@@ -107,9 +140,18 @@ fn print(session: &str, server: &str, record: &Record, is_whole: bool, output: &
         _ => Style::Dim,
     };
     let word = output.styled(style, decision);
-    let about: Vec<&str> = ["rule", "method", "tool", "cause"].iter().filter_map(|key| facts.get(*key)).filter_map(Value::as_str).collect();
+    let about: Vec<&str> = ["rule", "method", "tool", "cause"]
+        .iter()
+        .filter_map(|key| facts.get(*key))
+        .filter_map(Value::as_str)
+        .collect();
     let time = time_of_day(record.wall_ns);
-    let head = format!("{time} {short}:{} {server} {} {word} {}", record.seq, record.kind, escaped(about.join(" ").as_bytes()));
+    let head = format!(
+        "{time} {short}:{} {server} {} {word} {}",
+        record.seq,
+        record.kind,
+        escaped(about.join(" ").as_bytes())
+    );
     output.line(head.trim_end())?;
     if is_whole {
         output.line(&format!("  {}", escaped(record.facts.as_bytes())))?;
@@ -127,7 +169,12 @@ fn print(session: &str, server: &str, record: &Record, is_whole: bool, output: &
 fn time_of_day(wall_ns: u64) -> String {
     let millis = wall_ns / 1_000_000;
     let (seconds, millis) = (millis / 1000 % 86_400, millis % 1000);
-    format!("{:02}:{:02}:{:02}.{millis:03}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{:02}:{:02}:{:02}.{millis:03}Z",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// Verifies segments; exit 1 when one is broken.
@@ -146,7 +193,9 @@ pub(crate) fn verify(home: &Home, args: &AuditVerify, output: &mut Output) -> Re
 }
 
 fn segments(home: &Home, what: &[String]) -> Result<Vec<PathBuf>, Failure> {
-    let (files, names): (Vec<&String>, Vec<&String>) = what.iter().partition(|what| what.contains('/') || what.ends_with(".cfa"));
+    let (files, names): (Vec<&String>, Vec<&String>) = what
+        .iter()
+        .partition(|what| what.contains('/') || what.ends_with(".cfa"));
     let mut paths: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
     if !paths.is_empty() && names.is_empty() {
         return Ok(paths);
@@ -154,15 +203,25 @@ fn segments(home: &Home, what: &[String]) -> Result<Vec<PathBuf>, Failure> {
     let found = store(home)?.sessions().map_err(|error| failure(&error))?;
     // A segment whose header cannot even be read is a finding, never left out.
     if let Some(problem) = found.problems.first() {
-        return Err(Failure::new(Exit::Findings, format!("a segment cannot be read, so the record is not intact: {problem}")));
+        return Err(Failure::new(
+            Exit::Findings,
+            format!("a segment cannot be read, so the record is not intact: {problem}"),
+        ));
     }
-    let is_wanted = |name: &&String, session: &cofferdam_audit::Session| session.header.server == **name || session.header.session.starts_with(name.as_str());
+    let is_wanted = |name: &&String, session: &cofferdam_audit::Session| {
+        session.header.server == **name || session.header.session.starts_with(name.as_str())
+    };
     for name in &names {
         if !found.items.iter().any(|session| is_wanted(name, session)) {
-            return Err(Failure::usage(format!("there is no session or server `{name}` in the record")));
+            return Err(Failure::usage(format!(
+                "there is no session or server `{name}` in the record"
+            )));
         }
     }
-    let wanted = found.items.into_iter().filter(|session| names.is_empty() || names.iter().any(|name| is_wanted(name, session)));
+    let wanted = found
+        .items
+        .into_iter()
+        .filter(|session| names.is_empty() || names.iter().any(|name| is_wanted(name, session)));
     paths.extend(wanted.map(|session| session.path));
     Ok(paths)
 }
@@ -173,15 +232,27 @@ fn verify_one(path: &Path, output: &mut Output) -> Result<bool, Failure> {
         Verdict::Verified(verified) => {
             let ended = match verified.ended {
                 Ended::Closed => "closed".to_owned(),
-                Ended::Unclosed => format!("unclosed: what came after record {} cannot be proven", verified.records.saturating_sub(1)),
-                Ended::Torn { .. } => format!("torn: cut within the record after {}", verified.records.saturating_sub(1)),
+                Ended::Unclosed => format!(
+                    "unclosed: what came after record {} cannot be proven",
+                    verified.records.saturating_sub(1)
+                ),
+                Ended::Torn { .. } => format!(
+                    "torn: cut within the record after {}",
+                    verified.records.saturating_sub(1)
+                ),
                 other => other.to_string(),
             };
-            (true, format!("intact, {} records, {ended}", verified.records), json!({"intact": true, "records": verified.records, "ended": verified.ended.to_string()}))
+            (
+                true,
+                format!("intact, {} records, {ended}", verified.records),
+                json!({"intact": true, "records": verified.records, "ended": verified.ended.to_string()}),
+            )
         }
-        Verdict::Broken(broken) => {
-            (false, format!("broken {broken}"), json!({"intact": false, "seq": broken.seq, "offset": broken.offset, "what": broken.what.name()}))
-        }
+        Verdict::Broken(broken) => (
+            false,
+            format!("broken {broken}"),
+            json!({"intact": false, "seq": broken.seq, "offset": broken.offset, "what": broken.what.name()}),
+        ),
     };
     if output.is_json() {
         let mut facts = facts;

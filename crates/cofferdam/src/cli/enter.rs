@@ -29,7 +29,11 @@ pub(crate) fn run(home: &Home, target: Target) -> Result<Exit, Failure> {
         None => compartment::plan(&sealed_manifest(home, &target.command)?)?,
     };
     let mut compartment = compartment::start(&plan)?;
-    let (stdin, stdout, stderr) = (compartment.stdin.take(), compartment.stdout.take(), compartment.stderr.take());
+    let (stdin, stdout, stderr) = (
+        compartment.stdin.take(),
+        compartment.stdout.take(),
+        compartment.stderr.take(),
+    );
     // Not joined: it waits for our stdin, which may never end.
     thread::spawn(move || stdin.map(|inside| copy(io::stdin(), inside)));
     let errors = thread::spawn(move || stderr.map(|inside| copy(inside, io::stderr())));
@@ -41,7 +45,10 @@ pub(crate) fn run(home: &Home, target: Target) -> Result<Exit, Failure> {
     }
     match ended {
         Ended::Exited(0) => Ok(Exit::Fine),
-        other => Err(Failure::new(Exit::Findings, format!("the command ended: {}", process_words(other)))),
+        other => Err(Failure::new(
+            Exit::Findings,
+            format!("the command ended: {}", process_words(other)),
+        )),
     }
 }
 

@@ -28,10 +28,22 @@ fn check_file(home: &Home, path: &Path, output: &mut Output) -> Result<Exit, Fai
     let manifest = checked_manifest(home, &text, path)?;
     let not_yet = manifest.not_yet();
     for section in &not_yet {
-        output.say(&format!("not enforced by this version: `{}`: {}", section.section, section.why));
+        output.say(&format!(
+            "not enforced by this version: `{}`: {}",
+            section.section, section.why
+        ));
     }
-    output.line(&format!("{}: {} tools, {}", path.display(), manifest.tools.len(), manifest.digest()))?;
-    Ok(if not_yet.is_empty() { Exit::Fine } else { Exit::NotEnforced })
+    output.line(&format!(
+        "{}: {} tools, {}",
+        path.display(),
+        manifest.tools.len(),
+        manifest.digest()
+    ))?;
+    Ok(if not_yet.is_empty() {
+        Exit::Fine
+    } else {
+        Exit::NotEnforced
+    })
 }
 
 fn check_all(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
@@ -39,10 +51,15 @@ fn check_all(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
     let folder = home.servers();
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Err(Failure::new(Exit::Nothing, "there are no servers yet")),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Failure::new(Exit::Nothing, "there are no servers yet"));
+        }
         Err(cause) => return Err(file_failure("list", &folder, &cause)),
     };
-    let mut names: Vec<String> = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     for name in names {
         match Contract::load(home, &name) {
@@ -65,8 +82,14 @@ fn tell(contract: &Contract, output: &mut Output) -> Result<(), Failure> {
     let (tools, files) = (contract.manifest.tools.len(), contract.program.len());
     let digest = contract.manifest.digest().to_string();
     if output.is_json() {
-        return output.line(&json!({"name": contract.name, "ok": true, "tools": tools, "pinned_files": files, "digest": digest}).to_string());
+        return output.line(
+            &json!({"name": contract.name, "ok": true, "tools": tools, "pinned_files": files, "digest": digest})
+                .to_string(),
+        );
     }
     let word = output.styled(Style::Green, "ok");
-    output.line(&format!("{}: {word}, {tools} tools, {files} pinned files, {digest}", contract.name))
+    output.line(&format!(
+        "{}: {word}, {tools} tools, {files} pinned files, {digest}",
+        contract.name
+    ))
 }

@@ -41,7 +41,11 @@ pub(crate) fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     // Nothing can be done about a terminal that does not take its help.
     let _ = error.print();
-    ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Fine as u8 })
+    ExitCode::from(if error.use_stderr() {
+        Exit::Usage as u8
+    } else {
+        Exit::Fine as u8
+    })
 }
 
 fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {

@@ -36,13 +36,20 @@ pub(crate) fn converse<T>(
     let pipe = || io::pipe().map_err(|cause| Failure::not_enforced(format!("no pipe can be made: {cause}")));
     let ((from_client, to_gate), (from_gate, to_client)) = (pipe()?, pipe()?);
     let said = SharedLines::default();
-    let pipes = Pipes { from_client: Box::new(from_client), to_client: Box::new(to_client), operator: Box::new(said.clone()), hang_up: None };
+    let pipes = Pipes {
+        from_client: Box::new(from_client),
+        to_client: Box::new(to_client),
+        operator: Box::new(said.clone()),
+        hang_up: None,
+    };
     let mut client = McpClient::new(from_gate, Box::new(to_gate), declares, timeout);
     std::thread::scope(|scope| {
         let gate = scope.spawn(move || session.run(home, pipes, None));
         let talked = talk(&mut client);
         drop(client);
-        let ended = gate.join().map_err(|_panic| Failure::not_enforced("the gate ended abnormally"))??;
+        let ended = gate
+            .join()
+            .map_err(|_panic| Failure::not_enforced("the gate ended abnormally"))??;
         match talked {
             Ok(value) => Ok((value, ended)),
             Err(failure) => Err(explain(failure, &ended, &said)),
@@ -63,7 +70,12 @@ fn explain(failure: Failure, ended: &Ended, said: &SharedLines) -> Failure {
 
 /// Everything the server lists once it is quiet.
 pub(crate) fn observe(client: &mut McpClient) -> Result<Observed, Failure> {
-    listed(client).map_err(|error| Failure::new(Exit::Misconfigured, format!("the server could not be observed: {error}")))
+    listed(client).map_err(|error| {
+        Failure::new(
+            Exit::Misconfigured,
+            format!("the server could not be observed: {error}"),
+        )
+    })
 }
 
 fn listed(client: &mut McpClient) -> Result<Observed, ClientError> {
@@ -91,11 +103,18 @@ fn settled_tools(client: &mut McpClient) -> Result<Vec<Value>, ClientError> {
         }
         tools = client.list("tools/list", "tools")?;
     }
-    Err(ClientError::Malformed(format!("the tool list changed more than {LIST_CHANGES_MAX} times")))
+    Err(ClientError::Malformed(format!(
+        "the tool list changed more than {LIST_CHANGES_MAX} times"
+    )))
 }
 
 fn names(elements: &[Value], key: &str) -> Vec<String> {
-    elements.iter().filter_map(|element| element.get(key)).filter_map(Value::as_str).map(str::to_owned).collect()
+    elements
+        .iter()
+        .filter_map(|element| element.get(key))
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What the gate and the server's stderr said, kept for the error message.
@@ -110,7 +129,11 @@ impl SharedLines {
         let said = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let text = String::from_utf8_lossy(&said);
         let lines: Vec<&str> = text.lines().collect();
-        lines.iter().skip(lines.len().saturating_sub(count)).map(|line| (*line).to_owned()).collect()
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(count))
+            .map(|line| (*line).to_owned())
+            .collect()
     }
 }
 

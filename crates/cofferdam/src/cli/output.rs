@@ -25,7 +25,10 @@ pub(crate) enum Style {
 impl Output {
     pub(crate) fn new(format: Format) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { format, is_coloured: wanted && io::stdout().is_terminal() }
+        Self {
+            format,
+            is_coloured: wanted && io::stdout().is_terminal(),
+        }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -41,7 +44,9 @@ impl Output {
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(file_failure("write to", std::path::Path::new("stdout"), &error)),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(file_failure("write to", std::path::Path::new("stdout"), &error))
+            }
             _ => Ok(()),
         }
     }

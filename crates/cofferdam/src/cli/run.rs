@@ -24,10 +24,20 @@ pub(crate) fn run(home: &Home, target: Target) -> Result<Exit, Failure> {
     let session = session(home, target)?;
     let signals = signals()?;
     let stdin = io::stdin();
-    let hang_up = stdin.as_fd().try_clone_to_owned().map_err(|cause| Failure::not_enforced(format!("stdin is not usable: {cause}")))?;
-    let from_client = std::fs::File::from(hang_up.try_clone().map_err(|cause| Failure::not_enforced(format!("stdin is not usable: {cause}")))?);
+    let hang_up = stdin
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|cause| Failure::not_enforced(format!("stdin is not usable: {cause}")))?;
+    let from_client = std::fs::File::from(
+        hang_up
+            .try_clone()
+            .map_err(|cause| Failure::not_enforced(format!("stdin is not usable: {cause}")))?,
+    );
     let stdout = io::stdout();
-    let to_client = stdout.as_fd().try_clone_to_owned().map_err(|cause| Failure::not_enforced(format!("stdout is not usable: {cause}")))?;
+    let to_client = stdout
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|cause| Failure::not_enforced(format!("stdout is not usable: {cause}")))?;
     let pipes = Pipes {
         from_client: Box::new(from_client),
         to_client: Box::new(std::fs::File::from(to_client)),
@@ -49,14 +59,21 @@ fn session(home: &Home, target: Target) -> Result<Session, Failure> {
 /// The sealed default for a command: the program's own files and nothing else.
 pub(crate) fn sealed_manifest(home: &Home, command: &[String]) -> Result<Manifest, Failure> {
     let program = understood(home, command)?;
-    let launch = Launch { command: program.argv, directory: program.directory, program: program.grants, digest: None, package: None };
+    let launch = Launch {
+        command: program.argv,
+        directory: program.directory,
+        program: program.grants,
+        digest: None,
+        package: None,
+    };
     Ok(Manifest::new(launch))
 }
 
 /// What a launch line means on this machine.
 pub(crate) fn understood(home: &Home, command: &[String]) -> Result<cofferdam_manifest::Program, Failure> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let here = std::env::current_dir().map_err(|cause| Failure::misconfigured(format!("cannot find the working directory: {cause}")))?;
+    let here = std::env::current_dir()
+        .map_err(|cause| Failure::misconfigured(format!("cannot find the working directory: {cause}")))?;
     understand(command, &path, &here, &home.user_home).map_err(|error| {
         let failure = Failure::misconfigured(error.to_string());
         match error.help() {
@@ -90,8 +107,16 @@ fn verdict(ended: &Ended) -> Result<Exit, Failure> {
     match ended.cause {
         Cause::ClientClosed | Cause::Idle | Cause::Signal(_) => Ok(Exit::Fine),
         Cause::ServerEnded if ended.process == ProcessEnd::Exited(0) => Ok(Exit::Fine),
-        Cause::ServerEnded => Err(Failure::new(Exit::Findings, format!("the server ended by itself: {}", process_words(ended.process)))),
-        Cause::RecordQuota | Cause::ServerMisbehaved => Err(Failure::new(Exit::Findings, format!("the server was ended: {}", fault()))),
-        Cause::RecordFailed | Cause::Internal => Err(Failure::not_enforced(format!("the session was ended: {}", fault()))),
+        Cause::ServerEnded => Err(Failure::new(
+            Exit::Findings,
+            format!("the server ended by itself: {}", process_words(ended.process)),
+        )),
+        Cause::RecordQuota | Cause::ServerMisbehaved => Err(Failure::new(
+            Exit::Findings,
+            format!("the server was ended: {}", fault()),
+        )),
+        Cause::RecordFailed | Cause::Internal => {
+            Err(Failure::not_enforced(format!("the session was ended: {}", fault())))
+        }
     }
 }

@@ -49,7 +49,11 @@ impl Standing {
 /// Shows the tools; exit 1 when something is held back or found.
 pub(crate) fn run(home: &Home, args: &Tools, output: &mut Output) -> Result<Exit, Failure> {
     let contract = Contract::load(home, &args.name)?;
-    let rows = if args.live { live_rows(home, &contract)? } else { accepted_rows(&contract) };
+    let rows = if args.live {
+        live_rows(home, &contract)?
+    } else {
+        accepted_rows(&contract)
+    };
     let mut exit = Exit::Fine;
     let mut list = Vec::new();
     for (name, (standing, definition)) in &rows {
@@ -60,14 +64,27 @@ pub(crate) fn run(home: &Home, args: &Tools, output: &mut Output) -> Result<Exit
         let tool = contract.manifest.tools.get(name);
         let consent = tool.map_or_else(|| "none".to_owned(), |tool| tool.consent.to_string());
         if output.is_json() {
-            let found: Vec<Value> = found.iter().map(|finding| json!({"rule": finding.rule.id, "evidence": finding.evidence})).collect();
+            let found: Vec<Value> = found
+                .iter()
+                .map(|finding| json!({"rule": finding.rule.id, "evidence": finding.evidence}))
+                .collect();
             let pin = tool.map(|tool| tool.pin.to_string());
-            list.push(json!({"name": name, "standing": standing.word(), "consent": consent, "pin": pin, "findings": found}));
+            list.push(
+                json!({"name": name, "standing": standing.word(), "consent": consent, "pin": pin, "findings": found}),
+            );
             continue;
         }
-        let style = if standing.is_held_back() { Style::Red } else { Style::Green };
+        let style = if standing.is_held_back() {
+            Style::Red
+        } else {
+            Style::Green
+        };
         let word = output.styled(style, standing.word());
-        output.line(&format!("{}  {word}, consent {consent}  {}", output.styled(Style::Bold, &show_safely(name)), describe(definition)))?;
+        output.line(&format!(
+            "{}  {word}, consent {consent}  {}",
+            output.styled(Style::Bold, &show_safely(name)),
+            describe(definition)
+        ))?;
         for finding in found {
             output.line(&format!("  finding {}: {}", finding.rule.id, finding.evidence))?;
         }
@@ -79,17 +96,28 @@ pub(crate) fn run(home: &Home, args: &Tools, output: &mut Output) -> Result<Exit
 }
 
 fn accepted_rows(contract: &Contract) -> BTreeMap<String, (Standing, String)> {
-    contract.definitions.iter().map(|(name, definition)| (name.to_owned(), (Standing::Accepted, definition.to_owned()))).collect()
+    contract
+        .definitions
+        .iter()
+        .map(|(name, definition)| (name.to_owned(), (Standing::Accepted, definition.to_owned())))
+        .collect()
 }
 
 /// Starts the server sealed, through a gate that hides nothing, and compares.
 fn live_rows(home: &Home, contract: &Contract) -> Result<BTreeMap<String, (Standing, String)>, Failure> {
     let session = Session::unpinned(&contract.name, &contract.manifest, "tools --live")?;
     let (observed, _ended) = converse(home, session, (Declares::Everything, TIMEOUT), observe)?;
-    let mut rows: BTreeMap<_, _> = accepted_rows(contract).into_iter().map(|(name, (_, definition))| (name, (Standing::NotListed, definition))).collect();
+    let mut rows: BTreeMap<_, _> = accepted_rows(contract)
+        .into_iter()
+        .map(|(name, (_, definition))| (name, (Standing::NotListed, definition)))
+        .collect();
     for definition in observed.tools {
         let parsed: Value = serde_json::from_str(&definition).unwrap_or_default();
-        let name = parsed.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = parsed
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let standing = match (contract.manifest.tools.get(&name), tool_digest(&definition)) {
             (Some(tool), Ok(digest)) if tool.pin == digest => Standing::Same,
             (Some(_), _) => Standing::Changed,

@@ -41,7 +41,10 @@ enum Outcome {
 /// Tells the story; exit 1 when it does not go as it should.
 pub(crate) fn run(options: Options, output: &mut Output) -> Result<Exit, Failure> {
     let stage = Stage::set(options.keep)?;
-    output.line(&output.styled(Style::Bold, "A vulnerable MCP server, first as clients start it today, then behind Cofferdam."))?;
+    output.line(&output.styled(
+        Style::Bold,
+        "A vulnerable MCP server, first as clients start it today, then behind Cofferdam.",
+    ))?;
     output.line("The bare half runs in a throw-away compartment that holds only made-up secrets.\n")?;
     let bare = attack_all(&stage, stage.bare()?)?;
     stage.rewind()?;
@@ -52,7 +55,10 @@ pub(crate) fn run(options: Options, output: &mut Output) -> Result<Exit, Failure
         as_it_should &= matches!((bare, gated), (Outcome::Succeeded(_), Outcome::Failed(_)));
         tell(number + 1, attack, bare, gated, output)?;
     }
-    output.line(&format!("9. {}", output.styled(Style::Bold, "CI compromise: a hostile commit message becomes a call")))?;
+    output.line(&format!(
+        "9. {}",
+        output.styled(Style::Bold, "CI compromise: a hostile commit message becomes a call")
+    ))?;
     output.line("   not yet: the CI profile comes with policy and consent\n")?;
     as_it_should &= conclude(&stage, output)?;
     Ok(if as_it_should { Exit::Fine } else { Exit::Findings })
@@ -60,13 +66,20 @@ pub(crate) fn run(options: Options, output: &mut Output) -> Result<Exit, Failure
 
 fn tell(number: usize, attack: &Attack, bare: &Outcome, gated: &Outcome, output: &mut Output) -> Result<(), Failure> {
     output.line(&format!("{number}. {}", output.styled(Style::Bold, attack.title)))?;
-    output.line(&format!("   the client sends   {}", crate::gate::escaped(attack.sends.as_bytes())))?;
+    output.line(&format!(
+        "   the client sends   {}",
+        crate::gate::escaped(attack.sends.as_bytes())
+    ))?;
     for (half, outcome) in [("bare ", bare), ("gated", gated)] {
         let (word, style, text) = match outcome {
             Outcome::Succeeded(evidence) => ("succeeds", Style::Red, evidence),
             Outcome::Failed(why) => ("fails   ", Style::Green, why),
         };
-        output.line(&format!("   {half}  {}  {}", output.styled(style, word), crate::gate::escaped(text.as_bytes())))?;
+        output.line(&format!(
+            "   {half}  {}  {}",
+            output.styled(style, word),
+            crate::gate::escaped(text.as_bytes())
+        ))?;
     }
     output.line("")
 }
@@ -75,9 +88,14 @@ fn tell(number: usize, attack: &Attack, bare: &Outcome, gated: &Outcome, output:
 fn attack_all(stage: &Stage, mut server: stage::Running) -> Result<Vec<Outcome>, Failure> {
     let (reader, writer) = server.pipes()?;
     let mut client = McpClient::new(reader, writer, Declares::Nothing, TIMEOUT);
-    client.open().map_err(|error| Failure::new(Exit::Findings, format!("the demo's server did not start: {error}")))?;
+    client
+        .open()
+        .map_err(|error| Failure::new(Exit::Findings, format!("the demo's server did not start: {error}")))?;
     let facts = server.facts(stage)?;
-    let outcomes = ATTACKS.iter().map(|attack| play(attack, &facts, stage, &mut client)).collect();
+    let outcomes = ATTACKS
+        .iter()
+        .map(|attack| play(attack, &facts, stage, &mut client))
+        .collect();
     drop(client);
     server.end();
     outcomes
@@ -87,7 +105,9 @@ fn attack_all(stage: &Stage, mut server: stage::Running) -> Result<Vec<Outcome>,
 fn play(attack: &Attack, facts: &stage::Facts, stage: &Stage, client: &mut McpClient) -> Result<Outcome, Failure> {
     if let Evidence::PoisonedDescription = attack.evidence {
         stage.poison()?;
-        let tools = client.list("tools/list", "tools").map_err(|error| Failure::new(Exit::Findings, format!("the demo's server does not list: {error}")))?;
+        let tools = client
+            .list("tools/list", "tools")
+            .map_err(|error| Failure::new(Exit::Findings, format!("the demo's server does not list: {error}")))?;
         let listed = Value::Array(tools).to_string();
         return Ok(if listed.contains(server::POISON) {
             Outcome::Succeeded(format!("the model reads: {}", server::POISON))
@@ -101,30 +121,59 @@ fn play(attack: &Attack, facts: &stage::Facts, stage: &Stage, client: &mut McpCl
     };
     Ok(match &attack.evidence {
         Evidence::InAnswer(wanted) if said.contains(wanted) => Outcome::Succeeded(line_with(&said, wanted)),
-        Evidence::VictimGone if !facts.victim_lives() => Outcome::Succeeded("a process of the user was killed".to_owned()),
+        Evidence::VictimGone if !facts.victim_lives() => {
+            Outcome::Succeeded("a process of the user was killed".to_owned())
+        }
         _ if said.starts_with("refused") => Outcome::Failed(said),
         _ => Outcome::Failed(attack.nothing_found.to_owned()),
     })
 }
 
 fn text_of(result: &Value) -> String {
-    let parts = result.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect::<Vec<_>>().join("\n")
+    let parts = result
+        .get("content")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    parts
+        .iter()
+        .filter_map(|part| part.get("text").and_then(Value::as_str))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn line_with(text: &str, wanted: &str) -> String {
-    text.lines().find(|line| line.contains(wanted)).unwrap_or(text).trim().to_owned()
+    text.lines()
+        .find(|line| line.contains(wanted))
+        .unwrap_or(text)
+        .trim()
+        .to_owned()
 }
 
 /// The record of it all, verified.
 fn conclude(stage: &Stage, output: &mut Output) -> Result<bool, Failure> {
     let verified = stage.verify()?;
     let intact = !verified.is_empty() && verified.iter().all(|line| line.contains("\"intact\":true"));
-    let records: u64 = verified.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter_map(|facts| facts.get("records").and_then(Value::as_u64)).sum();
-    let words = if intact { output.styled(Style::Green, "intact") } else { output.styled(Style::Red, "broken") };
-    output.line(&format!("Every line, decision and refusal is in the record: {records} records in {} sessions, {words}.", verified.len()))?;
+    let records: u64 = verified
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|facts| facts.get("records").and_then(Value::as_u64))
+        .sum();
+    let words = if intact {
+        output.styled(Style::Green, "intact")
+    } else {
+        output.styled(Style::Red, "broken")
+    };
+    output.line(&format!(
+        "Every line, decision and refusal is in the record: {records} records in {} sessions, {words}.",
+        verified.len()
+    ))?;
     if let Some(folder) = stage.kept() {
-        output.line(&format!("Kept in {}: try `cofferdam --home {}/home audit show`.", folder.display(), folder.display()))?;
+        output.line(&format!(
+            "Kept in {}: try `cofferdam --home {}/home audit show`.",
+            folder.display(),
+            folder.display()
+        ))?;
     }
     output.line("Next: `cofferdam add NAME -- COMMAND…` for a server of your own.")?;
     Ok(intact)

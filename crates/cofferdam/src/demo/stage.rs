@@ -51,7 +51,9 @@ impl Facts {
                 // A killed child stays as a zombie until it is waited for.
                 std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| !stat.contains(") Z "))
             }
-            Lives::Announced(lines) => !lines.recv_timeout(Duration::from_millis(1_500)).is_ok_and(|line| line.contains("gone")),
+            Lives::Announced(lines) => !lines
+                .recv_timeout(Duration::from_millis(1_500))
+                .is_ok_and(|line| line.contains("gone")),
         }
     }
 }
@@ -70,15 +72,27 @@ pub(super) struct Stage {
 impl Stage {
     /// Makes the throw-away folder.
     pub(super) fn set(keep: bool) -> Result<Self, Failure> {
-        let name = crate::random::hex(8).map_err(|error| Failure::not_enforced(format!("the kernel gives no random bytes: {error}")))?;
+        let name = crate::random::hex(8)
+            .map_err(|error| Failure::not_enforced(format!("the kernel gives no random bytes: {error}")))?;
         let folder = std::env::temp_dir().join(format!("cofferdam-demo-{name}"));
         Home::make(&folder)?;
-        let own = std::env::current_exe().map_err(|cause| Failure::not_enforced(format!("our own program cannot be found: {cause}")))?;
+        let own = std::env::current_exe()
+            .map_err(|cause| Failure::not_enforced(format!("our own program cannot be found: {cause}")))?;
         let server = folder.join("vulnerable-server");
-        std::fs::hard_link(&own, &server).or_else(|_other_disk| std::fs::copy(&own, &server).map(|_bytes| ())).map_err(|cause| file_failure("copy", &own, &cause))?;
-        let stage = Self { folder, keep, own_program: own.display().to_string(), server_program: server.display().to_string() };
+        std::fs::hard_link(&own, &server)
+            .or_else(|_other_disk| std::fs::copy(&own, &server).map(|_bytes| ()))
+            .map_err(|cause| file_failure("copy", &own, &cause))?;
+        let stage = Self {
+            folder,
+            keep,
+            own_program: own.display().to_string(),
+            server_program: server.display().to_string(),
+        };
         stage.file("machine/project/monday.txt", "buy milk\ncall the harbour master\n")?;
-        stage.file("machine/home/.ssh/id_demo", &format!("-----BEGIN DEMO KEY-----\n{PRIVATE_KEY}\n"))?;
+        stage.file(
+            "machine/home/.ssh/id_demo",
+            &format!("-----BEGIN DEMO KEY-----\n{PRIVATE_KEY}\n"),
+        )?;
         stage.file("machine/home/.aws/credentials", &format!("[default]\n{CLOUD_SECRET}\n"))?;
         Ok(stage)
     }
@@ -126,7 +140,11 @@ impl Stage {
         plan.loopback = true;
         plan.require.retain(|feature| *feature != Feature::NoNetwork);
         let machine = self.machine();
-        plan.command.extend(["__vulnerable-server".to_owned(), self.project().display().to_string(), BARE_SERVICE_PORT.to_string()]);
+        plan.command.extend([
+            "__vulnerable-server".to_owned(),
+            self.project().display().to_string(),
+            BARE_SERVICE_PORT.to_string(),
+        ]);
         plan.write = vec![machine];
         if let Some((name, value)) = ENVIRONMENT_SECRET.split_once('=') {
             plan.environment.push((name.to_owned(), value.to_owned()));
@@ -134,17 +152,34 @@ impl Stage {
         let mut compartment = crate::compartment::start(&plan)?;
         let stderr = compartment.stderr.take();
         let announcements = stderr.map(announced);
-        Ok(Running::Bare { compartment: Box::new(compartment), announcements })
+        Ok(Running::Bare {
+            compartment: Box::new(compartment),
+            announcements,
+        })
     }
 
     /// The same server behind the gate: `run demo` of this very binary, with the same variable in its own environment.
     pub(super) fn gated(&self) -> Result<Running, Failure> {
         let (name, value) = ENVIRONMENT_SECRET.split_once('=').unwrap_or_default();
-        let child = self.command(&["run", "demo"]).env(name, value).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let child = self
+            .command(&["run", "demo"])
+            .env(name, value)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let child = child.map_err(|cause| Failure::not_enforced(format!("the gate could not be started: {cause}")))?;
-        let victim = Command::new(&self.server_program).arg("__vulnerable-server").arg("-").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
-        let victim = victim.map_err(|cause| Failure::not_enforced(format!("the demo's waiting process could not be started: {cause}")))?;
-        let service = TcpListener::bind(("127.0.0.1", 0)).map_err(|cause| Failure::not_enforced(format!("the demo's service could not be started: {cause}")))?;
+        let victim = Command::new(&self.server_program)
+            .arg("__vulnerable-server")
+            .arg("-")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn();
+        let victim = victim.map_err(|cause| {
+            Failure::not_enforced(format!("the demo's waiting process could not be started: {cause}"))
+        })?;
+        let service = TcpListener::bind(("127.0.0.1", 0))
+            .map_err(|cause| Failure::not_enforced(format!("the demo's service could not be started: {cause}")))?;
         let port = service.local_addr().map_or(0, |address| address.port());
         std::thread::spawn(move || server::internal_service(&service));
         Ok(Running::Gated { child, victim, port })
@@ -153,24 +188,48 @@ impl Stage {
     /// `add` of this very binary.
     pub(super) fn add(&self) -> Result<(), Failure> {
         let project = self.project().display().to_string();
-        let added = self.command(&["add", "demo", "--yes", "--read", &project, "--", &self.server_program, "__vulnerable-server", &project]).output();
+        let added = self
+            .command(&[
+                "add",
+                "demo",
+                "--yes",
+                "--read",
+                &project,
+                "--",
+                &self.server_program,
+                "__vulnerable-server",
+                &project,
+            ])
+            .output();
         let added = added.map_err(|cause| Failure::not_enforced(format!("`add` could not be started: {cause}")))?;
         if added.status.success() {
             return Ok(());
         }
-        Err(Failure::new(Exit::Findings, format!("`add` failed: {}", String::from_utf8_lossy(&added.stderr).trim())))
+        Err(Failure::new(
+            Exit::Findings,
+            format!("`add` failed: {}", String::from_utf8_lossy(&added.stderr).trim()),
+        ))
     }
 
     /// `audit verify` of this very binary: one JSON object for each session.
     pub(super) fn verify(&self) -> Result<Vec<String>, Failure> {
         let verified = self.command(&["--format", "json", "audit", "verify"]).output();
-        let verified = verified.map_err(|cause| Failure::not_enforced(format!("`audit verify` could not be started: {cause}")))?;
-        Ok(String::from_utf8_lossy(&verified.stdout).lines().map(str::to_owned).collect())
+        let verified =
+            verified.map_err(|cause| Failure::not_enforced(format!("`audit verify` could not be started: {cause}")))?;
+        Ok(String::from_utf8_lossy(&verified.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.own_program);
-        command.arg("--home").arg(self.home()).args(arguments).current_dir("/").stdin(Stdio::null());
+        command
+            .arg("--home")
+            .arg(self.home())
+            .args(arguments)
+            .current_dir("/")
+            .stdin(Stdio::null());
         command
     }
 }
@@ -199,24 +258,40 @@ fn announced(stderr: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
+/// A server's stdout and stdin.
+pub(super) type Pipes = (Box<dyn Read + Send>, Box<dyn Write + Send>);
+
 /// A server that runs.
 #[derive(Debug)]
 pub(super) enum Running {
-    Bare { compartment: Box<Compartment>, announcements: Option<Receiver<String>> },
-    Gated { child: Child, victim: Child, port: u16 },
+    Bare {
+        compartment: Box<Compartment>,
+        announcements: Option<Receiver<String>>,
+    },
+    Gated {
+        child: Child,
+        victim: Child,
+        port: u16,
+    },
 }
 
 impl Running {
     /// The server's stdout and stdin.
-    pub(super) fn pipes(&mut self) -> Result<(Box<dyn Read + Send>, Box<dyn Write + Send>), Failure> {
+    pub(super) fn pipes(&mut self) -> Result<Pipes, Failure> {
         let missing = || Failure::not_enforced("the demo's server has no pipes");
         match self {
             Self::Bare { compartment, .. } => {
-                let (stdout, stdin) = (compartment.stdout.take().ok_or_else(missing)?, compartment.stdin.take().ok_or_else(missing)?);
+                let (stdout, stdin) = (
+                    compartment.stdout.take().ok_or_else(missing)?,
+                    compartment.stdin.take().ok_or_else(missing)?,
+                );
                 Ok((Box::new(stdout), Box::new(stdin)))
             }
             Self::Gated { child, .. } => {
-                let (stdout, stdin) = (child.stdout.take().ok_or_else(missing)?, child.stdin.take().ok_or_else(missing)?);
+                let (stdout, stdin) = (
+                    child.stdout.take().ok_or_else(missing)?,
+                    child.stdin.take().ok_or_else(missing)?,
+                );
                 Ok((Box::new(stdout), Box::new(stdin)))
             }
         }
@@ -227,14 +302,30 @@ impl Running {
         let machine = stage.machine().display().to_string();
         match self {
             Self::Bare { announcements, .. } => {
-                let lines = announcements.take().ok_or_else(|| Failure::not_enforced("the bare machine was asked twice"))?;
-                let pid = lines.recv_timeout(Duration::from_secs(5)).ok().and_then(|line| line.parse().ok());
-                let victim_pid = pid.ok_or_else(|| Failure::not_enforced("the bare machine did not start its waiting process"))?;
-                Ok(Facts { machine, victim_pid, service_port: BARE_SERVICE_PORT, lives: Lives::Announced(lines) })
+                let lines = announcements
+                    .take()
+                    .ok_or_else(|| Failure::not_enforced("the bare machine was asked twice"))?;
+                let pid = lines
+                    .recv_timeout(Duration::from_secs(5))
+                    .ok()
+                    .and_then(|line| line.parse().ok());
+                let victim_pid =
+                    pid.ok_or_else(|| Failure::not_enforced("the bare machine did not start its waiting process"))?;
+                Ok(Facts {
+                    machine,
+                    victim_pid,
+                    service_port: BARE_SERVICE_PORT,
+                    lives: Lives::Announced(lines),
+                })
             }
             Self::Gated { victim, port, .. } => {
                 let lives = Lives::Here(PathBuf::from(format!("/proc/{}", victim.id())));
-                Ok(Facts { machine, victim_pid: victim.id(), service_port: *port, lives })
+                Ok(Facts {
+                    machine,
+                    victim_pid: victim.id(),
+                    service_port: *port,
+                    lives,
+                })
             }
         }
     }

@@ -30,7 +30,10 @@ impl Authored {
     }
 
     fn new(message: &Value, about: &Value) -> Self {
-        Self { line: format!("{message}\n").into_bytes(), facts: about.to_string() }
+        Self {
+            line: format!("{message}\n").into_bytes(),
+            facts: about.to_string(),
+        }
     }
 }
 
@@ -53,7 +56,10 @@ pub(crate) struct Refusal<'a> {
 /// The in-band answer to a refused request: a tool result with `isError` for `tools/call`, a JSON-RPC error for everything else.
 pub(crate) fn refuse(refusal: &Refusal<'_>) -> Authored {
     let id = refusal.id.map_or(Value::Null, id_value);
-    let text = format!("refused by cofferdam: {} (rule {}, record {})", refusal.why, refusal.rule, refusal.record);
+    let text = format!(
+        "refused by cofferdam: {} (rule {}, record {})",
+        refusal.why, refusal.rule, refusal.record
+    );
     let meta = json!({META_RULE: refusal.rule, META_RECORD: refusal.record});
     let message = if refusal.method == Some("tools/call") && refusal.id.is_some() {
         let mut result = json!({"content": [{"type": "text", "text": text}], "isError": true, "_meta": meta});
@@ -66,13 +72,19 @@ pub(crate) fn refuse(refusal: &Refusal<'_>) -> Authored {
         let code = if unknown { METHOD_NOT_FOUND_CODE } else { REFUSED_CODE };
         json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text, "data": meta}})
     };
-    Authored::new(&message, &json!({"authored": "refusal", "rule": refusal.rule, "refers": refusal.record, "id": refusal.id.map(ToString::to_string)}))
+    Authored::new(
+        &message,
+        &json!({"authored": "refusal", "rule": refusal.rule, "refers": refusal.record, "id": refusal.id.map(ToString::to_string)}),
+    )
 }
 
 /// Tells the server that the client's request `id` is over.
 pub(crate) fn cancel(id: &Id, why: &str) -> Authored {
     let message = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id_value(id), "reason": why}});
-    Authored::new(&message, &json!({"authored": "cancellation", "id": id.to_string(), "why": why}))
+    Authored::new(
+        &message,
+        &json!({"authored": "cancellation", "id": id.to_string(), "why": why}),
+    )
 }
 
 /// The gate's own `tools/list`, sent when a call comes before any list. `meta` is the raw `_meta` of a modern request.
@@ -104,7 +116,14 @@ mod tests {
 
     fn answer(method: &str, era: Era, rule: &str) -> Value {
         let id = Id::Number(7);
-        let refusal = Refusal { id: Some(&id), method: Some(method), era, rule, why: "because", record: "ab:3" };
+        let refusal = Refusal {
+            id: Some(&id),
+            method: Some(method),
+            era,
+            rule,
+            why: "because",
+            record: "ab:3",
+        };
         serde_json::from_slice(refuse(&refusal).line()).unwrap()
     }
 
@@ -120,7 +139,13 @@ mod tests {
 
     #[test]
     fn everything_else_is_an_error_outside_the_reserved_range_or_method_not_found() {
-        assert_eq!(answer("prompts/get", Era::Legacy(None), "client-request/not-granted")["error"]["code"], 4030);
-        assert_eq!(answer("no/such", Era::Legacy(None), "protocol/unknown-method")["error"]["code"], -32601);
+        assert_eq!(
+            answer("prompts/get", Era::Legacy(None), "client-request/not-granted")["error"]["code"],
+            4030
+        );
+        assert_eq!(
+            answer("no/such", Era::Legacy(None), "protocol/unknown-method")["error"]["code"],
+            -32601
+        );
     }
 }

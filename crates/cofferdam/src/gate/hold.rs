@@ -34,13 +34,21 @@ struct Listing {
 impl Gate {
     /// Lets one call wait; the first one starts the list.
     pub(super) fn hold(&self, message: Message, admitted: Admitted) -> Result<(), Fault> {
-        let meta = admitted.era.is_modern().then(|| message.param("_meta").map(str::to_owned)).flatten();
+        let meta = admitted
+            .era
+            .is_modern()
+            .then(|| message.param("_meta").map(str::to_owned))
+            .flatten();
         let mut held = self.held();
         held.calls.push((message, admitted));
         if held.listing.is_some() {
             return Ok(());
         }
-        held.listing = Some(Listing { started_ms: self.now_ms(), pages: 1, meta: meta.clone() });
+        held.listing = Some(Listing {
+            started_ms: self.now_ms(),
+            pages: 1,
+            meta: meta.clone(),
+        });
         drop(held);
         self.request_list(None, meta.as_deref())
     }
@@ -54,8 +62,12 @@ impl Gate {
     /// The server's answer to our own list: the next page, or the release of whoever waits.
     pub(super) fn take_own_answer(&self, answer: &Message) -> Result<(), Fault> {
         let mut held = self.held();
-        let Some(listing) = held.listing.as_mut() else { return Ok(()) };
-        let next = answer.result_member("nextCursor").and_then(|raw| serde_json::from_str::<String>(raw).ok());
+        let Some(listing) = held.listing.as_mut() else {
+            return Ok(());
+        };
+        let next = answer
+            .result_member("nextCursor")
+            .and_then(|raw| serde_json::from_str::<String>(raw).ok());
         let readable = match answer.result() {
             Some(result) => self.tools().observe(result, listing.pages == 1, next.is_none()).is_ok(),
             None => false,
@@ -76,7 +88,11 @@ impl Gate {
 
     /// Gives up on a list that does not come.
     pub(super) fn give_up_late_list(&self, now_ms: u64) -> Result<(), Fault> {
-        let is_late = self.held().listing.as_ref().is_some_and(|listing| now_ms.saturating_sub(listing.started_ms) > LIST_MS_MAX);
+        let is_late = self
+            .held()
+            .listing
+            .as_ref()
+            .is_some_and(|listing| now_ms.saturating_sub(listing.started_ms) > LIST_MS_MAX);
         if is_late { self.release_held() } else { Ok(()) }
     }
 
@@ -88,13 +104,17 @@ impl Gate {
             std::mem::take(&mut held.calls)
         };
         for (message, admitted) in calls {
-            let is_over = message.id().is_none_or(|id| !self.session().is_pending(Sender::Client, id));
+            let is_over = message
+                .id()
+                .is_none_or(|id| !self.session().is_pending(Sender::Client, id));
             if is_over {
                 // Cancelled or timed out while it waited: already answered, nothing to forward.
                 continue;
             }
             let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
-            let judged = self.decide_for_client(message, &admitted, standing).map_err(Stopped::denied);
+            let judged = self
+                .decide_for_client(message, &admitted, standing)
+                .map_err(Stopped::denied);
             let (permitted, stopped) = self.record(Kind::Decision, vec![judged])?;
             for one in &permitted {
                 self.to_server.forward_by_courier(one).map_err(Fault::ServerGone)?;

@@ -108,7 +108,13 @@ pub(crate) struct Ended {
 ///
 /// # Errors
 /// A thread could not be started, or the compartment has no pipes.
-pub(crate) fn run(terms: Terms, log: Log, compartment: Compartment, pipes: Pipes, signals: Option<Receiver<i32>>) -> std::io::Result<Ended> {
+pub(crate) fn run(
+    terms: Terms,
+    log: Log,
+    compartment: Compartment,
+    pipes: Pipes,
+    signals: Option<Receiver<i32>>,
+) -> std::io::Result<Ended> {
     let mut compartment = compartment;
     let missing = || std::io::Error::other("the compartment has no pipes");
     let from_server = compartment.stdout.take().ok_or_else(missing)?;
@@ -117,21 +123,32 @@ pub(crate) fn run(terms: Terms, log: Log, compartment: Compartment, pipes: Pipes
     let compartment = Arc::new(compartment);
 
     let operator = OperatorLines::start(pipes.operator)?;
-    let outlets = (Outlet::new("client", pipes.to_client)?, Outlet::new("server", Box::new(server_stdin))?);
+    let outlets = (
+        Outlet::new("client", pipes.to_client)?,
+        Outlet::new("server", Box::new(server_stdin))?,
+    );
     let message_bytes = usize::try_from(terms.limits.message_bytes).unwrap_or(usize::MAX);
     let gate = Arc::new(Gate::new(terms, log, outlets, operator));
 
     let (events, happened) = channel();
     let (server_done, server_is_done) = sync_channel(1);
-    start("client", &gate, &events, move |gate, events| pump_client(gate, events, pipes.from_client, message_bytes))?;
+    start("client", &gate, &events, move |gate, events| {
+        pump_client(gate, events, pipes.from_client, message_bytes)
+    })?;
     start("server", &gate, &events, move |gate, events| {
         pump_server(gate, events, from_server, message_bytes);
         let _ = server_done.try_send(());
     })?;
-    start("stderr", &gate, &events, move |gate, events| pump_stderr(gate, events, stderr))?;
-    start("watch", &gate, &events, move |gate, events| watch::watch(gate, events, || has_hung_up(pipes.hang_up.as_ref())))?;
+    start("stderr", &gate, &events, move |gate, events| {
+        pump_stderr(gate, events, stderr)
+    })?;
+    start("watch", &gate, &events, move |gate, events| {
+        watch::watch(gate, events, || has_hung_up(pipes.hang_up.as_ref()))
+    })?;
     if let Some(signals) = signals {
-        start("signals", &gate, &events, move |_, events| forward_signals(&signals, events))?;
+        start("signals", &gate, &events, move |_, events| {
+            forward_signals(&signals, events)
+        })?;
     }
     // Every sender but those of the threads is gone, so the wait below cannot hang on a channel nobody writes to.
     drop(events);
@@ -139,9 +156,17 @@ pub(crate) fn run(terms: Terms, log: Log, compartment: Compartment, pipes: Pipes
     Ok(gate.end(first, &compartment, &server_is_done))
 }
 
-fn start(name: &str, gate: &Arc<Gate>, events: &Events<Event>, body: impl FnOnce(&Gate, &Events<Event>) + Send + 'static) -> std::io::Result<()> {
+fn start(
+    name: &str,
+    gate: &Arc<Gate>,
+    events: &Events<Event>,
+    body: impl FnOnce(&Gate, &Events<Event>) + Send + 'static,
+) -> std::io::Result<()> {
     let (gate, events) = (Arc::clone(gate), events.clone());
-    Builder::new().name(name.to_owned()).stack_size(PUMP_STACK_BYTES).spawn(move || body(&gate, &events))?;
+    Builder::new()
+        .name(name.to_owned())
+        .stack_size(PUMP_STACK_BYTES)
+        .spawn(move || body(&gate, &events))?;
     Ok(())
 }
 
@@ -161,7 +186,11 @@ fn pump_client(gate: &Gate, events: &Events<Event>, from_client: Box<dyn Read + 
 
 fn pump_server(gate: &Gate, events: &Events<Event>, from_server: impl Read, message_bytes: usize) {
     let event = match pump(from_server, message_bytes, |frames| {
-        if gate.log.quota_pressure().is_ok_and(|pressure| pressure != Pressure::Low) {
+        if gate
+            .log
+            .quota_pressure()
+            .is_ok_and(|pressure| pressure != Pressure::Low)
+        {
             std::thread::sleep(SLOWED);
         }
         gate.server_lines(frames)
@@ -175,7 +204,13 @@ fn pump_server(gate: &Gate, events: &Events<Event>, from_server: impl Read, mess
 fn pump_stderr(gate: &Gate, events: &Events<Event>, stderr: impl Read) {
     let mut fault = None;
     drain(stderr, &gate.terms.name, &gate.operator, |bytes| {
-        let recorded = gate.log.append_one((), |(), group| group.add(Entry { kind: Kind::ServerStderr, facts: "", payload: bytes }));
+        let recorded = gate.log.append_one((), |(), group| {
+            group.add(Entry {
+                kind: Kind::ServerStderr,
+                facts: "",
+                payload: bytes,
+            })
+        });
         recorded.map_err(|error| fault = Some(error)).is_ok()
     });
     if let Some(error) = fault {
@@ -184,7 +219,11 @@ fn pump_stderr(gate: &Gate, events: &Events<Event>, stderr: impl Read) {
 }
 
 /// Reads to the end; every group of whole lines goes to `straight_line`, which has recorded and forwarded it when it returns.
-fn pump(mut from: impl Read, message_bytes: usize, mut straight_line: impl FnMut(Vec<Frame>) -> Result<(), Fault>) -> Result<(), Fault> {
+fn pump(
+    mut from: impl Read,
+    message_bytes: usize,
+    mut straight_line: impl FnMut(Vec<Frame>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let mut lines = LineBuffer::new(message_bytes);
     loop {
         match from.read(lines.spare()) {
@@ -226,7 +265,10 @@ fn has_hung_up(pipe: Option<&OwnedFd>) -> bool {
     use std::os::fd::AsFd as _;
     let Some(pipe) = pipe else { return false };
     let mut polled = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
-    poll(&mut polled, PollTimeout::ZERO).is_ok() && polled.iter().any(|fd| fd.revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
+    poll(&mut polled, PollTimeout::ZERO).is_ok()
+        && polled
+            .iter()
+            .any(|fd| fd.revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
 }
 
 impl Gate {
@@ -251,7 +293,11 @@ impl Gate {
             "process": process_words(process), "fault": fault, "output_complete": waited != Err(RecvTimeoutError::Timeout),
         });
         let closed = self.log.close(&facts.to_string()).err().map(|error| error.to_string());
-        Ended { cause, process, fault: fault.or(closed) }
+        Ended {
+            cause,
+            process,
+            fault: fault.or(closed),
+        }
     }
 
     /// stdin closed, then SIGTERM, then the end of the whole compartment.
@@ -268,7 +314,11 @@ impl Gate {
         };
         let ended = graceful.or_else(|| {
             compartment.terminate();
-            compartment.wait_timeout(if began.elapsed() < TERM_GRACE { SIGNAL_GRACE } else { TERM_GRACE })
+            compartment.wait_timeout(if began.elapsed() < TERM_GRACE {
+                SIGNAL_GRACE
+            } else {
+                TERM_GRACE
+            })
         });
         // Even after a clean exit: nothing the server left behind outlives the session.
         compartment.kill();
@@ -279,20 +329,38 @@ impl Gate {
     fn answer_all_waiting(&self, cause: Cause, process: &ProcessEnd) {
         let waiting: Vec<(Id, String, Era)> = {
             let session = self.session();
-            let pending = session.pending(Sender::Client).filter(|(_, pending)| !pending.by_gate && !pending.cancelled);
-            pending.map(|(id, pending)| (id.clone(), pending.method.to_string(), pending.era)).collect()
+            let pending = session
+                .pending(Sender::Client)
+                .filter(|(_, pending)| !pending.by_gate && !pending.cancelled);
+            pending
+                .map(|(id, pending)| (id.clone(), pending.method.to_string(), pending.era))
+                .collect()
         };
         let why = match cause {
             Cause::RecordFailed => "the record cannot be written, so nothing passes any more".to_owned(),
             Cause::RecordQuota => "the server exceeded its record quota and was ended".to_owned(),
-            _ => format!("the session ended before the server answered ({})", process_words(*process)),
+            _ => format!(
+                "the session ended before the server answered ({})",
+                process_words(*process)
+            ),
         };
         let record = self.reference(self.log.head().map_or(0, |head| head.seq));
         for (id, method, era) in waiting {
-            let refusal = Refusal { id: Some(&id), method: Some(&method), era, rule: SESSION_ENDED_RULE, why: &why, record: &record };
+            let refusal = Refusal {
+                id: Some(&id),
+                method: Some(&method),
+                era,
+                rule: SESSION_ENDED_RULE,
+                why: &why,
+                record: &record,
+            };
             let authored = refuse(&refusal);
             let recorded = self.log.append_reserved(authored, |authored, group| {
-                group.add(Entry { kind: Kind::GateToClient, facts: authored.facts(), payload: authored.line() });
+                group.add(Entry {
+                    kind: Kind::GateToClient,
+                    facts: authored.facts(),
+                    payload: authored.line(),
+                });
             });
             // Not even the reserve takes it: then it is not sent. The client sees the end of the stream.
             let Ok(recorded) = recorded else { return };
@@ -316,10 +384,18 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unrecorded(error) => write!(f, "{error}"),
-            Self::ClientGone(super::OutletClosed::Gone(cause)) => write!(f, "the client does not read any more: {cause}"),
-            Self::ServerGone(super::OutletClosed::Gone(cause)) => write!(f, "the server does not read any more: {cause}"),
-            Self::ClientGone(super::OutletClosed::Overflow) => f.write_str("the client makes us write more than it reads"),
-            Self::ServerGone(super::OutletClosed::Overflow) => f.write_str("the server makes us write more than it reads"),
+            Self::ClientGone(super::OutletClosed::Gone(cause)) => {
+                write!(f, "the client does not read any more: {cause}")
+            }
+            Self::ServerGone(super::OutletClosed::Gone(cause)) => {
+                write!(f, "the server does not read any more: {cause}")
+            }
+            Self::ClientGone(super::OutletClosed::Overflow) => {
+                f.write_str("the client makes us write more than it reads")
+            }
+            Self::ServerGone(super::OutletClosed::Overflow) => {
+                f.write_str("the server makes us write more than it reads")
+            }
             Self::NoRandomness(error) => write!(f, "the kernel gives no random bytes: {error}"),
         }
     }

@@ -10,8 +10,10 @@ use cofferdam_protocol::{Admitted, Decoded, Frame, Message, MessageKind, Sender,
 use super::refusal::{Refused, Stopped};
 use super::{Fault, Gate};
 
+/// What is on disk now: what may go on, and what stops here.
+pub(super) type Told = (Vec<Recorded<Permitted>>, Vec<Recorded<Box<Stopped>>>);
 /// A message that may pass, or why it stops here.
-pub(super) type Judged = Result<Permitted, Stopped>;
+pub(super) type Judged = Result<Permitted, Box<Stopped>>;
 
 impl Gate {
     /// client line → record → decode → inspect → decide → (consent) → record decision → forward → sandboxed server
@@ -23,7 +25,9 @@ impl Gate {
     }
 
     fn judge_client_frame(&self, frame: Frame) -> Judged {
-        match decode(whole_line(Sender::Client, frame)?).map_err(|undecodable| Stopped::undecodable(Sender::Client, undecodable))? {
+        match decode(whole_line(Sender::Client, frame)?)
+            .map_err(|undecodable| Stopped::undecodable(Sender::Client, undecodable))?
+        {
             Decoded::Message(message) => self.judge_client_message(message),
             Decoded::Batch(batch) => {
                 let batch = self.batch_if_allowed(Sender::Client, batch)?;
@@ -37,8 +41,11 @@ impl Gate {
             Ok(admitted) => admitted,
             Err(inadmissible) => return Err(Stopped::inadmissible(message, &inadmissible)),
         };
-        let Some(standing) = self.standing(&message) else { return Err(Stopped::held(message, admitted)) };
-        self.decide_for_client(message, &admitted, standing).map_err(Stopped::denied)
+        let Some(standing) = self.standing(&message) else {
+            return Err(Stopped::held(message, admitted));
+        };
+        self.decide_for_client(message, &admitted, standing)
+            .map_err(Stopped::denied)
     }
 
     /// inspect → decide → (consent), for a message of the client that the session admitted.
@@ -47,7 +54,7 @@ impl Gate {
         message: Message,
         admitted: &Admitted,
         standing: Option<Standing>,
-    ) -> Result<Permitted, Denied> {
+    ) -> Result<Permitted, Box<Denied>> {
         let findings = self.inspect_call(&message, standing);
         let context = self.context(Sender::Client, admitted, standing);
         consent(decide(message, &context, &findings, &Redaction::none()))
@@ -62,11 +69,14 @@ impl Gate {
     }
 
     fn judge_server_frame(&self, frame: Frame) -> Judged {
-        match decode(whole_line(Sender::Server, frame)?).map_err(|undecodable| Stopped::undecodable(Sender::Server, undecodable))? {
+        match decode(whole_line(Sender::Server, frame)?)
+            .map_err(|undecodable| Stopped::undecodable(Sender::Server, undecodable))?
+        {
             Decoded::Message(message) => self.judge_server_message(message),
             Decoded::Batch(batch) => {
                 let batch = self.batch_if_allowed(Sender::Server, batch)?;
-                decide_batch(batch, Sender::Server, |message| self.judge_server_batch_member(message)).map_err(Stopped::batch)
+                decide_batch(batch, Sender::Server, |message| self.judge_server_batch_member(message))
+                    .map_err(Stopped::batch)
             }
         }
     }
@@ -79,18 +89,19 @@ impl Gate {
         if admitted.answers.as_ref().is_some_and(|pending| pending.by_gate) {
             return Err(Stopped::own(message));
         }
-        self.decide_for_server(message, &admitted).map_err(|denied| Stopped::denied_from_server(denied, &admitted))
+        self.decide_for_server(message, &admitted)
+            .map_err(|denied| Stopped::denied_from_server(denied, &admitted))
     }
 
     /// inspect → decide (release) → redact, for a message of the server that the session admitted.
-    fn decide_for_server(&self, message: Message, admitted: &Admitted) -> Result<Permitted, Denied> {
+    fn decide_for_server(&self, message: Message, admitted: &Admitted) -> Result<Permitted, Box<Denied>> {
         let (findings, redaction) = self.inspect_answer(&message, admitted);
         let context = self.context(Sender::Server, admitted, None);
         consent(decide(message, &context, &findings, &redaction))
     }
 
     /// A member of a batch never waits: a call whose tool is not verified yet is denied.
-    fn judge_batch_member(&self, message: Message) -> Result<Permitted, Denied> {
+    fn judge_batch_member(&self, message: Message) -> Result<Permitted, Box<Denied>> {
         match self.admit(Sender::Client, &message) {
             Ok(admitted) => {
                 let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
@@ -100,7 +111,7 @@ impl Gate {
         }
     }
 
-    fn judge_server_batch_member(&self, message: Message) -> Result<Permitted, Denied> {
+    fn judge_server_batch_member(&self, message: Message) -> Result<Permitted, Box<Denied>> {
         match self.admit(Sender::Server, &message) {
             Ok(admitted) => self.decide_for_server(message, &admitted),
             Err(inadmissible) => Err(Refused::as_denied(message, &inadmissible)),
@@ -122,21 +133,30 @@ impl Gate {
         if message.kind() == MessageKind::Notification && message.method() == Some("notifications/tools/list_changed") {
             self.tools().forget_live();
         }
-        let lists_tools = admitted.answers.as_ref().is_some_and(|pending| &*pending.method == "tools/list");
-        let (true, Some(result)) = (lists_tools, message.result()) else { return (Vec::new(), Redaction::none()) };
+        let lists_tools = admitted
+            .answers
+            .as_ref()
+            .is_some_and(|pending| &*pending.method == "tools/list");
+        let (true, Some(result)) = (lists_tools, message.result()) else {
+            return (Vec::new(), Redaction::none());
+        };
         let is_first_page = admitted.answers.as_ref().is_none_or(|pending| !pending.is_continuation);
         let is_last_page = message.result_member("nextCursor").is_none();
         let mut tools = self.tools();
         let observed = tools.observe(result, is_first_page, is_last_page);
-        match observed.and_then(|()| hide_tools(message, admitted.era.is_modern(), |tool| tools.is_hidden(&tool.name))) {
+        match observed.and_then(|()| hide_tools(message, admitted.era.is_modern(), |tool| tools.is_hidden(&tool.name)))
+        {
             Ok(redaction) => (Vec::new(), redaction),
             Err(unreadable) => (vec![unreadable.finding()], Redaction::none()),
         }
     }
 
     /// Puts the whole group on disk, then tells apart what may go on. One write, whatever the outcome of each.
-    pub(super) fn record(&self, kind: Kind, judged: Vec<Judged>) -> Result<(Vec<Recorded<Permitted>>, Vec<Recorded<Stopped>>), Fault> {
-        let recorded = self.log.append(judged, |judged, group| super::enter(kind, judged, group)).map_err(Fault::Unrecorded)?;
+    pub(super) fn record(&self, kind: Kind, judged: Vec<Judged>) -> Result<Told, Fault> {
+        let recorded = self
+            .log
+            .append(judged, |judged, group| super::enter(kind, judged, group))
+            .map_err(Fault::Unrecorded)?;
         let mut permitted = Vec::with_capacity(recorded.len());
         let mut stopped = Vec::new();
         for one in recorded {
@@ -150,7 +170,7 @@ impl Gate {
 }
 
 /// Only whole lines can be messages.
-fn whole_line(sender: Sender, frame: Frame) -> Result<Vec<u8>, Stopped> {
+fn whole_line(sender: Sender, frame: Frame) -> Result<Vec<u8>, Box<Stopped>> {
     match frame {
         Frame::Line(line) => Ok(line),
         Frame::Oversize { piece, first, last } => Err(Stopped::oversize(sender, piece, first, last)),
@@ -159,7 +179,7 @@ fn whole_line(sender: Sender, frame: Frame) -> Result<Vec<u8>, Stopped> {
 }
 
 /// Nobody can be asked yet, so whatever asks is denied.
-fn consent(decision: Decision) -> Result<Permitted, Denied> {
+fn consent(decision: Decision) -> Result<Permitted, Box<Denied>> {
     match decision {
         Decision::Allow(permitted) => Ok(permitted),
         Decision::Ask(unapproved) => Err(unapproved.unanswered()),

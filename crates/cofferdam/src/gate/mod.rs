@@ -24,19 +24,22 @@ use std::time::Instant;
 use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
 use cofferdam_manifest::{ClientRequest, Limits};
 use cofferdam_policy::{Context, Standing};
-use cofferdam_protocol::{Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits};
+use cofferdam_protocol::{
+    Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits,
+};
 
 use answer::Authored;
 use hold::Held;
 use line::Judged;
 use live_tools::LiveTools;
-use outlet::{Outlet, OutletClosed};
+use outlet::OutletClosed;
 use rate::CallRate;
 use refusal::Stopped;
 use stderr::OperatorLines;
 
 pub(crate) use life::{Cause, Ended, Pipes, SESSION_ENDED_RULE, process_words, run};
 pub(crate) use live_tools::PinnedTool;
+pub use outlet::{Outlet, Passable};
 pub(crate) use stderr::escaped;
 pub(crate) use watch::SECONDS_PER_CALL_RULE;
 
@@ -147,8 +150,10 @@ impl Gate {
     }
 
     /// The batch back, where the session has batches; otherwise what to say to its sender.
-    fn batch_if_allowed(&self, sender: Sender, batch: Batch) -> Result<Batch, Stopped> {
-        let Err(reason) = self.session().batch_allowed(sender) else { return Ok(batch) };
+    fn batch_if_allowed(&self, sender: Sender, batch: Batch) -> Result<Batch, Box<Stopped>> {
+        let Err(reason) = self.session().batch_allowed(sender) else {
+            return Ok(batch);
+        };
         let (line, messages) = batch.into_parts();
         let requests = messages.iter().filter(|message| message.kind() == MessageKind::Request);
         let ids: Vec<Id> = requests.filter_map(|message| message.id().cloned()).collect();
@@ -167,7 +172,11 @@ impl Gate {
 
     fn context<'a>(&'a self, sender: Sender, admitted: &'a Admitted, standing: Option<Standing>) -> Context<'a> {
         let calls_last_minute = match standing {
-            Some(_) => self.rate.lock().unwrap_or_else(PoisonError::into_inner).count(self.now_ms()),
+            Some(_) => self
+                .rate
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .count(self.now_ms()),
             None => 0,
         };
         Context {
@@ -187,7 +196,11 @@ impl Gate {
             Sender::Server => (Kind::GateToServer, &self.to_server),
         };
         let recorded = self.log.append_one(authored, |authored, group| {
-            group.add(Entry { kind, facts: authored.facts(), payload: authored.line() });
+            group.add(Entry {
+                kind,
+                facts: authored.facts(),
+                payload: authored.line(),
+            });
         });
         let recorded: Recorded<Authored> = recorded.map_err(Fault::Unrecorded)?;
         outlet.forward_by_courier(&recorded).map_err(|closed| match to {
@@ -198,7 +211,13 @@ impl Gate {
 
     /// Records facts of our own without bytes; gives the record's number.
     fn note(&self, kind: Kind, facts: &str) -> Result<u64, Fault> {
-        let recorded = self.log.append_one((), |(), group| group.add(Entry { kind, facts, payload: &[] }));
+        let recorded = self.log.append_one((), |(), group| {
+            group.add(Entry {
+                kind,
+                facts,
+                payload: &[],
+            })
+        });
         recorded.map(|recorded| recorded.seq()).map_err(Fault::Unrecorded)
     }
 
@@ -225,7 +244,9 @@ impl Gate {
     }
 
     fn is_idle(&self) -> bool {
-        let Some(minutes) = self.terms.limits.idle_minutes else { return false };
+        let Some(minutes) = self.terms.limits.idle_minutes else {
+            return false;
+        };
         let silent_ms = self.now_ms().saturating_sub(self.last_line_ms.load(Ordering::Relaxed));
         silent_ms > u64::from(minutes).saturating_mul(60_000) && self.session().in_flight(Sender::Client) == 0
     }
@@ -234,10 +255,18 @@ impl Gate {
 /// How a judged line stands in the record.
 fn enter(kind: Kind, judged: &Judged, group: &mut Group<'_>) {
     group.add(match judged {
-        Ok(permitted) => Entry { kind, facts: permitted.facts(), payload: permitted.received() },
+        Ok(permitted) => Entry {
+            kind,
+            facts: permitted.facts(),
+            payload: permitted.received(),
+        },
         Err(stopped) => {
             let kind = if stopped.is_fragment() { Kind::Fragment } else { kind };
-            Entry { kind, facts: stopped.facts(), payload: stopped.payload() }
+            Entry {
+                kind,
+                facts: stopped.facts(),
+                payload: stopped.payload(),
+            }
         }
     });
 }

@@ -14,13 +14,13 @@ use super::answer::Authored;
 const PARCELS_MAX: usize = 4096;
 
 /// What can leave through an [`Outlet`]. Sealed: [`Permitted`] by policy, [`Authored`] by the gate.
-pub(crate) trait Passable: sealed::Sealed {
+pub trait Passable: sealed::Sealed {
     /// The bytes to send, terminator included.
     fn line(&self) -> &[u8];
 }
 
 mod sealed {
-    pub(crate) trait Sealed {}
+    pub trait Sealed {}
     impl Sealed for cofferdam_policy::Permitted {}
     impl Sealed for super::Authored {}
 }
@@ -39,7 +39,7 @@ impl Passable for Authored {
 
 /// Why nothing can leave any more.
 #[derive(Debug)]
-pub(crate) enum OutletClosed {
+pub enum OutletClosed {
     /// The reader is gone.
     Gone(io::Error),
     /// The reader does not read what it makes us write.
@@ -53,7 +53,7 @@ enum Parcel {
 
 /// One direction's writer. The pump of that direction writes straight through; whoever must never block on this reader (the other pump,
 /// the watch) hands its line to the courier thread.
-pub(crate) struct Outlet {
+pub struct Outlet {
     writer: Mutex<Option<Box<dyn Write + Send>>>,
     courier: SyncSender<Parcel>,
 }
@@ -68,14 +68,23 @@ impl Outlet {
     /// An outlet over `writer`, with its courier thread.
     pub(crate) fn new(name: &str, writer: Box<dyn Write + Send>) -> io::Result<Arc<Self>> {
         let (courier, parcels) = sync_channel(PARCELS_MAX);
-        let outlet = Arc::new(Self { writer: Mutex::new(Some(writer)), courier });
+        let outlet = Arc::new(Self {
+            writer: Mutex::new(Some(writer)),
+            courier,
+        });
         let weak = Arc::downgrade(&outlet);
-        std::thread::Builder::new().name(format!("courier-{name}")).stack_size(COURIER_STACK_BYTES).spawn(move || deliver(&weak, &parcels))?;
+        std::thread::Builder::new()
+            .name(format!("courier-{name}"))
+            .stack_size(COURIER_STACK_BYTES)
+            .spawn(move || deliver(&weak, &parcels))?;
         Ok(outlet)
     }
 
     /// Sends what is recorded and permitted, in order, in one write.
-    pub(crate) fn forward<T: Passable>(&self, recorded: &[Recorded<T>]) -> Result<(), OutletClosed> {
+    ///
+    /// # Errors
+    /// The reader is gone.
+    pub fn forward<T: Passable>(&self, recorded: &[Recorded<T>]) -> Result<(), OutletClosed> {
         match recorded {
             [] => Ok(()),
             [one] => self.write(one.as_ref().line()),
@@ -115,8 +124,12 @@ impl Outlet {
 
     fn write(&self, bytes: &[u8]) -> Result<(), OutletClosed> {
         let mut writer = self.locked();
-        let open = writer.as_mut().ok_or_else(|| OutletClosed::Gone(io::ErrorKind::BrokenPipe.into()))?;
-        open.write_all(bytes).and_then(|()| open.flush()).map_err(OutletClosed::Gone)
+        let open = writer
+            .as_mut()
+            .ok_or_else(|| OutletClosed::Gone(io::ErrorKind::BrokenPipe.into()))?;
+        open.write_all(bytes)
+            .and_then(|()| open.flush())
+            .map_err(OutletClosed::Gone)
     }
 
     fn locked(&self) -> MutexGuard<'_, Option<Box<dyn Write + Send>>> {

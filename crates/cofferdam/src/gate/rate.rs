@@ -12,7 +12,10 @@ pub(crate) struct CallRate {
 
 impl CallRate {
     pub(crate) fn new() -> Self {
-        Self { seconds: [0; 60], newest: 0 }
+        Self {
+            seconds: [0; 60],
+            newest: 0,
+        }
     }
 
     /// Counts one call at `now_ms` (monotonic milliseconds) and tells how many the last minute saw, this one included.

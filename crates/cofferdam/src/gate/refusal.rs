@@ -67,27 +67,45 @@ impl Stopped {
         self.is_fragment
     }
 
-    fn new(line: Vec<u8>, facts: String, then: Then) -> Self {
-        Self { line, facts, is_fragment: false, then }
+    fn new(line: Vec<u8>, facts: String, then: Then) -> Box<Self> {
+        Box::new(Self {
+            line,
+            facts,
+            is_fragment: false,
+            then,
+        })
     }
 
     /// A call that must wait for the live tool list.
-    pub(super) fn held(message: Message, admitted: Admitted) -> Self {
-        let facts = json!({"decision": "hold", "method": message.method(), "id": message.id().map(ToString::to_string)});
+    pub(super) fn held(message: Message, admitted: Admitted) -> Box<Self> {
+        let facts =
+            json!({"decision": "hold", "method": message.method(), "id": message.id().map(ToString::to_string)});
         Self::new(Vec::new(), facts.to_string(), Then::Hold(Box::new((message, admitted))))
     }
 
     /// The answer to the gate's own request.
-    pub(super) fn own(message: Message) -> Self {
+    pub(super) fn own(message: Message) -> Box<Self> {
         let facts = json!({"decision": "own", "id": message.id().map(ToString::to_string)});
         Self::new(Vec::new(), facts.to_string(), Then::Take(Box::new(message)))
     }
 
     /// A line that is no message.
-    pub(super) fn undecodable(sender: Sender, undecodable: Undecodable) -> Self {
-        let Undecodable { line, reason, offset, id, is_request } = undecodable;
+    pub(super) fn undecodable(sender: Sender, undecodable: Undecodable) -> Box<Self> {
+        let Undecodable {
+            line,
+            reason,
+            offset,
+            id,
+            is_request,
+        } = undecodable;
         let facts = json!({"decision": "refuse", "rule": reason.id(), "why": reason.text(), "at": offset}).to_string();
-        let refused = Refused { id, method: None, era: Era::Legacy(None), rule: reason.id(), why: reason.text().to_owned() };
+        let refused = Refused {
+            id,
+            method: None,
+            era: Era::Legacy(None),
+            rule: reason.id(),
+            why: reason.text().to_owned(),
+        };
         let then = match sender {
             Sender::Client if is_request || refused.id.is_none() => Then::AnswerSender(refused),
             Sender::Client => Then::Nothing,
@@ -99,16 +117,27 @@ impl Stopped {
     }
 
     /// A piece of a line that is longer than the limit; only the first piece is answered.
-    pub(super) fn oversize(sender: Sender, piece: Vec<u8>, is_first: bool, is_last: bool) -> Self {
+    pub(super) fn oversize(sender: Sender, piece: Vec<u8>, is_first: bool, is_last: bool) -> Box<Self> {
         let reason = Reason::LineTooLong;
         let facts = json!({"decision": "refuse", "rule": reason.id(), "first": is_first, "last": is_last}).to_string();
-        let then = if is_first { Self::told(sender, reason) } else { Then::Nothing };
-        Self { line: piece, facts, is_fragment: true, then }
+        let then = if is_first {
+            Self::told(sender, reason)
+        } else {
+            Then::Nothing
+        };
+        Box::new(Self {
+            line: piece,
+            facts,
+            is_fragment: true,
+            then,
+        })
     }
 
     /// Bytes at the end of input without a newline.
-    pub(super) fn unterminated(sender: Sender, bytes: Vec<u8>) -> Self {
-        let facts = json!({"decision": "refuse", "rule": Reason::Unterminated.id(), "why": Reason::Unterminated.text()}).to_string();
+    pub(super) fn unterminated(sender: Sender, bytes: Vec<u8>) -> Box<Self> {
+        let facts =
+            json!({"decision": "refuse", "rule": Reason::Unterminated.id(), "why": Reason::Unterminated.text()})
+                .to_string();
         Self::new(bytes, facts, Self::told(sender, Reason::Unterminated))
     }
 
@@ -116,50 +145,80 @@ impl Stopped {
         match sender {
             Sender::Client => {
                 let why = reason.text().to_owned();
-                Then::AnswerSender(Refused { id: None, method: None, era: Era::Legacy(None), rule: reason.id(), why })
+                Then::AnswerSender(Refused {
+                    id: None,
+                    method: None,
+                    era: Era::Legacy(None),
+                    rule: reason.id(),
+                    why,
+                })
             }
             Sender::Server => Then::TellOperator(reason),
         }
     }
 
     /// A message the session does not admit.
-    pub(super) fn inadmissible(message: Message, inadmissible: &Inadmissible) -> Self {
+    pub(super) fn inadmissible(message: Message, inadmissible: &Inadmissible) -> Box<Self> {
         Self::denied(Refused::as_denied(message, inadmissible))
     }
 
     /// A denied message: a request is answered, anything else is dropped.
-    pub(super) fn denied(denied: Denied) -> Self {
+    pub(super) fn denied(denied: Box<Denied>) -> Box<Self> {
         let facts = denied.facts.clone();
         let is_request = denied.message.kind() == MessageKind::Request;
         let refused = Refused::of(&denied);
-        Self::new(denied.message.into_line(), facts, if is_request { Then::AnswerSender(refused) } else { Then::Nothing })
+        Self::new(
+            denied.message.into_line(),
+            facts,
+            if is_request {
+                Then::AnswerSender(refused)
+            } else {
+                Then::Nothing
+            },
+        )
     }
 
     /// A denied message of the server: the answer to a client's request is replaced by a refusal, so that the client does not wait.
-    pub(super) fn denied_from_server(denied: Denied, admitted: &Admitted) -> Self {
-        let Some(pending) = &admitted.answers else { return Self::denied(denied) };
+    pub(super) fn denied_from_server(denied: Box<Denied>, admitted: &Admitted) -> Box<Self> {
+        let Some(pending) = &admitted.answers else {
+            return Self::denied(denied);
+        };
         let facts = denied.facts.clone();
-        let refused = Refused { method: Some(pending.method.to_string()), era: pending.era, ..Refused::of(&denied) };
+        let refused = Refused {
+            method: Some(pending.method.to_string()),
+            era: pending.era,
+            ..Refused::of(&denied)
+        };
         Self::new(denied.message.into_line(), facts, Then::AnswerAsker(refused))
     }
 
     /// A batch of which at least one member was denied.
-    pub(super) fn batch((line, members): (Vec<u8>, Vec<Denied>)) -> Self {
+    pub(super) fn batch((line, members): (Vec<u8>, Vec<Denied>)) -> Box<Self> {
         let facts: Vec<&str> = members.iter().map(|denied| denied.facts.as_str()).collect();
         let facts = format!("{{\"decision\":\"deny\",\"batch\":[{}]}}", facts.join(","));
-        let requests = members.iter().filter(|denied| denied.message.kind() == MessageKind::Request);
+        let requests = members
+            .iter()
+            .filter(|denied| denied.message.kind() == MessageKind::Request);
         let refused = requests.map(Refused::of).collect();
         Self::new(line, facts, Then::Each(refused))
     }
 
     /// A batch where the session has none.
-    pub(super) fn batch_not_allowed(line: Vec<u8>, sender: Sender, reason: Reason, requests: Vec<Id>) -> Self {
+    pub(super) fn batch_not_allowed(line: Vec<u8>, sender: Sender, reason: Reason, requests: Vec<Id>) -> Box<Self> {
         let facts = json!({"decision": "refuse", "rule": reason.id(), "why": reason.text()}).to_string();
-        let refused = requests.into_iter().map(|id| {
-            Refused { id: Some(id), method: None, era: Era::Legacy(None), rule: reason.id(), why: reason.text().to_owned() }
+        let refused = requests.into_iter().map(|id| Refused {
+            id: Some(id),
+            method: None,
+            era: Era::Legacy(None),
+            rule: reason.id(),
+            why: reason.text().to_owned(),
         });
         let refused: Vec<_> = refused.collect();
-        let then = if refused.is_empty() { Self::told(sender, reason) } else { Then::Each(refused) };
+        let then = if refused.is_empty() {
+            Self::told(sender, reason)
+        } else {
+            Then::Each(refused)
+        };
         Self::new(line, facts, then)
     }
 }
@@ -176,13 +235,19 @@ impl Refused {
     }
 
     /// What the session does not admit, in the form of a denial.
-    pub(super) fn as_denied(message: Message, inadmissible: &Inadmissible) -> Denied {
+    pub(super) fn as_denied(message: Message, inadmissible: &Inadmissible) -> Box<Denied> {
         let reason = inadmissible.reason;
         let facts = json!({
             "decision": "refuse", "rule": reason.id(), "why": reason.text(),
             "method": message.method(), "id": message.id().map(ToString::to_string),
         });
-        Denied { message, rule: reason.id(), why: reason.text().to_owned(), era: inadmissible.era, facts: facts.to_string() }
+        Box::new(Denied {
+            message,
+            rule: reason.id(),
+            why: reason.text().to_owned(),
+            era: inadmissible.era,
+            facts: facts.to_string(),
+        })
     }
 
     /// Whether the session had taken the request in, so that it must now be forgotten.
@@ -193,19 +258,21 @@ impl Refused {
 
 impl Gate {
     /// Acts on what stopped on the client's line.
-    pub(super) fn answer_client(&self, stopped: Recorded<Stopped>) -> Result<(), Fault> {
+    pub(super) fn answer_client(&self, stopped: Recorded<Box<Stopped>>) -> Result<(), Fault> {
         let seq = stopped.seq();
         match stopped.into_inner().then {
             Then::Nothing | Then::TellOperator(_) | Then::Take(_) => Ok(()),
             Then::AnswerSender(refused) => self.refuse(Sender::Client, &refused, seq),
             Then::AnswerAsker(refused) => self.refuse(Sender::Server, &refused, seq),
-            Then::Each(all) => all.iter().try_for_each(|refused| self.refuse(Sender::Client, refused, seq)),
+            Then::Each(all) => all
+                .iter()
+                .try_for_each(|refused| self.refuse(Sender::Client, refused, seq)),
             Then::Hold(held) => self.hold(held.0, held.1),
         }
     }
 
     /// Acts on what stopped on the server's line.
-    pub(super) fn answer_server(&self, stopped: Recorded<Stopped>) -> Result<(), Fault> {
+    pub(super) fn answer_server(&self, stopped: Recorded<Box<Stopped>>) -> Result<(), Fault> {
         let seq = stopped.seq();
         match stopped.into_inner().then {
             Then::Nothing | Then::Hold(_) => Ok(()),
@@ -215,7 +282,9 @@ impl Gate {
             }
             Then::AnswerSender(refused) => self.refuse(Sender::Server, &refused, seq),
             Then::AnswerAsker(refused) => self.refuse_in_place_of_answer(refused, seq),
-            Then::Each(all) => all.iter().try_for_each(|refused| self.refuse(Sender::Server, refused, seq)),
+            Then::Each(all) => all
+                .iter()
+                .try_for_each(|refused| self.refuse(Sender::Server, refused, seq)),
             Then::Take(message) => self.take_own_answer(&message),
         }
     }
@@ -234,7 +303,14 @@ impl Gate {
         }
         let record = self.reference(seq);
         let method = refused.method.as_deref();
-        let authored = refuse(&Refusal { id, method, era: refused.era, rule: refused.rule, why: &refused.why, record: &record });
+        let authored = refuse(&Refusal {
+            id,
+            method,
+            era: refused.era,
+            rule: refused.rule,
+            why: &refused.why,
+            record: &record,
+        });
         self.author(to, authored)
     }
 
@@ -249,7 +325,14 @@ impl Gate {
             (None, false) => return Ok(()),
         };
         let record = self.reference(seq);
-        let refusal = Refusal { id: Some(&id), method: method.as_deref(), era, rule: refused.rule, why: &refused.why, record: &record };
+        let refusal = Refusal {
+            id: Some(&id),
+            method: method.as_deref(),
+            era,
+            rule: refused.rule,
+            why: &refused.why,
+            record: &record,
+        };
         self.author(Sender::Client, refuse(&refusal))
     }
 }

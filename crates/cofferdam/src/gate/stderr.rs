@@ -21,13 +21,19 @@ impl OperatorLines {
     /// Lines written to `operator` by a thread of their own.
     pub(crate) fn start(operator: Box<dyn Write + Send>) -> std::io::Result<Self> {
         let (lines, waiting) = sync_channel(WAITING_LINES_MAX);
-        std::thread::Builder::new().name("operator".to_owned()).stack_size(64 * 1024).spawn(move || write_all(operator, &waiting))?;
+        std::thread::Builder::new()
+            .name("operator".to_owned())
+            .stack_size(64 * 1024)
+            .spawn(move || write_all(operator, &waiting))?;
         Ok(Self(lines))
     }
 
     /// Says one line; `false` when it had to be dropped.
     pub(crate) fn say(&self, line: impl Into<String>) -> bool {
-        !matches!(self.0.try_send(line.into()), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
+        !matches!(
+            self.0.try_send(line.into()),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_))
+        )
     }
 }
 
@@ -41,7 +47,12 @@ fn write_all(mut operator: Box<dyn Write + Send>, waiting: &Receiver<String>) {
 }
 
 /// Reads `stderr` to its end. Every chunk goes to `record` first; a chunk that cannot be recorded is not shown and ends the drain.
-pub(crate) fn drain(mut stderr: impl Read, name: &str, operator: &OperatorLines, mut record: impl FnMut(&[u8]) -> bool) {
+pub(crate) fn drain(
+    mut stderr: impl Read,
+    name: &str,
+    operator: &OperatorLines,
+    mut record: impl FnMut(&[u8]) -> bool,
+) {
     let mut shown = Shown::new(name, operator.clone());
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(read @ 1..) = stderr.read(&mut chunk) {
@@ -66,7 +77,14 @@ struct Shown {
 
 impl Shown {
     fn new(name: &str, operator: OperatorLines) -> Self {
-        Self { prefix: format!("[{name}] "), operator, partial: Vec::new(), second: None, lines_this_second: 0, dropped: 0 }
+        Self {
+            prefix: format!("[{name}] "),
+            operator,
+            partial: Vec::new(),
+            second: None,
+            lines_this_second: 0,
+            dropped: 0,
+        }
     }
 
     fn take(&mut self, bytes: &[u8], now: Instant) {
@@ -80,7 +98,10 @@ impl Shown {
 
     fn line(&mut self, now: Instant) {
         let line = std::mem::take(&mut self.partial);
-        if self.second.is_none_or(|start| now.duration_since(start) >= Duration::from_secs(1)) {
+        if self
+            .second
+            .is_none_or(|start| now.duration_since(start) >= Duration::from_secs(1))
+        {
             self.second = Some(now);
             self.lines_this_second = 0;
             self.tell_dropped();
@@ -93,7 +114,12 @@ impl Shown {
     }
 
     fn tell_dropped(&mut self) {
-        if self.dropped > 0 && self.operator.say(format!("{}… {} lines not shown; all are in the record", self.prefix, self.dropped)) {
+        if self.dropped > 0
+            && self.operator.say(format!(
+                "{}… {} lines not shown; all are in the record",
+                self.prefix, self.dropped
+            ))
+        {
             self.dropped = 0;
         }
     }
@@ -142,7 +168,10 @@ mod tests {
 
     #[test]
     fn escape_sequences_are_written_out() {
-        assert_eq!(escaped(b"\x1b]0;owned\x07\ttab \xff\r\n"), "\\u{1b}]0;owned\\u{7}\ttab \u{fffd}");
+        assert_eq!(
+            escaped(b"\x1b]0;owned\x07\ttab \xff\r\n"),
+            "\\u{1b}]0;owned\\u{7}\ttab \u{fffd}"
+        );
         assert_eq!(escaped("a\u{202e}b".as_bytes()), "a\\u{202e}b");
     }
 
@@ -164,7 +193,11 @@ mod tests {
         let shown = String::from_utf8(shown).unwrap();
         assert_eq!(recorded, flood.len());
         assert!(shown.starts_with("[files] x\n"), "{shown}");
-        assert!(shown.lines().count() <= 2 * LINES_PER_SECOND_MAX as usize + 2, "{}", shown.lines().count());
+        assert!(
+            shown.lines().count() <= 2 * LINES_PER_SECOND_MAX as usize + 2,
+            "{}",
+            shown.lines().count()
+        );
         assert!(shown.contains("lines not shown"), "{shown}");
     }
 

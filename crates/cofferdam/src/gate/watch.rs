@@ -54,17 +54,26 @@ impl Gate {
             let is_bounded = !pending.by_gate && !pending.cancelled && !LONG_LIVED.contains(&&*pending.method);
             is_bounded && now_ms.saturating_sub(pending.started) > limit_ms
         });
-        late.map(|(id, pending)| (id.clone(), pending.method.to_string(), pending.era)).collect()
+        late.map(|(id, pending)| (id.clone(), pending.method.to_string(), pending.era))
+            .collect()
     }
 
     /// The client gets its answer, the server is told to stop; whatever the server still says about it goes nowhere.
     fn end_late_call(&self, id: &Id, method: &str, era: Era) -> Result<(), Fault> {
         self.session().retire(Sender::Client, id);
         let why = format!("no answer within {} seconds", self.terms.limits.seconds_per_call);
-        let facts = serde_json::json!({"timeout": method, "id": id.to_string(), "rule": SECONDS_PER_CALL_RULE}).to_string();
+        let facts =
+            serde_json::json!({"timeout": method, "id": id.to_string(), "rule": SECONDS_PER_CALL_RULE}).to_string();
         let seq = self.note(Kind::Notice, &facts)?;
         let record = self.reference(seq);
-        let refusal = Refusal { id: Some(id), method: Some(method), era, rule: SECONDS_PER_CALL_RULE, why: &why, record: &record };
+        let refusal = Refusal {
+            id: Some(id),
+            method: Some(method),
+            era,
+            rule: SECONDS_PER_CALL_RULE,
+            why: &why,
+            record: &record,
+        };
         self.author(Sender::Client, refuse(&refusal))?;
         self.author(Sender::Server, cancel(id, &why))
     }

@@ -42,13 +42,13 @@ impl Gate {
             .arg(&gate.home)
             .args(["add", "echo", "--yes", "--"])
             .args(server);
-        let status = add
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .context("cannot start `cofferdam`")?;
-        if !status.success() {
-            bail!("`cofferdam add` failed: {status}");
+        let added = add.stdin(Stdio::null()).output().context("cannot start `cofferdam`")?;
+        if !added.status.success() {
+            bail!(
+                "`cofferdam add` failed: {}\n{}",
+                added.status,
+                String::from_utf8_lossy(&added.stderr)
+            );
         }
         let manifest = gate.home.join("config/servers/echo/manifest.toml");
         let text = fs::read_to_string(&manifest).with_context(|| format!("cannot read `{}`", manifest.display()))?;

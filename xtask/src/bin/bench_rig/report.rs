@@ -15,7 +15,7 @@ pub(crate) const BARE: &str = "bare server";
 /// The subject that the goals are about.
 pub(crate) const GATE: &str = "cofferdam run";
 
-const CELL_WIDTH: usize = 26;
+const CELL_WIDTH: usize = 30;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A goal: what, the most (or least) allowed, the unit, and what was reached.
@@ -114,12 +114,27 @@ fn table(measured: &[(&str, &Numbers)], bare: &Numbers) -> String {
     table
 }
 
-/// `30.1 µs (+25.4, 6.4×)`; the bare server is compared with nothing.
+/// `30.1 µs (+25.4 µs, 6.4×)`; the bare server is compared with nothing.
 fn compared(time: f64, bare: f64) -> String {
     if (time - bare).abs() < f64::EPSILON {
-        return format!("{time:.1} µs");
+        return in_words(time);
     }
-    format!("{time:.1} µs ({:+.1}, {:.1}×)", time - bare, time / bare)
+    let sign = if time < bare { "-" } else { "+" };
+    format!(
+        "{} ({sign}{}, {:.1}×)",
+        in_words(time),
+        in_words((time - bare).abs()),
+        time / bare
+    )
+}
+
+/// Microseconds, or milliseconds from one on.
+fn in_words(micros: f64) -> String {
+    if micros < 1000.0 {
+        format!("{micros:.1} µs")
+    } else {
+        format!("{:.2} ms", micros / 1000.0)
+    }
 }
 
 fn mebibytes(bytes: Option<u64>) -> String {
@@ -221,4 +236,35 @@ fn document(measured: &[(&str, &Numbers)], bare: &Numbers, goals: &[Goal]) -> Va
         "subjects": measured.iter().map(subject).collect::<Vec<_>>(),
         "goals": goals.iter().map(goal).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Goal, compared};
+
+    #[test]
+    fn times_are_compared_with_the_bare_server() {
+        assert_eq!(compared(5.0, 5.0), "5.0 µs");
+        assert_eq!(compared(30.0, 5.0), "30.0 µs (+25.0 µs, 6.0×)");
+        assert_eq!(compared(2500.0, 1250.0), "2.50 ms (+1.25 ms, 2.0×)");
+        assert_eq!(compared(4.0, 5.0), "4.0 µs (-1.0 µs, 0.8×)");
+    }
+
+    #[test]
+    fn a_goal_is_met_at_its_bound_and_unknown_unmeasured() {
+        let mut goal = Goal {
+            what: "x",
+            bound: 10.0,
+            at_least: false,
+            unit: "µs",
+            reached: Some(10.0),
+        };
+        assert_eq!(goal.is_met(), Some(true));
+        goal.reached = Some(10.1);
+        assert_eq!(goal.is_met(), Some(false));
+        goal.at_least = true;
+        assert_eq!(goal.is_met(), Some(true));
+        goal.reached = None;
+        assert_eq!(goal.is_met(), None);
+    }
 }

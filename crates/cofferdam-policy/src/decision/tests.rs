@@ -1,0 +1,211 @@
+//! What passes, what does not, and that nothing passes by accident.
+
+use cofferdam_inspect::{ArgumentSchema, Finding, Redaction};
+use cofferdam_manifest::{ClientRequest, Consent};
+use cofferdam_protocol::{Admitted, Batch, Decoded, Era, Message, Sender, decode};
+
+use super::{Decision, decide, decide_batch};
+use crate::context::{Context, Standing};
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"a":1}}}"#;
+
+fn message(line: &str) -> Message {
+    match decode(line.as_bytes().to_vec()).unwrap() {
+        Decoded::Message(message) => message,
+        Decoded::Batch(_) => panic!("one message was meant"),
+    }
+}
+
+fn batch(line: &str) -> Batch {
+    match decode(line.as_bytes().to_vec()).unwrap() {
+        Decoded::Batch(batch) => batch,
+        Decoded::Message(_) => panic!("a batch was meant"),
+    }
+}
+
+fn admitted() -> Admitted {
+    Admitted {
+        era: Era::Legacy(None),
+        answers: None,
+    }
+}
+
+fn context(admitted: &Admitted, sender: Sender, standing: Option<Standing>) -> Context<'_> {
+    Context {
+        sender,
+        admitted,
+        standing,
+        client_requests: &[],
+        calls_last_minute: 1,
+        calls_per_minute_max: 10,
+    }
+}
+
+fn rule(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Allow(_) => "allow",
+        Decision::Ask(unapproved) => unapproved.unanswered().rule,
+        Decision::Deny(denied) => denied.rule,
+    }
+}
+
+fn rule_of_call(standing: Option<Standing>) -> &'static str {
+    let admitted = admitted();
+    rule(decide(
+        message(CALL),
+        &context(&admitted, Sender::Client, standing),
+        &[],
+        &Redaction::none(),
+    ))
+}
+
+fn bad_arguments() -> Vec<Finding> {
+    let schema = ArgumentSchema::compile(r#"{"name":"t","inputSchema":{"type":"object"}}"#).unwrap();
+    schema.check(Some(r#"{"a":1}"#))
+}
+
+#[test]
+fn a_call_passes_only_when_its_tool_is_pinned_or_nothing_is() {
+    for (standing, expected) in [
+        (Some(Standing::Pinned(Consent::Allow)), "allow"),
+        (Some(Standing::Unpinned), "allow"),
+        (Some(Standing::Pinned(Consent::Deny)), "tool/denied"),
+        (Some(Standing::NotInManifest), "tool/not-in-manifest"),
+        (Some(Standing::Changed), "tool/changed"),
+        (Some(Standing::NotOffered), "tool/not-offered"),
+        (Some(Standing::Unverified), "tool/unverified"),
+        (None, "tool/unnamed"),
+    ] {
+        assert_eq!(rule_of_call(standing), expected, "{standing:?}");
+    }
+}
+
+#[test]
+fn consent_that_nobody_can_give_is_a_denial() {
+    for consent in [Consent::Ask, Consent::Person, Consent::Two] {
+        assert_eq!(rule_of_call(Some(Standing::Pinned(consent))), "consent/unreachable");
+    }
+}
+
+#[test]
+fn a_high_finding_denies_even_what_is_pinned_and_before_anybody_is_asked() {
+    let admitted = admitted();
+    for consent in [Consent::Allow, Consent::Person] {
+        let context = context(&admitted, Sender::Client, Some(Standing::Pinned(consent)));
+        assert_eq!(
+            rule(decide(message(CALL), &context, &bad_arguments(), &Redaction::none())),
+            "argument/schema"
+        );
+    }
+}
+
+#[test]
+fn the_rate_is_a_limit_for_calls_only() {
+    let admitted = admitted();
+    let mut context = context(&admitted, Sender::Client, Some(Standing::Unpinned));
+    context.calls_last_minute = 11;
+    assert_eq!(
+        rule(decide(message(CALL), &context, &[], &Redaction::none())),
+        "limit/calls-per-minute"
+    );
+    let ping = message(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    assert_eq!(rule(decide(ping, &context, &[], &Redaction::none())), "allow");
+}
+
+#[test]
+fn a_server_asks_the_client_only_for_what_is_granted() {
+    let admitted = admitted();
+    let ask = |method: &str, granted: &[ClientRequest]| {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+        let context = Context {
+            client_requests: granted,
+            ..context(&admitted, Sender::Server, None)
+        };
+        rule(decide(message(&line), &context, &[], &Redaction::none()))
+    };
+    assert_eq!(ask("sampling/createMessage", &[]), "client-request/not-granted");
+    assert_eq!(
+        ask("sampling/createMessage", &[ClientRequest::Roots]),
+        "client-request/not-granted"
+    );
+    assert_eq!(ask("sampling/createMessage", &[ClientRequest::Sampling]), "allow");
+    assert_eq!(ask("roots/list", &[ClientRequest::Roots]), "allow");
+    assert_eq!(ask("ping", &[]), "allow");
+}
+
+#[test]
+fn what_passes_is_what_came_unless_something_is_taken_out() {
+    let admitted = admitted();
+    let line = "{\"jsonrpc\" : \"2.0\",\"id\":1,\"result\":{}}\n";
+    let context = context(&admitted, Sender::Server, None);
+    let Decision::Allow(permitted) = decide(message(line), &context, &[], &Redaction::none()) else {
+        panic!("it passes")
+    };
+    assert_eq!(
+        (permitted.line(), permitted.received()),
+        (line.as_bytes(), line.as_bytes())
+    );
+    let mut redaction = Redaction::none();
+    redaction.replace(34..36, "[]");
+    let Decision::Allow(permitted) = decide(message(line), &context, &[], &redaction) else {
+        panic!("it passes")
+    };
+    assert_ne!(permitted.line(), permitted.received());
+    redaction.replace(1_000..1_001, "");
+    assert_eq!(
+        rule(decide(message(line), &context, &[], &redaction)),
+        "redaction/failed"
+    );
+}
+
+#[test]
+fn a_batch_passes_whole_or_not_at_all() {
+    let admitted = admitted();
+    let line = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}, {"jsonrpc":"2.0","id":2,"method":"ping"}]"#;
+    let allow = context(&admitted, Sender::Client, None);
+    let judge = |message: Message| match decide(message, &allow, &[], &Redaction::none()) {
+        Decision::Allow(permitted) => Ok(permitted),
+        Decision::Ask(unapproved) => Err(unapproved.unanswered()),
+        Decision::Deny(denied) => Err(denied),
+    };
+    let passed = decide_batch(batch(line), Sender::Client, judge).unwrap();
+    assert_eq!(passed.line(), line.as_bytes(), "spaces and all");
+    let mut count = 0;
+    let (received, denied) = decide_batch(batch(line), Sender::Client, |message| {
+        count += 1;
+        if count == 1 {
+            judge(message)
+        } else {
+            judge_as_call(message, &admitted)
+        }
+    })
+    .unwrap_err();
+    assert_eq!((received, denied.len()), (line.as_bytes().to_vec(), 2));
+    assert_eq!(
+        denied.iter().map(|one| one.rule).collect::<Vec<_>>(),
+        ["batch/member-denied", "argument/schema"]
+    );
+}
+
+fn judge_as_call(message: Message, admitted: &Admitted) -> Result<super::Permitted, Box<super::Denied>> {
+    match decide(
+        message,
+        &context(admitted, Sender::Client, None),
+        &bad_arguments(),
+        &Redaction::none(),
+    ) {
+        Decision::Deny(denied) => Err(denied),
+        _ => panic!("it is denied"),
+    }
+}
+
+#[test]
+fn the_basis_says_what_was_decided_and_why() {
+    let admitted = admitted();
+    let context = context(&admitted, Sender::Client, Some(Standing::Changed));
+    let Decision::Deny(denied) = decide(message(CALL), &context, &[], &Redaction::none()) else {
+        panic!("it is denied")
+    };
+    let expected = r#"{"decision":"deny","rule":"tool/changed","why":"the tool's live definition is not the one that was accepted","era":"legacy","method":"tools/call","id":"1","tool":"t"}"#;
+    assert_eq!(denied.facts, expected);
+}
