@@ -8,7 +8,10 @@ use cofferdam_protocol::{CHUNK_BYTES, Frame, LineBuffer};
 use libfuzzer_sys::fuzz_target;
 
 const STREAM_BYTES_MAX: usize = 3 * CHUNK_BYTES;
-const PIECES_MAX: usize = 2048;
+/// Streams up to this long are also read one byte at a time.
+const BYTEWISE_MAX: usize = 2048;
+/// Longer ones in no more pieces than this.
+const PIECES_MAX: usize = 64;
 
 /// A line as the naive splitter sees it.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,8 +28,10 @@ fn stream_of(input: &[u8]) -> Vec<u8> {
         match (byte, stream.len() < STREAM_BYTES_MAX) {
             (_, false) => break,
             (0, true) => {
-                let (repeated, count) = (bytes.next().unwrap_or(b'x'), bytes.next().unwrap_or(1));
-                stream.extend(std::iter::repeat_n(repeated, usize::from(count) * 512));
+                // Not newlines: a hundred thousand empty lines say no more than ten.
+                let repeated = bytes.next().filter(|byte| *byte != b'\n').unwrap_or(b'x');
+                let count = usize::from(bytes.next().unwrap_or(1)) * 512;
+                stream.extend(std::iter::repeat_n(repeated, count));
             }
             (literal, true) => stream.push(literal),
         }
@@ -104,8 +109,12 @@ fuzz_target!(|input: &[u8]| {
     let stream = stream_of(stream);
     let whole = frames(&stream, limit, usize::MAX);
     // One byte at a time is the slowest cut there is; a long stream is cut into fewer pieces, to get through more inputs.
-    for chunk in [1, chunk] {
-        let chunk = chunk.max(stream.len() / PIECES_MAX);
+    let finest = if stream.len() <= BYTEWISE_MAX {
+        1
+    } else {
+        stream.len() / PIECES_MAX
+    };
+    for chunk in [finest, chunk.max(finest)] {
         assert_eq!(
             frames(&stream, limit, chunk),
             whole,

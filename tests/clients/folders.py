@@ -52,9 +52,17 @@ def git(folder):
     (folder / "new.txt").write_text("not tracked yet\n")
 
 
+def open_to_all(folder):
+    """A gate that we start as root runs the server as somebody else, who must be able to write here too."""
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
+
+
 KINDS = {"filesystem": filesystem, "git": git}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in KINDS:
         sys.exit(__doc__)
-    KINDS[sys.argv[1]](pathlib.Path(sys.argv[2]))
+    made = pathlib.Path(sys.argv[2])
+    KINDS[sys.argv[1]](made)
+    open_to_all(made)

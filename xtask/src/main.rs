@@ -22,7 +22,8 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   test [--only STEP]… [--skip STEP]… [--list]   everything that must hold before a change lands
-  bench [--quick] [--json FILE]                 speed and memory beside a bare server, in release builds
+  bench [--quick] [--json FILE] [--without-gate]
+                                                speed and memory beside a bare server, in release builds
   fuzz [TARGET]… [--seconds N]                  fuzz targets, 60 seconds each unless told
   docs [--check]                                write the generated documents, or say which are out of date
   servers                                       install the real servers and clients that the tests drive

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rustix::net::sockopt::set_socket_passcred;
 use super::cgroup::ControlGroup;
 use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
+use super::launcher::HANDED_OVER;
 use super::synthetic::Synthetic;
 use super::wire::{self, Order, SUBCOMMAND};
 use super::{errno, init, measure, sources};
@@ -37,6 +38,20 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 /// something required is missing all the same.
 pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
     plan.check()?;
+    // The launcher starts while the plan is being prepared, and waits for it.
+    let (mut launching, handed) = Launching::start()?;
+    let (heard, group) = match prepare(plan) {
+        Ok((order, group)) => {
+            let heard = launching.hand_over(&order, handed);
+            (heard.and_then(|()| launching.follow(plan, &group)), group)
+        }
+        Err(error) => (Err(error), ControlGroup::default()),
+    };
+    launching.finish(heard, group)
+}
+
+/// Resolves everything the plan names, and makes the control groups.
+fn prepare(plan: &Plan) -> Result<(Order, ControlGroup), SandboxError> {
     let sources = sources::resolve(plan)?;
     let group = ControlGroup::make(&plan.limits);
     let order = Order {
@@ -48,14 +63,14 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
         control_groups: group.places(),
         memory_is_capped: group.memory.is_some(),
     };
-    let mut launching = Launching::start(&order)?;
-    let heard = launching.follow(plan, &group);
-    launching.finish(heard, group)
+    Ok((order, group))
 }
 
 /// A launcher at work.
 struct Launching {
     launcher: Child,
+    /// The memory file that it has as descriptor 0.
+    order: File,
     control: OwnedFd,
     lifeline: OwnedFd,
     pipes: [File; 3],
@@ -64,44 +79,41 @@ struct Launching {
 }
 
 impl Launching {
-    /// Starts the launcher and hands it the ends of the pipes.
-    fn start(order: &Order) -> Result<Self, SandboxError> {
-        let sealed = wire::seal(order).map_err(failed("seal the plan"))?;
+    /// Starts the launcher. Gives the ends of the pipes and of the lifeline that it will be handed.
+    fn start() -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
+        let order = wire::blank().map_err(failed("make a file for the plan"))?;
+        let stdin = order.try_clone().map_err(failed("make a file for the plan"))?;
         let (control, theirs) = channel::pair().map_err(failed("make a channel"))?;
         // The kernel names the sender of each message, so the sealed process is known by a number of ours.
         set_socket_passcred(&control, true).map_err(|error| failed("make a channel")(error.into()))?;
         let (lifeline, life) = channel::pair().map_err(failed("make a lifeline"))?;
         let pipe = || io::pipe().map_err(failed("make pipes"));
-        let ((stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr)) = (pipe()?, pipe()?, pipe()?);
+        let ((input, to_stdin), (from_stdout, output), (from_stderr, errors)) = (pipe()?, pipe()?, pipe()?);
         let launcher = Command::new("/proc/self/exe")
             .arg(SUBCOMMAND)
             .env_clear()
-            .stdin(Stdio::from(sealed))
+            .stdin(Stdio::from(stdin))
             .stdout(Stdio::from(theirs))
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed("start the launcher"))?;
-        let handed = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), life.as_fd()];
-        let pipes = [
-            File::from(OwnedFd::from(to_stdin)),
-            File::from(OwnedFd::from(from_stdout)),
-            File::from(OwnedFd::from(from_stderr)),
-        ];
-        let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        let pipes = [to_stdin.into(), from_stdout.into(), from_stderr.into()].map(|end: OwnedFd| File::from(end));
         let launching = Self {
             launcher,
+            order,
             control,
             lifeline,
             pipes,
             init: None,
-            until,
+            until: Instant::now() + Duration::from_secs(START_SECONDS_MAX),
         };
-        launching.hand_over(&handed)?;
-        Ok(launching)
+        Ok((launching, [input.into(), output.into(), errors.into(), life]))
     }
 
-    fn hand_over(&self, pipes: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
-        match channel::send(&self.control, b"pipes", pipes) {
+    /// Seals the order, and hands the launcher what it waits for. Our copies of it are closed with this.
+    fn hand_over(&self, order: &Order, handed: [OwnedFd; HANDED_OVER]) -> Result<(), SandboxError> {
+        wire::seal(order, &self.order).map_err(failed("seal the plan"))?;
+        match channel::send(&self.control, b"pipes", &handed.each_ref().map(OwnedFd::as_fd)) {
             // A program that does not know the launcher's part has ended or closed the channel.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SandboxError::LauncherEnded),
             sent => sent.map_err(failed("hand over the pipes")),

@@ -41,25 +41,23 @@ pub fn run_if_launcher() -> Option<ExitCode> {
     if arguments.next()? != SUBCOMMAND {
         return None;
     }
-    let order = if arguments.next().is_some() {
-        Err("it takes no arguments".to_owned())
+    let problem = if arguments.next().is_some() {
+        Some("it takes no arguments")
     } else if env::vars_os().next().is_some() {
-        Err("its environment is not empty".to_owned())
+        Some("its environment is not empty")
+    } else if !wire::is_memory_file(rustix::stdio::stdin()) {
+        Some("no plan came with it")
+    } else if socket_type(rustix::stdio::stdout()) != Ok(SocketType::SEQPACKET) {
+        Some("no channel came with it")
     } else {
-        wire::unseal(rustix::stdio::stdin())
+        None
     };
-    let started = order.and_then(|order| {
-        let kind = socket_type(rustix::stdio::stdout());
-        if kind == Ok(SocketType::SEQPACKET) {
-            Ok(order)
-        } else {
-            Err("no channel came with it".to_owned())
-        }
-    });
-    Some(match started {
-        Ok(order) => launch(order),
-        Err(problem) => {
-            let refusal = SandboxError::NotALauncher { problem };
+    Some(match problem {
+        None => launch(),
+        Some(problem) => {
+            let refusal = SandboxError::NotALauncher {
+                problem: problem.to_owned(),
+            };
             // Nobody may be listening; the exit code says it as well.
             let _unheard = writeln!(io::stderr(), "{refusal}");
             ExitCode::from(EXIT_USAGE)
@@ -68,12 +66,12 @@ pub fn run_if_launcher() -> Option<ExitCode> {
 }
 
 /// Carries the order out, and reports what failed.
-fn launch(order: Order) -> ExitCode {
+fn launch() -> ExitCode {
     let control = match take_channel() {
         Ok(control) => control,
         Err(_unreachable) => return ExitCode::FAILURE,
     };
-    match carry_out(order, &control) {
+    match carry_out(&control) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // If the launching process is gone there is nobody to tell.
@@ -96,12 +94,14 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
     }
 }
 
-fn carry_out(order: Order, control: &OwnedFd) -> Result<(), SandboxError> {
+fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
     let message = channel::receive(control, WORD_BYTES_MAX).map_err(failed("receive the pipes of the program"))?;
     let handed: [OwnedFd; HANDED_OVER] = message
         .descriptors
         .try_into()
         .map_err(|_other_number| failed("receive the pipes of the program")(io::ErrorKind::InvalidData.into()))?;
+    // The plan is complete with the first message, and sealed: not before, not otherwise.
+    let order = wire::unseal(rustix::stdio::stdin()).map_err(|problem| SandboxError::NotALauncher { problem })?;
     let (ours, theirs) = channel::pair().map_err(failed("make a channel"))?;
     let own = Identity {
         uid: rustix::process::geteuid().as_raw(),

@@ -54,7 +54,9 @@ pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), S
         return Err(failed(root_path)(io::ErrorKind::InvalidData.into()));
     }
     let root = tmpfs(ROOT_BYTES, ROOT_INODES, NOSUID_NODEV).map_err(failed(root_path))?;
-    attach(&root, CWD, root_path).map_err(failed(root_path))?;
+    attach(&root, CWD, root_path)
+        .and_then(|()| Ok(fchdir(&root)?))
+        .map_err(failed(root_path))?;
     for (path, text) in &order.synthetic.files {
         write(&root, path, text).map_err(failed(path))?;
     }
@@ -63,7 +65,7 @@ pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), S
             .and_then(|()| Ok(symlinkat(leads_to, &root, within(link))?))
             .map_err(failed(link))?;
     }
-    mount_private(&root, &order.plan.limits, order.plan.executable_tmp)?;
+    mount_private(&root, &order.plan.limits, order.plan.executable_tmp).map_err(failed(Path::new("/tmp")))?;
     mount_grafts(&root, order, &opened)?;
     mount_proc(&root, &order.synthetic.proc).map_err(failed(Path::new("/proc")))?;
     pivot(&root).map_err(|error| SandboxError::PivotRoot { errno: errno(&error) })
@@ -166,28 +168,31 @@ fn of_kind(found: OwnedFd, is_folder: bool) -> io::Result<OwnedFd> {
     }
 }
 
-/// `/tmp`, home and `/dev/shm`: private, limited together, gone at the end.
-fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> Result<(), SandboxError> {
-    let mount = || -> io::Result<()> {
-        let private = tmpfs(limits.disk_bytes, limits.inodes, NOSUID_NODEV)?;
-        for (name, path, mode) in PRIVATE {
-            mkdirat(&private, name, Mode::from_raw_mode(mode))?;
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-            let folder = openat(&private, name, flags, Mode::empty())?;
-            // The caller's umask may have taken bits away.
-            rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode))?;
-            let noexec = if executable && name != "shm" {
-                0
-            } else {
-                libc::MOUNT_ATTR_NOEXEC
-            };
-            let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | noexec;
-            let tree = trees::clone_of(&folder, attributes)?;
-            attach(&tree, place(root, Path::new(path), true, true)?, Path::new(""))?;
-        }
-        Ok(())
-    };
-    mount().map_err(failed(Path::new("/tmp")))
+/// `/tmp`, home and `/dev/shm`: private, limited together, gone at the end. They are folders of one file
+/// system, which is mounted at a place of its own meanwhile: before Linux 6.15 only what is mounted can be
+/// mounted a second time.
+fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> io::Result<()> {
+    let private = tmpfs(limits.disk_bytes, limits.inodes, NOSUID_NODEV)?;
+    let meanwhile = Path::new("/.private");
+    attach(&private, place(root, meanwhile, true, true)?, Path::new(""))?;
+    for (name, path, mode) in PRIVATE {
+        mkdirat(&private, name, Mode::from_raw_mode(mode))?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let folder = openat(&private, name, flags, Mode::empty())?;
+        // The caller's umask may have taken bits away.
+        rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode))?;
+        let noexec = if executable && name != "shm" {
+            0
+        } else {
+            libc::MOUNT_ATTR_NOEXEC
+        };
+        let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | noexec;
+        let tree = trees::clone_of(&folder, attributes)?;
+        attach(&tree, place(root, Path::new(path), true, true)?, Path::new(""))?;
+    }
+    // Relative to the new root, which is this process's working directory by now.
+    unmount(within(meanwhile), UnmountFlags::DETACH)?;
+    Ok(unlinkat(root, within(meanwhile), AtFlags::REMOVEDIR)?)
 }
 
 /// A detached `/proc` of this process table.
@@ -238,9 +243,8 @@ fn mount_proc(root: &OwnedFd, files: &[(String, String)]) -> io::Result<()> {
     syscalls::set_mount_attributes(&tree, &read_only, false)
 }
 
-/// Makes the new root the root, lets go of the old one, and takes away the right to write the new one.
+/// Makes the new root, which is the working directory, the root, lets go of the old one, and takes away the right to write the new one.
 fn pivot(root: &OwnedFd) -> io::Result<()> {
-    fchdir(root)?;
     pivot_root(c".", c".")?;
     unmount(c".", UnmountFlags::DETACH)?;
     rustix::process::chdir(c"/")?;

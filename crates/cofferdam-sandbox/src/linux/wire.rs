@@ -1,8 +1,9 @@
 //! What travels to the launcher in the sealed memory file: the plan, and the paths as they were resolved.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Read as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
@@ -23,7 +24,7 @@ const SEALS: SealFlags = SealFlags::SEAL
     .union(SealFlags::WRITE);
 
 /// Everything the launcher needs to know.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) plan: Plan,
     /// What is to appear inside, parents before children.
@@ -69,18 +70,34 @@ pub(super) enum Access {
     Write,
 }
 
-/// The order in a memory file that nobody can change any more.
-pub(super) fn seal(order: &Order) -> io::Result<OwnedFd> {
-    let file = memfd_create(c"cofferdam-plan", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut file = File::from(file);
-    file.write_all(&serde_json::to_vec(order).map_err(io::Error::other)?)?;
-    fcntl_add_seals(&file, SEALS)?;
-    Ok(file.into())
+/// An empty memory file for an order.
+pub(super) fn blank() -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    Ok(memfd_create(c"cofferdam-plan", flags)?.into())
+}
+
+/// Writes the order and seals it, so that nobody can change it any more; and looks that nobody had by then.
+pub(super) fn seal(order: &Order, file: &File) -> io::Result<()> {
+    let bytes = serde_json::to_vec(order).map_err(io::Error::other)?;
+    file.write_all_at(&bytes, 0)?;
+    fcntl_add_seals(file, SEALS)?;
+    let mut sealed = vec![0; bytes.len()];
+    file.read_exact_at(&mut sealed, 0)?;
+    if sealed == bytes {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// Whether this is a file that could hold an order.
+pub(super) fn is_memory_file(file: impl AsFd) -> bool {
+    fcntl_get_seals(file).is_ok()
 }
 
 /// Reads an order back, and says in words when it is not one.
 pub(super) fn unseal(file: impl AsFd) -> Result<Order, String> {
-    let seals = fcntl_get_seals(&file).map_err(|_not_a_memory_file| "no sealed plan came with it".to_owned())?;
+    let seals = fcntl_get_seals(&file).map_err(|_not_a_memory_file| "no plan came with it".to_owned())?;
     if !seals.contains(SEALS) {
         return Err("the plan that came with it is not sealed".to_owned());
     }
@@ -95,4 +112,53 @@ pub(super) fn unseal(file: impl AsFd) -> Result<Order, String> {
         .read_to_end(&mut bytes)
         .map_err(|error| format!("the plan cannot be read: {error}"))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("the plan that came with it is not one: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::{Order, blank, is_memory_file, seal, unseal};
+    use crate::Plan;
+    use crate::linux::cgroup::Places;
+    use crate::linux::synthetic::Synthetic;
+
+    fn order() -> Order {
+        Order {
+            plan: Plan::sealed("/usr/bin/true"),
+            grafts: Vec::new(),
+            links: Vec::new(),
+            synthetic: Synthetic::default(),
+            executables: Vec::new(),
+            control_groups: Places::default(),
+            memory_is_capped: false,
+        }
+    }
+
+    #[test]
+    fn a_sealed_order_is_read_back_and_cannot_be_changed() {
+        let file = blank().expect("a memory file");
+        seal(&order(), &file).expect("sealed");
+        assert_eq!(unseal(&file).expect("an order").plan, order().plan);
+        file.write_all_at(b"x", 0).expect_err("sealed against writing");
+        file.set_len(0).expect_err("sealed against shrinking");
+        file.set_len(1 << 20).expect_err("sealed against growing");
+    }
+
+    #[test]
+    fn what_is_not_sealed_or_not_an_order_is_refused() {
+        let open = blank().expect("a memory file");
+        open.write_all_at(&serde_json::to_vec(&order()).expect("serialised"), 0)
+            .expect("written");
+        assert!(unseal(&open).expect_err("refused").contains("not sealed"));
+        let changed = blank().expect("a memory file");
+        // Longer than what is written over it: whoever wrote first is not heard.
+        changed.write_all_at(&vec![b'x'; 100_000], 0).expect("written");
+        seal(&order(), &changed).expect("sealed");
+        assert!(unseal(&changed).expect_err("refused").contains("not one"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let plain = std::fs::File::create(folder.path().join("plan")).expect("a file");
+        assert!(is_memory_file(&open));
+        assert!(!is_memory_file(&plain) || unseal(&plain).is_err());
+    }
 }

@@ -581,7 +581,7 @@ fn the_launcher_started_by_hand_does_nothing() {
         started(&|command| {
             command.env_clear();
         })
-        .contains("no sealed plan")
+        .contains("no plan came")
     );
     assert!(
         started(&|command| {
