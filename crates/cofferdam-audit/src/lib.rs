@@ -6,7 +6,7 @@
 //! value comes back, and nothing passes.
 //!
 //! One segment file per session, one writer each, hash-chained. `docs/audit-format.md`
-//! specifies the bytes; [`verify`] checks them from that document alone, and [`Store`] finds
+//! specifies the bytes; [`verify()`] checks them from that document alone, and [`Store`] finds
 //! sessions and records.
 //!
 //! This crate knows nothing about the messages it records: facts are JSON text its caller

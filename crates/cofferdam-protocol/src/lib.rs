@@ -3,7 +3,7 @@
 //! Pure: bytes, values and a number for the time go in, values come out. No input or output, no clock, no threads, no panics.
 //!
 //! 1. [`LineBuffer`] cuts a byte stream into [`Frame`]s, without holding a line over the limit.
-//! 2. [`decode`] turns one line into a [`Message`] (or a [`Batch`]), or says with a [`Reason`] why it is none.
+//! 2. [`decode()`] turns one line into a [`Message`] (or a [`Batch`]), or says with a [`Reason`] why it is none.
 //! 3. [`Session::admit`] judges a message by its era, the one table [`METHODS`], its direction and its id.
 //!
 //! What holds, and tests check:

@@ -22,7 +22,7 @@ pub enum MessageKind {
 
 /// One JSON-RPC message, with the very bytes it came in.
 ///
-/// INVARIANT: `line` is one message that [`crate::decode`] accepted, and every range lies in it, on the member it is named for.
+/// INVARIANT: `line` is one message that [`crate::decode()`] accepted, and every range lies in it, on the member it is named for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     pub(crate) line: String,

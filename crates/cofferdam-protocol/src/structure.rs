@@ -14,7 +14,7 @@ pub(crate) struct MemberRange {
     pub(crate) value: Range<usize>,
 }
 
-/// Walks the parts of one object or array, in order. Ends early where the structure breaks: see [`Parts::is_whole`].
+/// Walks the parts of one object or array, in order. Ends early where the structure breaks.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
     text: &'a [u8],

@@ -12,7 +12,7 @@ use crate::SandboxError;
 /// Namespaces that cannot be made inside, not even by a hole in the system-call filter.
 const NO_NAMESPACES: [&str; 7] = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
 /// Memory files cannot be executable, and asking for one that is fails.
-const MEMFD_NOEXEC_ENFORCED: u64 = 2;
+pub(super) const MEMFD_NOEXEC_ENFORCED: u64 = 2;
 
 fn failed(name: &str) -> impl Fn(io::Error) -> SandboxError {
     move |error| SandboxError::Setting {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, MemfdFlags, Mode, memfd_create, mknodat};
 
 use super::identity;
+use super::kernel_files::MEMFD_NOEXEC_ENFORCED;
 use super::wire::Order;
 use super::{errno, limits, mountinfo, syscalls};
 use crate::{Capabilities, Descriptor, Enforced, Landlock, Limit, Mount, Namespace, Programs, SandboxError, Walls};
@@ -162,14 +163,16 @@ fn is_refused_by_seccomp() -> bool {
     syscalls::attempt(libc::SYS_personality, ASK).is_err_and(|error| errno(&error) == libc::EPERM)
 }
 
-/// A memory file made as programs make it cannot be executed, and one that could be is refused.
-fn are_memory_files_harmless() -> bool {
+/// A memory file made as programs make it cannot be executed, and one that could be is refused. With the
+/// kernel's own setting the second is not tried: it would be written into the kernel's log at every start.
+fn are_memory_files_harmless(setting: Option<u64>) -> bool {
     const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
     let is_executable = |flags: MemfdFlags| {
         let made = memfd_create(c"attempt", flags | MemfdFlags::CLOEXEC).and_then(rustix::fs::fstat);
         made.is_ok_and(|found| found.st_mode & 0o111 != 0)
     };
-    !is_executable(MFD_EXEC) && !is_executable(MemfdFlags::empty())
+    let is_set = setting == Some(MEMFD_NOEXEC_ENFORCED);
+    !is_executable(MemfdFlags::empty()) && (is_set || !is_executable(MFD_EXEC))
 }
 
 /// Interfaces are up when they have an address in one of these tables; without one nothing leaves them.
@@ -254,7 +257,7 @@ fn walls(order: &Order, enforced: &Enforced) -> Walls {
             .mounts
             .iter()
             .all(|mount: &Mount| mount.read_only || mount.noexec),
-        memfd_noexec: are_memory_files_harmless(),
+        memfd_noexec: are_memory_files_harmless(enforced.memfd_noexec),
         no_descriptor_exec: enforced.seccomp_refuses,
         programs_hidden: is_listed && !PROGRAM_FOLDERS.iter().any(|folder| mounted(folder)),
     }

@@ -13,7 +13,7 @@ use super::answer::Authored;
 /// Lines of our own that may wait for a slow reader. A peer that makes us write more without reading is cut off.
 const PARCELS_MAX: usize = 4096;
 
-/// What can leave through an [`Outlet`]. Sealed: [`Permitted`] by policy, [`Authored`] by the gate.
+/// What can leave through an [`Outlet`]. Sealed: policy makes a [`Permitted`], the gate its own lines.
 pub trait Passable: sealed::Sealed {
     /// The bytes to send, terminator included.
     fn line(&self) -> &[u8];
