@@ -55,6 +55,8 @@ pub struct Enforced {
     pub descriptors: Vec<Descriptor>,
     /// Processes visible in `/proc`, by number.
     pub visible_processes: Vec<i32>,
+    /// Files of the kernel in `/proc` that are neither ours nor covered, by name.
+    pub kernel_files: Vec<String>,
     /// What binds the programs that may be executed.
     pub walls: Walls,
     /// The process was looked at from outside as well, and both views agree.
@@ -235,6 +237,7 @@ impl Enforced {
                     && self.mounts_at("/").count() == 1
             }
             Feature::NoexecWritable => self.walls.noexec_writable,
+            Feature::PrivateProc if !self.kernel_files.is_empty() => false,
             Feature::PrivateProc => {
                 self.is_own("pid") && self.visible_processes.iter().all(|pid| (1..=2).contains(pid))
             }
@@ -350,6 +353,34 @@ mod tests {
         };
         assert!(with(1000).has(Feature::UnprivilegedUser));
         assert!(!with(0).has(Feature::UnprivilegedUser));
+    }
+
+    #[test]
+    fn a_file_of_the_kernel_in_sight_is_no_private_proc() {
+        let private = Enforced {
+            namespaces: vec![Namespace {
+                kind: "pid".into(),
+                inode: 8,
+                ours: 7,
+            }],
+            visible_processes: vec![2],
+            ..Default::default()
+        };
+        assert!(private.has(Feature::PrivateProc));
+        assert!(
+            !Enforced {
+                kernel_files: vec!["kcore".into()],
+                ..private.clone()
+            }
+            .has(Feature::PrivateProc)
+        );
+        assert!(
+            !Enforced {
+                visible_processes: vec![2, 77],
+                ..private
+            }
+            .has(Feature::PrivateProc)
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, openat};
 
-use super::{errno, mounts};
+use super::{errno, private_proc};
 use crate::SandboxError;
 
 /// Namespaces that cannot be made inside, not even by a hole in the system-call filter.
@@ -28,7 +28,7 @@ pub(super) struct OwnSettings {
 
 impl OwnSettings {
     pub(super) fn open() -> Result<Self, SandboxError> {
-        let proc = mounts::proc_tree(false).map_err(|error| SandboxError::Mount {
+        let proc = private_proc::detached(false).map_err(|error| SandboxError::Mount {
             path: "/proc".into(),
             errno: errno(&error),
         })?;

@@ -10,6 +10,7 @@ use rustix::fs::{CWD, FileType, MemfdFlags, Mode, memfd_create, mknodat};
 
 use super::identity;
 use super::kernel_files::MEMFD_NOEXEC_ENFORCED;
+use super::private_proc::is_of_processes;
 use super::wire::Order;
 use super::{errno, limits, mountinfo, syscalls};
 use crate::{Capabilities, Descriptor, Enforced, Landlock, Limit, Mount, Namespace, Programs, SandboxError, Walls};
@@ -70,6 +71,7 @@ pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> R
     enforced.disk = disk()?;
     enforced.descriptors = descriptors()?;
     enforced.visible_processes = visible_processes()?;
+    enforced.kernel_files = kernel_files(&enforced.mounts)?;
     enforced.walls = walls(order, &enforced);
     Ok(enforced)
 }
@@ -246,6 +248,26 @@ fn visible_processes() -> Result<Vec<i32>, SandboxError> {
     let mut numbers: Vec<i32> = numbers.collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Names in `/proc` that are not of processes and have no mount of ours over them.
+fn kernel_files(mounts: &[Mount]) -> Result<Vec<String>, SandboxError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").map_err(failed("/proc"))? {
+        let entry = entry.map_err(failed("/proc"))?;
+        let kind = entry.file_type().map_err(failed("/proc"))?;
+        let kind = if kind.is_symlink() {
+            FileType::Symlink
+        } else {
+            FileType::Unknown
+        };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_covered = mounts.iter().any(|mount| mount.path == entry.path());
+        if !is_covered && !is_of_processes(&name, kind) {
+            found.push(name);
+        }
+    }
+    Ok(found)
 }
 
 fn walls(order: &Order, enforced: &Enforced) -> Walls {

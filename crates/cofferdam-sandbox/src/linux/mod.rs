@@ -15,6 +15,7 @@ mod limits;
 mod measure;
 mod mountinfo;
 mod mounts;
+mod private_proc;
 mod probe;
 mod seal;
 mod seccomp;

@@ -10,14 +10,13 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
-    fsconfig_create, fsconfig_reconfigure, fsconfig_set_string, fsmount, fsopen, fspick, mount_change, move_mount,
-    unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, unmount,
 };
 use rustix::process::{fchdir, pivot_root};
 
 use super::wire::{Graft, Order};
-use super::{errno, syscalls, trees};
+use super::{errno, private_proc, syscalls, trees};
 use crate::plan::HOME;
 use crate::{Limits, SandboxError};
 
@@ -30,7 +29,8 @@ const PRIVATE: [(&str, &str, u32); 3] = [
     ("home", HOME, 0o700),
     ("shm", "/dev/shm", 0o1777),
 ];
-const NOSUID_NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+pub(super) const NOSUID_NODEV: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> SandboxError {
     move |error| SandboxError::Mount {
@@ -67,7 +67,7 @@ pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), S
     }
     mount_private(&root, &order.plan.limits, order.plan.executable_tmp).map_err(failed(Path::new("/tmp")))?;
     mount_grafts(&root, order, &opened)?;
-    mount_proc(&root, &order.synthetic.proc).map_err(failed(Path::new("/proc")))?;
+    private_proc::mount(&root, &order.synthetic.proc).map_err(failed(Path::new("/proc")))?;
     pivot(&root).map_err(|error| SandboxError::PivotRoot { errno: errno(&error) })
 }
 
@@ -97,7 +97,7 @@ fn make_folders(root: &OwnedFd, path: &Path) -> io::Result<()> {
 }
 
 /// Writes a new file of the new root, folders above it included.
-fn write(root: &OwnedFd, path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write(root: &OwnedFd, path: &Path, text: &str) -> io::Result<()> {
     make_folders(root, path)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = openat(root, within(path), flags, Mode::from_raw_mode(0o444))?;
@@ -105,7 +105,7 @@ fn write(root: &OwnedFd, path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// A path relative to the root it will be in.
-fn within(path: &Path) -> &Path {
+pub(super) fn within(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }
 
@@ -120,14 +120,14 @@ fn tmpfs(bytes: u64, inodes: u64, attributes: MountAttrFlags) -> io::Result<Owne
 }
 
 /// Mounts a detached tree on a folder or file.
-fn attach(tree: &OwnedFd, at: impl AsFd, path: &Path) -> io::Result<()> {
+pub(super) fn attach(tree: &OwnedFd, at: impl AsFd, path: &Path) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     Ok(move_mount(tree, c"", at, path, flags)?)
 }
 
 /// The folder or file at a path of the new root, made if it does not exist yet and lies on the root itself.
 /// No symbolic link is followed: what was granted may have been changed by whoever can write there.
-fn place(root: &OwnedFd, path: &Path, is_folder: bool, may_create: bool) -> io::Result<OwnedFd> {
+pub(super) fn place(root: &OwnedFd, path: &Path, is_folder: bool, may_create: bool) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
     let relative = within(path);
@@ -195,55 +195,8 @@ fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> io::Resul
     Ok(unlinkat(root, within(meanwhile), AtFlags::REMOVEDIR)?)
 }
 
-/// A detached `/proc` of this process table.
-pub(super) fn proc_tree(hidden: bool) -> io::Result<OwnedFd> {
-    let context = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    if hidden {
-        fsconfig_set_string(&context, "hidepid", "invisible")?;
-    }
-    fsconfig_create(&context)?;
-    let attributes = NOSUID_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
-}
-
-/// `/proc` with the own processes, and three files that programs count processors and memory by. The files
-/// are mounted over the kernel's while those are still there; then everything but processes is taken away,
-/// and the mounts stay because a mount holds its place.
-fn mount_proc(root: &OwnedFd, files: &[(String, String)]) -> io::Result<()> {
-    let tree = proc_tree(true)?;
-    attach(&tree, place(root, Path::new("/proc"), true, true)?, Path::new(""))?;
-    for (name, text) in files {
-        let hidden = format!("etc/.{name}");
-        write(root, Path::new(&hidden), text)?;
-        let file = openat(
-            root,
-            &*hidden,
-            OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )?;
-        let attributes =
-            libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
-        let copy = trees::clone_of(&file, attributes)?;
-        attach(
-            &copy,
-            place(root, &Path::new("/proc").join(name), false, false)?,
-            Path::new(""),
-        )?;
-        unlinkat(root, &*hidden, AtFlags::empty())?;
-    }
-    let context = fspick(&tree, c"", FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH)?;
-    fsconfig_set_string(&context, "subset", "pid")?;
-    fsconfig_reconfigure(&context)?;
-    let read_only = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
-    syscalls::set_mount_attributes(&tree, &read_only, false)
-}
-
-/// Makes the new root, which is the working directory, the root, lets go of the old one, and takes away the right to write the new one.
+/// Makes the new root, which is the working directory, the root, lets go of the old one, and takes away the
+/// right to write the new one.
 fn pivot(root: &OwnedFd) -> io::Result<()> {
     pivot_root(c".", c".")?;
     unmount(c".", UnmountFlags::DETACH)?;
