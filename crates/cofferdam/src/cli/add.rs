@@ -17,6 +17,7 @@ use super::run::understood;
 use crate::client::Declares;
 use crate::contract::{Contract, ContractFolder};
 use crate::failure::{Exit, Failure};
+use crate::gate::escaped;
 use crate::home::Home;
 use crate::session::Session;
 
@@ -206,7 +207,7 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
     output.say(&output.styled(Style::Bold, &contract.name));
     output.say(&format!(
         "  program   {}",
-        show_safely(&manifest.launch.command.join(" "))
+        escaped(manifest.launch.command.join(" ").as_bytes())
     ));
     output.say(&format!(
         "  pinned    {} files, {}",
@@ -237,7 +238,7 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
         output.say(&format!(
             "    {}  {}",
             output.styled(Style::Bold, &show_safely(name)),
-            describe(definition)
+            first_words(definition)
         ));
         for finding in findings(definition) {
             output.say(&format!(
@@ -267,11 +268,28 @@ fn list_of(roots: &[PathBuf]) -> String {
         .join(", ")
 }
 
-/// The first line of a description, safe to print.
-pub(crate) fn describe(definition: &str) -> String {
+/// Characters of a description that fit on its tool's line.
+const FIRST_WORDS_CHARS: usize = 72;
+
+/// The beginning of a description, for a list; `tools` shows it whole.
+fn first_words(definition: &str) -> String {
+    let whole = description(definition);
+    let line = whole.lines().next().unwrap_or_default();
+    let mut shown: String = line.chars().take(FIRST_WORDS_CHARS).collect();
+    if shown.len() < whole.len() {
+        shown.push('…');
+    }
+    escaped(shown.as_bytes())
+}
+
+/// A tool's description as its server wrote it. Not safe to print.
+pub(crate) fn description(definition: &str) -> String {
     let parsed: Value = serde_json::from_str(definition).unwrap_or_default();
-    let description = parsed.get("description").and_then(Value::as_str).unwrap_or_default();
-    show_safely(description.lines().next().unwrap_or_default())
+    parsed
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// What inspection says about a definition. Descriptions are not inspected yet; schemas are.

@@ -7,13 +7,14 @@ use cofferdam_inspect::show_safely;
 use cofferdam_manifest::tool_digest;
 use serde_json::{Value, json};
 
-use super::add::{describe, findings};
+use super::add::{description, findings};
 use super::args::Tools;
 use super::observe::{converse, observe};
 use super::output::{Output, Style};
 use crate::client::Declares;
 use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
+use crate::gate::escaped;
 use crate::home::Home;
 use crate::session::Session;
 
@@ -79,12 +80,14 @@ pub(crate) fn run(home: &Home, args: &Tools, output: &mut Output) -> Result<Exit
         } else {
             Style::Green
         };
-        let word = output.styled(style, standing.word());
-        output.line(&format!(
-            "{}  {word}, consent {consent}  {}",
+        let (name, word) = (
             output.styled(Style::Bold, &show_safely(name)),
-            describe(definition)
-        ))?;
+            output.styled(style, standing.word()),
+        );
+        output.line(&format!("{name}  {word}, consent {consent}"))?;
+        for line in description(definition).lines() {
+            output.line(&format!("  {}", escaped(line.as_bytes())))?;
+        }
         for finding in found {
             output.line(&format!("  finding {}: {}", finding.rule.id, finding.evidence))?;
         }

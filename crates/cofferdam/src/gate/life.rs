@@ -89,7 +89,7 @@ impl Cause {
             Fault::ServerGone(super::OutletClosed::Gone(_)) => Self::ServerEnded,
             Fault::ServerGone(super::OutletClosed::Overflow) => Self::ServerMisbehaved,
             Fault::ClientGone(super::OutletClosed::Overflow) => Self::ClientClosed,
-            Fault::NoRandomness(_) => Self::Internal,
+            Fault::NoRandomness(_) | Fault::Panicked => Self::Internal,
         }
     }
 }
@@ -156,6 +156,7 @@ pub(crate) fn run(
     Ok(gate.end(first, &compartment, &server_is_done))
 }
 
+/// Starts one thread of the session. A panic in it ends the session: nothing may go on over a state that is half changed.
 fn start(
     name: &str,
     gate: &Arc<Gate>,
@@ -166,8 +167,23 @@ fn start(
     Builder::new()
         .name(name.to_owned())
         .stack_size(PUMP_STACK_BYTES)
-        .spawn(move || body(&gate, &events))?;
+        .spawn(move || {
+            let watched = EndOnPanic(&events);
+            body(&gate, &events);
+            drop(watched);
+        })?;
     Ok(())
+}
+
+/// Tells of a panic while the thread unwinds.
+struct EndOnPanic<'a>(&'a Events<Event>);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.send(Event::Fault(Fault::Panicked));
+        }
+    }
 }
 
 fn forward_signals(signals: &Receiver<i32>, events: &Events<Event>) {
@@ -396,6 +412,7 @@ impl std::fmt::Display for Fault {
             Self::ServerGone(super::OutletClosed::Overflow) => {
                 f.write_str("the server makes us write more than it reads")
             }
+            Self::Panicked => f.write_str("a thread of the gate panicked"),
             Self::NoRandomness(error) => write!(f, "the kernel gives no random bytes: {error}"),
         }
     }

@@ -66,6 +66,8 @@ pub(crate) enum Fault {
     ServerGone(OutletClosed),
     /// The kernel gives no random bytes, so no unguessable id can be made.
     NoRandomness(getrandom::Error),
+    /// A thread of the gate panicked: a fault of ours.
+    Panicked,
 }
 
 /// What the threads tell the one that ends the session.

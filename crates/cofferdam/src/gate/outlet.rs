@@ -1,6 +1,7 @@
 //! The way out, one per direction. Only what is recorded leaves: `forward` and `author` take nothing else.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use super::answer::Authored;
 
 /// Lines of our own that may wait for a slow reader. A peer that makes us write more without reading is cut off.
 const PARCELS_MAX: usize = 4096;
+/// Bytes that may wait so, beside one line of any length.
+const PARCEL_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What can leave through an [`Outlet`]. Sealed: policy makes a [`Permitted`], the gate its own lines.
 pub trait Passable: sealed::Sealed {
@@ -56,6 +59,8 @@ enum Parcel {
 pub struct Outlet {
     writer: Mutex<Option<Box<dyn Write + Send>>>,
     courier: SyncSender<Parcel>,
+    /// Bytes that wait for the courier.
+    waiting_bytes: AtomicUsize,
 }
 
 impl std::fmt::Debug for Outlet {
@@ -71,6 +76,7 @@ impl Outlet {
         let outlet = Arc::new(Self {
             writer: Mutex::new(Some(writer)),
             courier,
+            waiting_bytes: AtomicUsize::new(0),
         });
         let weak = Arc::downgrade(&outlet);
         std::thread::Builder::new()
@@ -100,7 +106,12 @@ impl Outlet {
 
     /// Sends one recorded line without ever blocking the caller on this reader.
     pub(crate) fn forward_by_courier<T: Passable>(&self, recorded: &Recorded<T>) -> Result<(), OutletClosed> {
-        match self.courier.try_send(Parcel::Line(recorded.as_ref().line().to_vec())) {
+        let line = recorded.as_ref().line();
+        let before = self.waiting_bytes.fetch_add(line.len(), Ordering::Relaxed);
+        if before > 0 && before.saturating_add(line.len()) > PARCEL_BYTES_MAX {
+            return Err(OutletClosed::Overflow);
+        }
+        match self.courier.try_send(Parcel::Line(line.to_vec())) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(OutletClosed::Overflow),
             Err(TrySendError::Disconnected(_)) => Err(OutletClosed::Gone(io::ErrorKind::BrokenPipe.into())),
@@ -145,7 +156,10 @@ fn deliver(outlet: &std::sync::Weak<Outlet>, parcels: &Receiver<Parcel>) {
         let Some(outlet) = outlet.upgrade() else { return };
         match parcel {
             // A reader that is gone is noticed by the pump; what waits here has nowhere to go.
-            Parcel::Line(line) => drop(outlet.write(&line)),
+            Parcel::Line(line) => {
+                drop(outlet.write(&line));
+                outlet.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+            }
             Parcel::Barrier(done) => drop(done.try_send(())),
         }
     }

@@ -183,7 +183,7 @@ fn goals(bare: &Numbers, gate: &Numbers) -> Vec<Goal> {
             reached: Some(gate.per_second),
         },
         at_most(
-            "private memory of the gate and its PID 1",
+            "private memory of the gate and its PID 1, beside a second one",
             10.0,
             "MiB",
             gate.private_bytes.map(as_mebibytes),
