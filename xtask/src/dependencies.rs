@@ -40,13 +40,16 @@ const RULES: &[Rule] = &[
     Rule {
         name: "cofferdam-manifest",
         direct: &[
+            "base64ct",
             "cofferdam-protocol",
+            "ed25519-dalek",
             "serde",
             "serde_json",
             "serde_json_canonicalizer",
             "sha2",
             "thiserror",
             "toml",
+            "zeroize",
         ],
         others_max: NO_CAP,
         never: ASYNC,
@@ -90,7 +93,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "cofferdam-sandbox",
-        direct: &["landlock", "libc", "rustix", "seccompiler", "serde", "serde_json"],
+        direct: &["libc", "rustix", "serde", "serde_json"],
         others_max: OTHERS_MAX_OF_BASE,
         never: ASYNC,
         unsafe_code: true,

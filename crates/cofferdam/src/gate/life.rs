@@ -34,6 +34,8 @@ const GROUP_LINES_MAX: usize = 256;
 const PUMP_STACK_BYTES: usize = 1024 * 1024;
 /// How long a server that comes near its record quota is made to wait for each read.
 const SLOWED: Duration = Duration::from_millis(20);
+/// Characters of a fault's words in the close record, which has little room.
+const FAULT_CHARS_MAX: usize = 256;
 /// Rule of answers given because the session ends.
 pub(crate) const SESSION_ENDED_RULE: &str = "session/ended";
 
@@ -306,7 +308,7 @@ impl Gate {
         self.to_client.close();
         let facts = json!({
             "cause": cause.word(), "signal": if let Cause::Signal(signal) = cause { Some(signal) } else { None },
-            "process": process_words(process), "fault": fault, "output_complete": waited != Err(RecvTimeoutError::Timeout),
+            "process": process_words(process), "out_of_memory": compartment.ran_out_of_memory(), "fault": fault.as_deref().map(shortened), "output_complete": waited != Err(RecvTimeoutError::Timeout),
         });
         let closed = self.log.close(&facts.to_string()).err().map(|error| error.to_string());
         Ended {
@@ -385,6 +387,11 @@ impl Gate {
             }
         }
     }
+}
+
+/// As much of a fault as fits into a close record.
+fn shortened(fault: &str) -> String {
+    fault.chars().take(FAULT_CHARS_MAX).collect()
 }
 
 /// How a process ended, in words.
