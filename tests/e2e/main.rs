@@ -7,13 +7,21 @@
     reason = "tests fail by panicking"
 )]
 
+mod client_requests;
 mod command_line;
 mod compartment;
 mod demo;
+mod ends;
+mod forged;
 mod frames;
 mod kills;
 mod life;
+mod long_names;
+mod own_list;
 mod real_servers;
 mod record;
+mod schemas;
+mod scripted;
 mod support;
 mod tools;
+mod trust;

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use cofferdam_protocol::fold;
+use cofferdam_protocol::{DEPTH_MAX, fold};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value, json};
 
 use crate::finding::{Confidence, Finding, show_safely};
-use crate::reference::{OutOfBounds, check_bounds, in_place_children};
+use crate::reference::{
+    Anchors, Budget, Expansion, OutOfBounds, STEP_KEYWORD, Step, check_bounds, guard_recursion, in_place_children,
+};
 use crate::rule::{ARGUMENT_CASE_FOLDED_KEY, ARGUMENT_SCHEMA, TOOL_SCHEMA_UNUSABLE};
 
 /// Findings reported for one call at most; more say nothing new.
 const FINDINGS_MAX: usize = 8;
+/// Subschemas times values up to which a refusal says where and why; the list of all errors is built before any is read.
+const WORDS_WORK_MAX: u64 = 200_000;
 /// Steps a look-around or back-reference pattern of a server may take before the value counts as not matching.
 const PATTERN_BACKTRACK_MAX: usize = 20_000;
 /// Where arguments lie in a `tools/call` request.
@@ -22,6 +26,8 @@ const ARGUMENTS_AT: &str = "/params/arguments";
 pub struct ArgumentSchema {
     validator: Validator,
     root: Value,
+    anchors: Anchors,
+    expansion: Expansion,
     /// Every property name the schema knows, by its case-folded form.
     known_names: BTreeMap<String, HashSet<String>>,
 }
@@ -71,12 +77,18 @@ impl ArgumentSchema {
             serde_json::from_str(definition).map_err(|error| SchemaUnusable::new(format!("not JSON: {error}")))?;
         let schema = definition.get("inputSchema").filter(|schema| schema.is_object());
         let schema = schema.ok_or_else(|| SchemaUnusable::new("`inputSchema` is missing or not an object"))?;
-        check_bounds(schema).map_err(|why| SchemaUnusable::new(out_of_bounds_words(&why)))?;
-        let root = closed(schema);
+        let out_of_bounds = |why: OutOfBounds| SchemaUnusable::new(out_of_bounds_words(&why));
+        let root = closed(schema).map_err(out_of_bounds)?;
+        let anchors = Anchors::of(&root).map_err(out_of_bounds)?;
+        let expansion = check_bounds(&root, &anchors).map_err(out_of_bounds)?;
+        let mut guarded = root.clone();
+        guard_recursion(&mut guarded, &expansion.recursive).map_err(out_of_bounds)?;
         Ok(Self {
-            validator: compiled(&root)?,
+            validator: compiled(&guarded)?,
             known_names: known_names(&root),
             root,
+            anchors,
+            expansion,
         })
     }
 
@@ -85,31 +97,41 @@ impl ArgumentSchema {
     pub fn check(&self, arguments: Option<&str>) -> Vec<Finding> {
         let parsed = serde_json::from_str::<Value>(arguments.unwrap_or("{}"));
         let Ok(instance) = parsed else {
-            return vec![Finding::new(
-                &ARGUMENT_SCHEMA,
-                Confidence::High,
-                ARGUMENTS_AT,
+            return vec![refusal(
                 "the arguments hold a number or a form that cannot be read exactly",
             )];
         };
+        let Some(values) = values_within_depth(&instance, DEPTH_MAX) else {
+            return vec![refusal("the arguments are nested too deep")];
+        };
+        let budget = Budget::start();
+        let valid = budget.charge(&instance, self.expansion.weight) && self.validator.is_valid(&instance);
+        if budget.is_spent() {
+            return vec![refusal("the arguments take too much work to judge by the schema")];
+        }
+        let mut findings = if valid {
+            Vec::new()
+        } else {
+            self.mismatches(&instance, values)
+        };
+        if self.may_hold_folded_key(&instance) {
+            self.folded_keys(&[&self.root], &instance, ARGUMENTS_AT, &mut findings);
+        }
+        findings
+    }
+
+    /// What does not match, in words where they are cheap: listing errors repeats work that judging does not.
+    fn mismatches(&self, instance: &Value, values: u64) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if !self.validator.is_valid(&instance) {
-            findings.extend(self.validator.iter_errors(&instance).take(FINDINGS_MAX).map(|error| {
+        if !self.expansion.has_references && values.saturating_mul(self.expansion.weight) <= WORDS_WORK_MAX {
+            findings.extend(self.validator.iter_errors(instance).take(FINDINGS_MAX).map(|error| {
                 let at = format!("{ARGUMENTS_AT}{}", error.instance_path().as_str());
                 let words = error.masked_with("the value").to_string();
                 Finding::new(&ARGUMENT_SCHEMA, Confidence::High, at, show_safely(&words))
             }));
-            if findings.is_empty() {
-                findings.push(Finding::new(
-                    &ARGUMENT_SCHEMA,
-                    Confidence::High,
-                    ARGUMENTS_AT,
-                    "the arguments do not match the schema",
-                ));
-            }
         }
-        if self.may_hold_folded_key(&instance) {
-            self.folded_keys(&[&self.root], &instance, ARGUMENTS_AT, &mut findings);
+        if findings.is_empty() {
+            findings.push(refusal("the arguments do not match the schema"));
         }
         findings
     }
@@ -176,10 +198,24 @@ impl ArgumentSchema {
         while let Some(node) = open.pop() {
             if seen.insert(std::ptr::from_ref(node).addr()) {
                 all.push(node);
-                open.extend(in_place_children(&self.root, node).unwrap_or_default());
+                open.extend(in_place_children(&self.root, &self.anchors, node).unwrap_or_default());
             }
         }
         all
+    }
+}
+
+fn refusal(words: &str) -> Finding {
+    Finding::new(&ARGUMENT_SCHEMA, Confidence::High, ARGUMENTS_AT, words)
+}
+
+/// How many values `instance` holds, itself included; none when they are nested deeper than `depth`.
+fn values_within_depth(instance: &Value, depth: usize) -> Option<u64> {
+    let inside = |value| values_within_depth(value, depth.checked_sub(1)?);
+    match instance {
+        Value::Object(members) => members.values().try_fold(1, |sum, value| Some(sum + inside(value)?)),
+        Value::Array(elements) => elements.iter().try_fold(1, |sum, value| Some(sum + inside(value)?)),
+        _ => Some(1),
     }
 }
 
@@ -230,6 +266,7 @@ fn out_of_bounds_words(why: &OutOfBounds) -> String {
             "`$ref` to `{}` leads out of the schema or to nothing",
             show_safely(reference)
         ),
+        OutOfBounds::Rebased => "a nested `$id` changes what its references name".to_owned(),
         OutOfBounds::Endless => "it refers to itself without end".to_owned(),
         OutOfBounds::TooLarge => "it expands beyond the bound".to_owned(),
     }
@@ -244,49 +281,95 @@ fn is_old_draft(schema: &Value) -> bool {
 }
 
 /// The schema with a root that refuses unknown properties where it says nothing about them.
-fn closed(schema: &Value) -> Value {
+fn closed(schema: &Value) -> Result<Value, OutOfBounds> {
     let mut root = schema.clone();
+    let is_old = is_old_draft(schema);
+    if is_old {
+        free_root_reference(&mut root);
+    }
     let says_something = ["additionalProperties", "unevaluatedProperties"]
         .iter()
-        .any(|key| schema.get(*key).is_some());
-    if says_something {
-        return root;
+        .any(|key| root.get(*key).is_some());
+    if says_something || (is_old && referred_root_says_something(&root)?) {
+        return Ok(root);
     }
+    // Draft 7 cannot say "unevaluated": the names come from every combinator and reference at the root.
+    let allowed = if is_old { Some(names_in_place(&root)?) } else { None };
     if let Value::Object(members) = &mut root {
-        if is_old_draft(schema) {
-            // Draft 7 cannot say "unevaluated": the names come from every combinator and reference at the root.
-            let names = names_in_place(schema);
-            let patterns: Vec<String> = schema
-                .get("patternProperties")
-                .and_then(Value::as_object)
-                .map(|map| map.keys().cloned().collect())
-                .unwrap_or_default();
-            let allowed = json!({"anyOf": [{"enum": names}, {"anyOf": patterns.iter().map(|pattern| json!({"pattern": pattern})).chain([Value::Bool(false)]).collect::<Vec<_>>()}]});
+        if let Some(allowed) = allowed {
             let previous = members.remove("propertyNames").unwrap_or(Value::Bool(true));
             members.insert("propertyNames".into(), json!({"allOf": [previous, allowed]}));
         } else {
             members.insert("unevaluatedProperties".into(), Value::Bool(false));
         }
     }
-    root
+    Ok(root)
 }
 
-fn names_in_place(schema: &Value) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut open = vec![schema];
+/// Moves the reference at the root of an old draft into `allOf`, since those drafts ignore whatever stands beside it.
+///
+/// What stood beside it counts from then on, except what it said of unknown properties without knowing any.
+fn free_root_reference(root: &mut Value) {
+    let Value::Object(members) = root else { return };
+    if !members.get("$ref").is_some_and(Value::is_string) {
+        return;
+    }
+    members.remove("additionalProperties");
+    let reference = members.remove("$ref").map(|reference| json!({"$ref": reference}));
+    match members.entry("allOf").or_insert_with(|| json!([])) {
+        Value::Array(all) => all.extend(reference),
+        other => *other = Value::Array(reference.into_iter().collect()),
+    }
+}
+
+/// Whether what the root only refers to (an `allOf` of references) speaks of unknown properties.
+fn referred_root_says_something(root: &Value) -> Result<bool, OutOfBounds> {
+    let anchors = Anchors::of(root)?;
+    let mut open: Vec<&Value> = root
+        .get("allOf")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .collect();
     let mut seen = HashSet::new();
     while let Some(node) = open.pop() {
-        if seen.insert(std::ptr::from_ref(node).addr()) {
-            names.extend(
-                node.get("properties")
-                    .and_then(Value::as_object)
-                    .into_iter()
-                    .flat_map(|map| map.keys().cloned()),
-            );
-            open.extend(in_place_children(schema, node).unwrap_or_default());
+        if node.get("$ref").is_some() && seen.insert(std::ptr::from_ref(node).addr()) {
+            let target = in_place_children(root, &anchors, node)?;
+            if target
+                .iter()
+                .any(|target| target.get("$ref").is_none() && target.get("additionalProperties").is_some())
+            {
+                return Ok(true);
+            }
+            open.extend(target);
         }
     }
-    names
+    Ok(false)
+}
+
+/// A schema for the property names that every combinator and reference at the root knows.
+fn names_in_place(schema: &Value) -> Result<Value, OutOfBounds> {
+    let anchors = Anchors::of(schema)?;
+    let mut names = Vec::new();
+    let mut patterns = vec![Value::Bool(false)];
+    let mut open = vec![schema];
+    let mut seen = HashSet::new();
+    let keys = |node: &Value, keyword: &str| -> Vec<String> {
+        let map = node.get(keyword).and_then(Value::as_object);
+        map.into_iter().flat_map(|map| map.keys().cloned()).collect()
+    };
+    while let Some(node) = open.pop() {
+        if seen.insert(std::ptr::from_ref(node).addr()) {
+            names.extend(keys(node, "properties"));
+            patterns.extend(
+                keys(node, "patternProperties")
+                    .iter()
+                    .map(|pattern| json!({"pattern": pattern})),
+            );
+            open.extend(in_place_children(schema, &anchors, node)?);
+        }
+    }
+    Ok(json!({"anyOf": [{"enum": names}, {"anyOf": patterns}]}))
 }
 
 /// Every property name anywhere in the schema, by folded form.
@@ -312,14 +395,15 @@ fn known_names(root: &Value) -> BTreeMap<String, HashSet<String>> {
 
 /// Linear-time patterns first; only a schema that needs look-around gets the backtracking engine, with a limit.
 fn compiled(root: &Value) -> Result<Validator, SchemaUnusable> {
-    let linear = jsonschema::options()
-        .with_retriever(NothingOutside)
-        .with_pattern_options(PatternOptions::regex())
-        .build(root);
+    let options = || {
+        jsonschema::options()
+            .with_retriever(NothingOutside)
+            .with_keyword(STEP_KEYWORD, |_, value, _| Ok(Box::new(Step::new(value))))
+    };
+    let linear = options().with_pattern_options(PatternOptions::regex()).build(root);
     match linear {
         Ok(validator) => Ok(validator),
-        Err(_) => jsonschema::options()
-            .with_retriever(NothingOutside)
+        Err(_) => options()
             .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(PATTERN_BACKTRACK_MAX))
             .build(root)
             .map_err(|error| SchemaUnusable::new(show_safely(&error.to_string()))),
@@ -337,3 +421,5 @@ impl jsonschema::Retrieve for NothingOutside {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod probe;

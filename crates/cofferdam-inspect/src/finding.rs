@@ -92,8 +92,10 @@ pub fn show_safely(text: &str) -> String {
     shown
 }
 
-/// Zero-width, bidirectional, tag, variation-selector and private-use characters: what a person cannot see.
-fn is_invisible(character: char) -> bool {
+/// Zero-width, bidirectional, tag, variation-selector and private-use characters: what a person cannot see. Control
+/// characters are not among them ([`char::is_control`]).
+#[must_use]
+pub fn is_invisible(character: char) -> bool {
     matches!(u32::from(character),
         0xAD | 0x34F | 0x61C | 0x115F | 0x1160 | 0x17B4 | 0x17B5 | 0x180B..=0x180F
         | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0

@@ -14,7 +14,7 @@ mod reference;
 mod rule;
 
 pub use argument::{ArgumentSchema, SchemaUnusable};
-pub use finding::{Confidence, Finding, Severity, show_safely};
+pub use finding::{Confidence, Finding, Severity, is_invisible, show_safely};
 pub use listing::{ListUnreadable, ListedTool, hide_tools, listed_tools};
 pub use redaction::Redaction;
 pub use rule::{RULES, Rule};

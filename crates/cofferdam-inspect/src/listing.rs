@@ -81,12 +81,12 @@ pub fn hide_tools(
     let mut kept = Vec::new();
     for tool in listed_tools(result)? {
         if is_hidden(&tool) {
-            redaction.hidden.push(tool.name.into_owned());
+            redaction.hide(&tool.name);
         } else {
             kept.push(tool.definition);
         }
     }
-    if redaction.hidden.is_empty() {
+    if redaction.hidden_count == 0 {
         return Ok(redaction);
     }
     let line = message.line();

@@ -2,13 +2,20 @@
 
 use std::ops::Range;
 
+use crate::finding::show_safely;
+
 /// Replacements inside one line, in ascending order and without overlap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Redaction {
     replacements: Vec<(Range<usize>, Vec<u8>)>,
-    /// What was taken out, for the record and the operator: tool names, rule ids.
+    /// What was taken out, for the record: the first names, each safe to print and bounded.
     pub hidden: Vec<String>,
+    /// How many were taken out.
+    pub hidden_count: usize,
 }
+
+/// Names of what was taken out that are kept; the payload in the record holds them all.
+const HIDDEN_NAMES_MAX: usize = 32;
 
 impl Redaction {
     /// Nothing is replaced.
@@ -21,6 +28,14 @@ impl Redaction {
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.replacements.is_empty()
+    }
+
+    /// Notes that `name` was taken out.
+    pub fn hide(&mut self, name: &str) {
+        self.hidden_count += 1;
+        if self.hidden.len() < HIDDEN_NAMES_MAX {
+            self.hidden.push(show_safely(name));
+        }
     }
 
     /// Replace `range` (bytes of the line) by `bytes`. Order and overlap are settled by [`Redaction::apply`].

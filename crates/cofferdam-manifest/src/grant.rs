@@ -56,6 +56,17 @@ const ENGINE_SOCKETS: &[&str] = &[
     "unix.socket",
     "libvirt-sock",
 ];
+/// Folders of credentials, wherever a home folder lies. Masks inside granted folders are not here yet, so at least these names are refused.
+const CREDENTIAL_FOLDERS: &[&str] = &[
+    ".ssh",
+    ".aws",
+    ".azure",
+    ".gnupg",
+    ".kube",
+    ".docker",
+    ".password-store",
+];
+
 /// The system itself: writing here is owning the machine.
 const SYSTEM: &[&str] = &[
     "/usr",
@@ -93,6 +104,13 @@ pub fn forbidden_grant(path: &Path, access: Access, own_folders: &[PathBuf]) -> 
         return Some(String::from(
             "this socket commands a container engine, and with it the machine",
         ));
+    }
+    let names = || path.iter().filter_map(|name| name.to_str());
+    if let Some(store) = names().find(|name| CREDENTIAL_FOLDERS.contains(name)) {
+        return Some(format!("`{store}` holds credentials"));
+    }
+    if names().zip(names().skip(1)).any(|pair| pair == (".config", "gcloud")) {
+        return Some(String::from("`.config/gcloud` holds credentials"));
     }
     if access != Access::Connect && (SOCKET_FOLDERS.iter().any(|folder| path == Path::new(folder)) || is_runtime(&path))
     {
@@ -275,6 +293,10 @@ mod tests {
             "/home/me/.docker/run/docker.sock",
             "/run/podman/podman.sock",
             "/var/run/crio/crio.sock",
+            "/home/me/.ssh",
+            "/home/me/.aws/credentials",
+            "~/.kube",
+            "/root/.config/gcloud",
         ] {
             assert!(forbidden_grant(Path::new(path), Access::Read, &[]).is_some(), "{path}");
         }

@@ -60,7 +60,7 @@ impl Limits {
     /// Range of `disk`.
     pub const DISK_BYTES_RANGE: (u64, u64) = (MIB, 1024 * GIB);
     /// Range of `message`: the least holds any real `initialize`, the most bounds the gate's own memory.
-    pub const MESSAGE_BYTES_RANGE: (u64, u64) = (4 * KIB, 256 * MIB);
+    pub const MESSAGE_BYTES_RANGE: (u64, u64) = (4 * KIB, 48 * MIB);
     /// Range of `seconds_per_call`: at most a day.
     pub const SECONDS_PER_CALL_RANGE: (u64, u64) = (1, 86_400);
     /// Range of `calls_per_minute`.

@@ -62,6 +62,22 @@ pub(crate) fn finding_facts(findings: &[Finding]) -> Vec<FindingFact<'_>> {
         .collect()
 }
 
+/// Bytes of a name that the facts keep; the payload beside them holds it whole.
+const NAME_BYTES_MAX: usize = 256;
+
+/// A name of a peer's choosing, no longer than the facts of a record should hold.
+#[must_use]
+pub fn shortened(name: &str) -> String {
+    if name.len() <= NAME_BYTES_MAX {
+        return name.to_owned();
+    }
+    let end = (0..=NAME_BYTES_MAX)
+        .rev()
+        .find(|end| name.is_char_boundary(*end))
+        .unwrap_or_default();
+    format!("{}… ({} bytes)", name.get(..end).unwrap_or_default(), name.len())
+}
+
 /// The era in a word.
 pub(crate) fn era_word(era: Era) -> &'static str {
     match era {
@@ -75,6 +91,6 @@ pub(crate) fn era_word(era: Era) -> &'static str {
 pub(crate) fn tool_of(sender: Sender, message: &Message) -> Option<String> {
     let is_call = sender == Sender::Client && message.method() == Some("tools/call");
     is_call
-        .then(|| message.param_str("name").map(std::borrow::Cow::into_owned))
+        .then(|| message.param_str("name").map(|name| shortened(&name)))
         .flatten()
 }

@@ -2,9 +2,9 @@
 
 use cofferdam_inspect::{Finding, Redaction};
 use cofferdam_manifest::{ClientRequest, Consent};
-use cofferdam_protocol::{Batch, Era, Message, MessageKind, Sender};
+use cofferdam_protocol::{Batch, Era, Id, Message, MessageKind, Sender, members};
 
-use crate::basis::{Basis, era_word, finding_facts, tool_of};
+use crate::basis::{Basis, era_word, finding_facts, shortened, tool_of};
 use crate::context::{Context, Standing};
 use crate::rule::{
     BATCH_MEMBER_DENIED, CALLS_PER_MINUTE, CLIENT_REQUEST_NOT_GRANTED, CONSENT_UNREACHABLE, PolicyRule,
@@ -18,6 +18,8 @@ pub struct Permitted {
     received: Vec<u8>,
     sent: Option<Vec<u8>>,
     facts: String,
+    /// Ids and session numbers of the requests in it, which their peer may answer once it is sent.
+    requests: Vec<(Id, u64)>,
 }
 
 /// A message that may not pass, and why.
@@ -70,19 +72,22 @@ impl Permitted {
         &self.received
     }
 
+    /// The bytes that go out, where they are not those that came in.
+    #[must_use]
+    pub fn redacted(&self) -> Option<&[u8]> {
+        self.sent.as_deref()
+    }
+
     /// The record's facts, compact JSON.
     #[must_use]
     pub fn facts(&self) -> &str {
         &self.facts
     }
 
-    fn new(message: Message, basis: &Basis<'_>) -> Self {
-        let facts = basis.to_json();
-        Self {
-            received: message.into_line(),
-            sent: None,
-            facts,
-        }
+    /// Ids and session numbers of the requests in it.
+    #[must_use]
+    pub fn requests(&self) -> &[(Id, u64)] {
+        &self.requests
     }
 }
 
@@ -151,16 +156,32 @@ pub fn decide_batch(
         return Err((received, all.collect()));
     }
     let parts: Vec<Permitted> = verdicts.into_iter().flatten().collect();
-    let facts = format!(
-        "{{\"decision\":\"allow\",\"batch\":[{}]}}",
-        parts
-            .iter()
-            .map(|part| part.facts.as_str())
-            .collect::<Vec<_>>()
-            .join(",")
-    );
+    let facts = batch_facts("allow", parts.iter().map(|part| part.facts.as_str()));
     let sent = parts.iter().any(|part| part.sent.is_some()).then(|| rejoined(&parts));
-    Ok(Permitted { received, sent, facts })
+    let requests = parts.into_iter().flat_map(|part| part.requests).collect();
+    Ok(Permitted {
+        received,
+        sent,
+        facts,
+        requests,
+    })
+}
+
+/// Bytes of a batch's facts at most; beyond it the record holds the first member's and the count.
+const BATCH_FACTS_BYTES_MAX: usize = 256 * 1024;
+
+/// The facts of a whole batch, within what a record takes.
+#[must_use]
+pub fn batch_facts<'a>(decision: &str, members: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let count = members.len();
+    let members: Vec<&str> = members.collect();
+    let bytes: usize = members.iter().map(|member| member.len()).sum();
+    let shown = if bytes > BATCH_FACTS_BYTES_MAX {
+        members.first().copied().unwrap_or("{}").to_owned()
+    } else {
+        members.join(",")
+    };
+    format!("{{\"decision\":\"{decision}\",\"members\":{count},\"batch\":[{shown}]}}")
 }
 
 /// The batch with its redacted members in place.
@@ -195,10 +216,60 @@ fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> 
             format!("{}: {} at `{}`", finding.rule.summary, finding.evidence, finding.at),
         ));
     }
-    if context.sender == Sender::Server && message.kind() == MessageKind::Request {
-        return client_request_denial(message.method()?, context.client_requests);
+    match (context.sender, message.kind()) {
+        (Sender::Server, MessageKind::Request) => client_request_denial(message.method()?, context.client_requests),
+        (Sender::Server, MessageKind::Response) => {
+            let asked = embedded_requests(message.result_member("inputRequests")?);
+            asked.map_or_else(
+                || Some(unreadable_requests()),
+                |asked| first_denial(&asked, context.client_requests),
+            )
+        }
+        (Sender::Server, MessageKind::ErrorResponse) => {
+            let asks = message
+                .error()
+                .is_some_and(|error| error_code(error) == Some(URL_ELICITATION_REQUIRED));
+            if asks {
+                client_request_denial("elicitation/create", context.client_requests)
+            } else {
+                None
+            }
+        }
+        _ => None,
     }
-    None
+}
+
+/// Error code of 2025-11-25 that asks the client to open URLs.
+const URL_ELICITATION_REQUIRED: i64 = -32042;
+
+fn error_code(error: &str) -> Option<i64> {
+    let (_, code) = members(error).ok()?.into_iter().find(|(key, _)| key == "code")?;
+    code.parse().ok()
+}
+
+/// Methods of the requests that an `input_required` result carries (2026-07-28); `None` where they cannot be read.
+fn embedded_requests(requests: &str) -> Option<Vec<String>> {
+    let requests = members(requests).ok()?;
+    let methods = requests.into_iter().map(|(_, request)| {
+        let (_, method) = members(request).ok()?.into_iter().find(|(key, _)| key == "method")?;
+        serde_json::from_str(method).ok()
+    });
+    methods.collect()
+}
+
+fn unreadable_requests() -> (&'static str, String) {
+    (
+        CLIENT_REQUEST_NOT_GRANTED.id,
+        "the server asks the client for something that cannot be read".to_owned(),
+    )
+}
+
+/// What is embedded must be granted by name: anything else a server may ask on its own has no place in an answer.
+fn first_denial(methods: &[String], granted: &[ClientRequest]) -> Option<(&'static str, String)> {
+    methods.iter().find_map(|method| match client_request(method) {
+        Some(_) => client_request_denial(method, granted),
+        None => Some(unreadable_requests()),
+    })
 }
 
 fn is_call(message: &Message, context: &Context<'_>) -> bool {
@@ -220,20 +291,23 @@ fn standing_denial(standing: Option<Standing>) -> Option<(&'static str, String)>
     Some((rule.id, rule.summary.to_owned()))
 }
 
-/// Sampling, elicitation and roots pass where the manifest grants them; anything else a server may ask (ping, tasks) is no right of its own.
+/// What a server-to-client request asks for; `None` for those that need no grant (ping, tasks).
+fn client_request(method: &str) -> Option<ClientRequest> {
+    match method {
+        "sampling/createMessage" => Some(ClientRequest::Sampling),
+        "elicitation/create" => Some(ClientRequest::Elicitation),
+        "roots/list" => Some(ClientRequest::Roots),
+        _ => None,
+    }
+}
+
+/// Sampling, elicitation and roots pass where the manifest grants them.
 fn client_request_denial(method: &str, granted: &[ClientRequest]) -> Option<(&'static str, String)> {
-    let asked = match method {
-        "sampling/createMessage" => ClientRequest::Sampling,
-        "elicitation/create" => ClientRequest::Elicitation,
-        "roots/list" => ClientRequest::Roots,
-        _ => return None,
-    };
-    (!granted.contains(&asked)).then(|| {
-        (
-            CLIENT_REQUEST_NOT_GRANTED.id,
-            format!("the manifest does not let this server ask the client for {asked}"),
-        )
-    })
+    let asked = client_request(method).filter(|asked| !granted.contains(asked))?;
+    Some((
+        CLIENT_REQUEST_NOT_GRANTED.id,
+        format!("the manifest does not let this server ask the client for {asked}"),
+    ))
 }
 
 fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], redaction: &Redaction) -> Decision {
@@ -257,7 +331,7 @@ fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], reda
     let method = message
         .method()
         .or(answered.map(|pending| &*pending.method))
-        .map(str::to_owned);
+        .map(shortened);
     let basis = Basis {
         decision: "allow",
         rule: None,
@@ -269,9 +343,14 @@ fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], reda
         findings: finding_facts(findings),
         hidden: &redaction.hidden,
     };
-    let mut permitted = Permitted::new(message, &basis);
-    permitted.sent = sent.flatten();
-    Decision::Allow(permitted)
+    let facts = basis.to_json();
+    let numbered = message.id().cloned().zip(context.admitted.number);
+    Decision::Allow(Permitted {
+        received: message.into_line(),
+        sent: sent.flatten(),
+        facts,
+        requests: numbered.into_iter().collect(),
+    })
 }
 
 fn denied(
@@ -281,13 +360,14 @@ fn denied(
     (rule, why): (&'static str, String),
     findings: &[Finding],
 ) -> Box<Denied> {
+    let method = message.method().map(shortened);
     let tool = tool_of(sender, &message);
     let basis = Basis {
         decision: "deny",
         rule: Some(rule),
         why: Some(&why),
         era: era_word(era),
-        method: message.method(),
+        method: method.as_deref(),
         id: message.id().map(ToString::to_string),
         tool: tool.as_deref(),
         findings: finding_facts(findings),

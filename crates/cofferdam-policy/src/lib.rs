@@ -13,7 +13,7 @@ mod context;
 mod decision;
 mod rule;
 
-pub use basis::Basis;
+pub use basis::{Basis, shortened};
 pub use context::{Context, Standing};
-pub use decision::{Decision, Denied, Permitted, Unapproved, decide, decide_batch};
+pub use decision::{Decision, Denied, Permitted, Unapproved, batch_facts, decide, decide_batch};
 pub use rule::{POLICY_RULES, PolicyRule};

@@ -26,6 +26,10 @@ pub struct Pending {
     pub started: u64,
     /// A list request that carried a `cursor`.
     pub is_continuation: bool,
+    /// It went out to the peer, who may now answer it. An answer to a request that was never sent is none.
+    pub is_sent: bool,
+    /// Counts the requests of one side: tells apart two requests that used the same id one after the other.
+    pub number: u64,
 }
 
 /// What became of a request that is no longer in flight.
@@ -48,6 +52,7 @@ pub(crate) struct Asked {
     /// Ages and ids in order; may name ids that have been reused since, whose age then differs.
     ages: VecDeque<(u64, Id)>,
     next_age: u64,
+    next_number: u64,
 }
 
 impl Asked {
@@ -65,15 +70,38 @@ impl Asked {
         }
     }
 
-    pub(crate) fn register(&mut self, id: Id, pending: Pending) {
+    /// Registers a request and gives its number.
+    pub(crate) fn register(&mut self, id: Id, mut pending: Pending) -> u64 {
+        self.next_number = self.next_number.wrapping_add(1);
+        pending.number = self.next_number;
         self.settled.remove(&id);
         let _replaced = self.remove(&id);
         self.by_gate = self.by_gate.saturating_add(usize::from(pending.by_gate));
         self.in_flight.insert(id, pending);
+        self.next_number
+    }
+
+    /// From now on the peer may answer this request.
+    pub(crate) fn sent(&mut self, id: &Id, number: u64) {
+        if let Some(pending) = self.in_flight.get_mut(id).filter(|pending| pending.number == number) {
+            pending.is_sent = true;
+        }
+    }
+
+    /// Puts back a request whose answer could not be passed on.
+    pub(crate) fn reopen(&mut self, id: Id, pending: Pending) {
+        if !self.in_flight.contains_key(&id) && !pending.cancelled {
+            self.settled.remove(&id);
+            self.by_gate = self.by_gate.saturating_add(usize::from(pending.by_gate));
+            self.in_flight.insert(id, pending);
+        }
     }
 
     /// Takes the request that a response answers. It can be answered once.
     pub(crate) fn answer(&mut self, id: &Id) -> Result<Pending, Reason> {
+        if self.in_flight.get(id).is_some_and(|pending| !pending.is_sent) {
+            return Err(Reason::UnknownResponse);
+        }
         if let Some(pending) = self.remove(id) {
             self.settle(id, Settled::Answered);
             return Ok(pending);
@@ -94,13 +122,16 @@ impl Asked {
         if self.find(id).is_some_and(|pending| !pending.by_gate)
             && let Some(pending) = self.remove(id)
         {
-            self.settle(
-                id,
+            let settled = if pending.is_sent {
                 Settled::Cancelled(Pending {
                     cancelled: true,
                     ..pending
-                }),
-            );
+                })
+            } else {
+                // The peer never saw it: no answer can be late.
+                Settled::Answered
+            };
+            self.settle(id, settled);
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Admitted {
     pub era: Era,
     /// For responses: what was asked.
     pub answers: Option<Pending>,
+    /// For requests: the number it is registered under ([`Pending::number`]).
+    pub number: Option<u64>,
 }
 
 /// A message that the session does not admit. Its state is as if the message had not come.
@@ -84,14 +86,53 @@ impl Session {
         }
     }
 
+    /// [`admit_unsent`](Self::admit_unsent), for a message that is passed on at once: a request may be answered from now on.
+    ///
+    /// # Errors
+    /// The message must not pass; nothing was changed.
+    pub fn admit(&mut self, sender: Sender, message: &Message, now_ms: u64) -> Result<Admitted, Inadmissible> {
+        let admitted = self.admit_unsent(sender, message, now_ms)?;
+        if let (Some(id), Some(number)) = (message.id(), admitted.number) {
+            self.sent(sender, id, number);
+        }
+        Ok(admitted)
+    }
+
+    /// A request of `sender` that was admitted has gone out: its peer may now answer it. Nothing happens if another request has the id.
+    pub fn sent(&mut self, sender: Sender, id: &Id, number: u64) {
+        self.asked_mut(sender).sent(id, number);
+    }
+
+    /// Puts back a request whose answer was admitted and could not be passed on, so that it is known as unanswered.
+    pub fn reopen(&mut self, sender: Sender, id: Id, pending: Pending) {
+        self.asked_mut(sender).reopen(id, pending);
+    }
+
+    /// [`take_pending`](Self::take_pending), if the request in flight is the one with this number.
+    #[must_use]
+    pub fn take_numbered(&mut self, sender: Sender, id: &Id, number: u64) -> Option<Pending> {
+        self.is_numbered(sender, id, number)
+            .then(|| self.take_pending(sender, id))
+            .flatten()
+    }
+
+    /// Whether the request in flight with this id is the one with this number.
+    #[must_use]
+    pub fn is_numbered(&self, sender: Sender, id: &Id, number: u64) -> bool {
+        self.asked(sender)
+            .find(id)
+            .is_some_and(|pending| pending.number == number)
+    }
+
     /// Judges a decoded message of `sender`: its era, the method table, the direction, and the id. If it is admitted, a request is
-    /// registered and a response's request is taken off.
+    /// registered and a response's request is taken off. A registered request cannot be answered before [`sent`](Self::sent) says that it
+    /// went out: whoever decides in between may still refuse it, and a peer that guesses its id must not answer for it.
     ///
     /// `now_ms` is the caller's clock, in milliseconds; it is only stored ([`Pending::started`]).
     ///
     /// # Errors
     /// The message must not pass; nothing was changed.
-    pub fn admit(&mut self, sender: Sender, message: &Message, now_ms: u64) -> Result<Admitted, Inadmissible> {
+    pub fn admit_unsent(&mut self, sender: Sender, message: &Message, now_ms: u64) -> Result<Admitted, Inadmissible> {
         let era = self.era_of(sender, message);
         let judged = match message.kind() {
             MessageKind::Request => self.admit_request(sender, message, era, now_ms),
@@ -154,8 +195,11 @@ impl Session {
             cancelled: false,
             started: 0,
             is_continuation: false,
+            // Its id cannot be guessed, and it goes out right behind this.
+            is_sent: true,
+            number: 0,
         };
-        self.from_client.register(id, pending);
+        let _number = self.from_client.register(id, pending);
     }
 
     /// The legacy revision that `initialize` settled on; `None` before, or if this crate does not know it.
@@ -188,9 +232,14 @@ impl Session {
         self.legacy_in_use |= method == "initialize";
         self.modern_in_use |= era.is_modern() && !is_probe;
         self.has_tasks |= has_tasks;
-        self.asked_mut(sender)
+        let number = self
+            .asked_mut(sender)
             .register(id.clone(), pending(message, method, era, now_ms));
-        Ok(Admitted { era, answers: None })
+        Ok(Admitted {
+            era,
+            answers: None,
+            number: Some(number),
+        })
     }
 
     fn admit_notification(&mut self, sender: Sender, message: &Message, era: Era) -> Result<Admitted, Reason> {
@@ -220,7 +269,11 @@ impl Session {
                 if method == "notifications/cancelled" {
                     self.cancel(sender, message);
                 }
-                Ok(Admitted { era, answers: None })
+                Ok(Admitted {
+                    era,
+                    answers: None,
+                    number: None,
+                })
             }
         }
     }
@@ -238,6 +291,7 @@ impl Session {
         Ok(Admitted {
             era: pending.era,
             answers: Some(pending),
+            number: None,
         })
     }
 
@@ -317,6 +371,8 @@ fn pending(message: &Message, method: &str, era: Era, now_ms: u64) -> Pending {
         cancelled: false,
         started: now_ms,
         is_continuation,
+        is_sent: false,
+        number: 0,
     }
 }
 

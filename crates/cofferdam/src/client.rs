@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use crate::gate::escaped;
+
 /// Revision offered in `initialize`: the newest that has it.
 const LEGACY_REVISION: &str = "2025-11-25";
 /// Revision spoken to servers that have no `initialize`.
@@ -20,7 +22,7 @@ pub(crate) enum ClientError {
     Closed,
     /// No answer in time.
     Silent { method: String, seconds: u64 },
-    /// An error answer: code and message.
+    /// An error answer: code and message, as the server wrote it.
     Refused { method: String, code: i64, message: String },
     /// An answer that is no JSON-RPC answer.
     Malformed(String),
@@ -32,6 +34,8 @@ impl std::fmt::Display for ClientError {
             Self::Closed => f.write_str("the server ended before it answered"),
             Self::Silent { method, seconds } => write!(f, "no answer to `{method}` within {seconds} seconds"),
             Self::Refused { method, code, message } => {
+                // One line, whatever the server wrote.
+                let message = escaped(message.as_bytes());
                 write!(f, "`{method}` was answered with error {code}: {message}")
             }
             Self::Malformed(what) => write!(f, "an answer cannot be read: {what}"),

@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 use cofferdam_manifest::{Definitions, Manifest, ManifestError, ProgramPins, parse};
 
 use crate::failure::{Exit, Failure, file_failure};
-use crate::gate::PinnedTool;
-use crate::home::Home;
+use crate::gate::{PinnedTool, escaped};
+use crate::home::{Home, check_folder, read_own_file};
 
 const MANIFEST_FILE: &str = "manifest.toml";
 const DEFINITIONS_FILE: &str = "definitions.json";
 const PROGRAM_FILE: &str = "program.json";
 /// Longest server name: it names a folder and prefixes lines.
 const NAME_BYTES_MAX: usize = 64;
+/// Paths named in a message; the rest is counted.
+const NAMED_MAX: usize = 10;
 
 /// What was accepted for one server.
 #[derive(Debug)]
@@ -53,13 +55,13 @@ impl ContractFolder {
     }
 
     fn read(&self, file: &str) -> Result<String, Failure> {
-        let path = self.0.join(file);
-        std::fs::read_to_string(&path).map_err(|cause| file_failure("read", &path, &cause))
+        read_own_file(&self.0.join(file))
     }
 
     /// Writes all three files, each whole or not at all, for the user alone; the manifest last, since it makes the others count.
     pub(crate) fn write(&self, contract: &Contract) -> Result<(), Failure> {
         Home::make(&self.0)?;
+        check_folder(&self.0)?;
         self.replace(PROGRAM_FILE, &program_json(&contract.program)?)?;
         self.replace(DEFINITIONS_FILE, &contract.definitions.to_json())?;
         self.replace(MANIFEST_FILE, &contract.manifest.to_toml())
@@ -102,16 +104,18 @@ pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     if starts_well && is_plain && name.len() <= NAME_BYTES_MAX {
         return Ok(());
     }
-    Err(Failure::usage(format!("`{name}` cannot name a server"))
-        .help("use up to 64 letters, digits, `.`, `_` and `-`, beginning with a letter or digit"))
+    Err(
+        Failure::usage(format!("`{}` cannot name a server", escaped(name.as_bytes())))
+            .help("use up to 64 letters, digits, `.`, `_` and `-`, beginning with a letter or digit"),
+    )
 }
 
 impl Contract {
     /// Loads and checks everything about server `name` before anything of it is started.
     ///
     /// # Errors
-    /// There is no such server; the manifest does not check; definitions or program differ from what was accepted; or the manifest asks
-    /// for something this version cannot enforce.
+    /// There is no such server; its files are not ours alone; the manifest does not check; definitions or program differ from what was
+    /// accepted; or the manifest asks for something this version cannot enforce.
     pub(crate) fn load(home: &Home, name: &str) -> Result<Self, Failure> {
         let folder = ContractFolder::of(home, name)?;
         if !folder.exists() {
@@ -126,6 +130,7 @@ impl Contract {
 
     /// Reads the three files and checks that they belong together; the program itself is not looked at.
     pub(crate) fn read(home: &Home, name: &str, folder: &ContractFolder) -> Result<Self, Failure> {
+        check_folder(&folder.0)?;
         let manifest = checked_manifest(home, &folder.read(MANIFEST_FILE)?, &folder.manifest())?;
         let again = || format!("`cofferdam add --replace {name} -- COMMAND…` observes and accepts the server anew");
         let definitions = Definitions::load(&folder.read(DEFINITIONS_FILE)?, &manifest).map_err(|error| {
@@ -179,13 +184,14 @@ impl Contract {
     }
 
     /// The program's files are what was accepted; a stale index is renewed, so that the next start is fast again. Tells whether there is
-    /// compiled Python that nobody accepted.
+    /// compiled Python that nobody accepted; a Python that would load it all the same is refused.
     fn check_program(&self, folder: &ContractFolder) -> Result<bool, Failure> {
         match self.program.check(crate::cli::now()) {
             Ok(checked) => {
                 if let Some(fresh) = checked.fresh {
                     folder.replace(PROGRAM_FILE, &program_json(&fresh)?)?;
                 }
+                self.check_bytecode(&checked.bytecode)?;
                 Ok(!checked.bytecode.is_empty())
             }
             Err(changed) => Err(Failure::new(
@@ -200,6 +206,31 @@ impl Contract {
                 self.name
             ))),
         }
+    }
+
+    /// `foreign` are compiled Python files that nobody accepted. `PYTHONPYCACHEPREFIX` keeps Python from loading them, unless an option
+    /// makes it ignore its environment.
+    fn check_bytecode(&self, foreign: &[PathBuf]) -> Result<(), Failure> {
+        let Some(option) = environment_ignored_by(&self.manifest.launch.command).filter(|_| !foreign.is_empty()) else {
+            return Ok(());
+        };
+        let mut list: String = foreign
+            .iter()
+            .take(NAMED_MAX)
+            .map(|path| format!("\n  {}", escaped(path.display().to_string().as_bytes())))
+            .collect();
+        if let Some(more @ 1..) = foreign.len().checked_sub(NAMED_MAX) {
+            list.push_str(&format!("\n  and {more} more"));
+        }
+        Err(Failure::misconfigured(format!(
+            "compiled Python that was not accepted lies beside the program of `{}`, and `{}` makes Python load it:{list}",
+            self.name,
+            escaped(option.as_bytes())
+        ))
+        .help(format!(
+            "remove these files (Python compiles its sources anew), or accept them with `cofferdam add --replace {} -- COMMAND…`",
+            self.name
+        )))
     }
 
     /// The accepted tools, ready for the gate.
@@ -219,6 +250,52 @@ impl Contract {
     }
 }
 
+/// The option word by which a Python in `command` ignores `PYTHONPYCACHEPREFIX`: `-E` or `-I`, also within a cluster such as `-sE`, or
+/// `-X pycache_prefix`. `None` for other programs.
+fn environment_ignored_by(command: &[String]) -> Option<&str> {
+    let (program, rest) = command.split_first()?;
+    let is_python = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.contains("python") || name.contains("pypy")
+    };
+    let program = Path::new(program);
+    if !is_python(program) && !program.canonicalize().is_ok_and(|real| is_python(&real)) {
+        return None;
+    }
+    let mut words = rest.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty())?;
+        if word == "--" {
+            return None;
+        }
+        if letters.starts_with('-') {
+            if word == "--check-hash-based-pycs" {
+                words.next();
+            }
+            continue;
+        }
+        // The rest of a cluster behind one of these is its value, and without a rest the next word is.
+        let (letters, valued) = match letters.find(['c', 'm', 'W', 'X']) {
+            Some(at) => letters.split_at(at),
+            None => (letters, ""),
+        };
+        if letters.contains(['E', 'I']) {
+            return Some(word);
+        }
+        let mut value = valued.chars();
+        let letter = value.next();
+        let value = match (letter, value.as_str()) {
+            (Some('c' | 'm'), _) => return None,
+            (Some(_), "") => words.next().unwrap_or_default(),
+            (_, attached) => attached,
+        };
+        if letter == Some('X') && value.starts_with("pycache_prefix") {
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// A manifest's diagnostics begin with `error: ` like ours do; once is enough.
 fn unprefixed(error: &ManifestError) -> Failure {
     let text = error.to_string();
@@ -231,4 +308,50 @@ pub(crate) fn checked_manifest(home: &Home, text: &str, path: &Path) -> Result<M
     manifest
         .resolve(&home.user_home, &home.own_folders())
         .map_err(|error| unprefixed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::environment_ignored_by;
+
+    fn ignored(line: &str) -> Option<String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        environment_ignored_by(&words).map(str::to_owned)
+    }
+
+    #[test]
+    fn options_by_which_python_ignores_its_environment_are_found() {
+        for (line, option) in [
+            ("/usr/bin/python3 -E s.py", "-E"),
+            ("/usr/bin/python3.11 -I s.py", "-I"),
+            ("/v/bin/python -sE s.py", "-sE"),
+            ("/v/bin/python -IE", "-IE"),
+            ("/v/bin/pypy3 -Im server", "-Im"),
+            ("/v/bin/python -W ignore -E s.py", "-E"),
+            ("/v/bin/python -Wignore -X dev -bE s.py", "-bE"),
+            ("/v/bin/python --check-hash-based-pycs never -I s.py", "-I"),
+            ("/v/bin/python -X pycache_prefix= s.py", "pycache_prefix="),
+            ("/v/bin/python -Xpycache_prefix s.py", "pycache_prefix"),
+        ] {
+            assert_eq!(ignored(line).as_deref(), Some(option), "{line}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_no_such_option_are_not() {
+        for line in [
+            "/usr/bin/python3 s.py -E",
+            "/usr/bin/python3 -m server -I",
+            "/usr/bin/python3 -mE",
+            "/usr/bin/python3 -c E -I",
+            "/usr/bin/python3 -WError::ImportWarning s.py",
+            "/usr/bin/python3 -W -I s.py",
+            "/usr/bin/python3 -sB -u - -E",
+            "/usr/bin/python3 -- -E",
+            "/usr/bin/perl -I lib s.pl",
+            "/usr/bin/python3",
+        ] {
+            assert_eq!(ignored(line), None, "{line}");
+        }
+    }
 }

@@ -2,15 +2,24 @@
 //!
 //! Never by XDG variables: an MCP client passes on six variables, and two processes must agree on these folders.
 
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::unistd::{User, geteuid};
 
 use crate::failure::{Failure, file_failure};
+use crate::gate::escaped;
 
 /// Variable that stands in for `--home`.
 pub(crate) const HOME_VARIABLE: &str = "COFFERDAM_HOME";
+/// Permission bits that let the group or everybody else write.
+const OTHERS_WRITE: u32 = 0o022;
+/// The bit of a folder in which people can rename and remove only what is theirs.
+const STICKY: u32 = 0o1000;
 
 /// Cofferdam's own folders, and whose they are.
 #[derive(Debug, Clone)]
@@ -29,7 +38,8 @@ impl Home {
     /// The folders for this user; `explicit` is `--home`.
     ///
     /// # Errors
-    /// The user has no passwd entry, or `explicit` is not ours alone, or lies where a server or a repository could reach it.
+    /// The user has no passwd entry; `explicit` is not ours alone, or lies where a server, a repository or another user could reach it; or
+    /// a folder that is there already is not ours, or others can write to it.
     pub(crate) fn find(explicit: Option<PathBuf>) -> Result<Self, Failure> {
         let uid = geteuid();
         let user = User::from_uid(uid).ok().flatten();
@@ -38,27 +48,25 @@ impl Home {
                 .help("add the user to the passwd database")
         })?;
         let (user_home, user_name) = (user.dir, user.name);
-        let Some(home) = explicit else {
-            let (config, state) = (
+        let explicit = explicit.as_deref().map(own_folder).transpose()?;
+        let (config, state) = match &explicit {
+            Some(home) => (home.join("config"), home.join("state")),
+            None => (
                 user_home.join(".config/cofferdam"),
                 user_home.join(".local/state/cofferdam"),
-            );
-            return Ok(Self {
-                config,
-                state,
-                explicit: None,
-                user_home,
-                user_name,
-            });
+            ),
         };
-        let home = own_folder(&home)?;
-        Ok(Self {
-            config: home.join("config"),
-            state: home.join("state"),
-            explicit: Some(home),
+        let home = Self {
+            config,
+            state,
+            explicit,
             user_home,
             user_name,
-        })
+        };
+        for folder in [&home.config, &home.servers(), &home.state, &home.audit()] {
+            check_folder(folder)?;
+        }
+        Ok(home)
     }
 
     /// One folder for each server's manifest, definitions and program pins.
@@ -88,21 +96,23 @@ impl Home {
     }
 }
 
-/// `--home`: ours, mode 0700, outside the working directory. Made if it is not there.
+/// `--home`: ours, mode 0700, outside the working directory, below folders that nobody else can change. Made if it is not there.
 fn own_folder(home: &Path) -> Result<PathBuf, Failure> {
     let absolute = std::path::absolute(home).map_err(|cause| file_failure("resolve", home, &cause))?;
+    check_parents(&absolute)?;
     if !absolute.exists() {
         Home::make(&absolute)?;
     }
     let real = absolute
         .canonicalize()
         .map_err(|cause| file_failure("resolve", &absolute, &cause))?;
+    check_parents(&real)?;
     let metadata = std::fs::metadata(&real).map_err(|cause| file_failure("look at", &real, &cause))?;
-    let shown = real.display();
+    let shown = shown(&real);
     if !metadata.is_dir() {
         return Err(Failure::misconfigured(format!("`{shown}` is not a folder")));
     }
-    if metadata.uid() != geteuid().as_raw() || metadata.permissions().mode() & 0o077 != 0 {
+    if metadata.uid() != geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
         return Err(
             Failure::misconfigured(format!("the folder `{shown}` is not yours alone"))
                 .help(format!("chown it to yourself and run `chmod 700 {shown}`")),
@@ -116,4 +126,101 @@ fn own_folder(home: &Path) -> Result<PathBuf, Failure> {
         .help("choose a folder outside the working directory"));
     }
     Ok(real)
+}
+
+/// Who can rename in a folder above ours can put another in its place. Parents that are not there yet will be made ours.
+fn check_parents(path: &Path) -> Result<(), Failure> {
+    for parent in path.ancestors().skip(1) {
+        let metadata = match std::fs::metadata(parent) {
+            Ok(metadata) => metadata,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(cause) => return Err(file_failure("look at", parent, &cause)),
+        };
+        let (owner, shown) = (metadata.uid(), shown(parent));
+        if owner != 0 && owner != geteuid().as_raw() {
+            return Err(Failure::misconfigured(format!(
+                "the folder `{}` lies in `{shown}`, which belongs to user {owner}",
+                self::shown(path)
+            ))
+            .help("choose a folder below your own home folder"));
+        }
+        if metadata.mode() & OTHERS_WRITE != 0 && metadata.mode() & STICKY == 0 {
+            return Err(Failure::misconfigured(format!(
+                "the folder `{}` lies in `{shown}`, where others can rename it",
+                self::shown(path)
+            ))
+            .help(format!(
+                "choose a folder below your own home folder, or run `chmod go-w {shown}`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A folder of ours that is there is a folder, no link, ours, and written by us alone.
+pub(crate) fn check_folder(folder: &Path) -> Result<(), Failure> {
+    let metadata = match std::fs::symlink_metadata(folder) {
+        Ok(metadata) => metadata,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(file_failure("look at", folder, &cause)),
+    };
+    if !metadata.is_dir() {
+        return Err(
+            Failure::misconfigured(format!("`{}` is not a folder, or a link to one", shown(folder)))
+                .help("put a folder of your own there, or keep everything elsewhere with `--home`"),
+        );
+    }
+    check_owner(folder, &metadata, "700")
+}
+
+/// Reads a file that decides what is accepted: a regular file, no link, ours, and written by us alone.
+pub(crate) fn read_own_file(path: &Path) -> Result<String, Failure> {
+    let opened = File::options()
+        .read(true)
+        // A pipe in its place must not keep us waiting.
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path);
+    let mut file = opened.map_err(|cause| match cause.raw_os_error() {
+        Some(code) if code == Errno::ELOOP as i32 => no_regular_file(path),
+        _ => file_failure("read", path, &cause),
+    })?;
+    let metadata = file.metadata().map_err(|cause| file_failure("look at", path, &cause))?;
+    if !metadata.is_file() {
+        return Err(no_regular_file(path));
+    }
+    check_owner(path, &metadata, "600")?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)
+        .map_err(|cause| file_failure("read", path, &cause))?;
+    Ok(text)
+}
+
+fn no_regular_file(path: &Path) -> Failure {
+    Failure::misconfigured(format!("`{}` is a link, or no regular file", shown(path)))
+        .help("put the file itself there: what a link leads to can change without you")
+}
+
+/// `mode` is what the help suggests.
+fn check_owner(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), Failure> {
+    let (owner, shown) = (metadata.uid(), shown(path));
+    let us = geteuid();
+    if owner != us.as_raw() {
+        return Err(Failure::misconfigured(format!(
+            "`{shown}` belongs to user {owner}, and decides what servers may do for user {us}"
+        ))
+        .help(format!("if its content is yours, run `chown {us} {shown}`")));
+    }
+    if metadata.mode() & OTHERS_WRITE != 0 {
+        return Err(Failure::misconfigured(format!(
+            "others can write to `{shown}`, which decides what servers may do"
+        ))
+        .help(format!(
+            "see that its content is yours, then run `chmod {mode} {shown}`"
+        )));
+    }
+    Ok(())
+}
+
+fn shown(path: &Path) -> String {
+    escaped(path.display().to_string().as_bytes())
 }

@@ -40,6 +40,8 @@ impl Session {
         };
         let mut plan = compartment::plan(manifest)?;
         if contract.has_foreign_bytecode {
+            // Python takes the first of two; the manifest's own must not stand before it.
+            plan.environment.retain(|(name, _)| name != "PYTHONPYCACHEPREFIX");
             plan.environment
                 .push(("PYTHONPYCACHEPREFIX".to_owned(), "/tmp/bytecode".to_owned()));
         }

@@ -27,6 +27,7 @@ fn admitted() -> Admitted {
     Admitted {
         era: Era::Legacy(None),
         answers: None,
+        number: None,
     }
 }
 
@@ -208,4 +209,65 @@ fn the_basis_says_what_was_decided_and_why() {
     };
     let expected = r#"{"decision":"deny","rule":"tool/changed","why":"the tool's live definition is not the one that was accepted","era":"legacy","method":"tools/call","id":"1","tool":"t"}"#;
     assert_eq!(denied.facts, expected);
+}
+
+#[test]
+fn what_a_server_may_not_ask_it_may_not_ask_in_an_answer() {
+    let admitted = admitted();
+    let answer = |line: &str, granted: &[ClientRequest]| {
+        let context = Context {
+            client_requests: granted,
+            ..context(&admitted, Sender::Server, None)
+        };
+        rule(decide(message(line), &context, &[], &Redaction::none()))
+    };
+    let embedded = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage"},"b":{"method":"roots/list"}}}}"#;
+    assert_eq!(answer(embedded, &[]), "client-request/not-granted");
+    assert_eq!(
+        answer(embedded, &[ClientRequest::Sampling]),
+        "client-request/not-granted"
+    );
+    assert_eq!(
+        answer(embedded, &[ClientRequest::Sampling, ClientRequest::Roots]),
+        "allow"
+    );
+    for unreadable in [r#"[]"#, r#"{"a":{}}"#, r#"{"a":7}"#, r#"{"a":{"method":"tools/call"}}"#] {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"inputRequests":{unreadable}}}}}"#);
+        assert_eq!(
+            answer(
+                &line,
+                &[
+                    ClientRequest::Sampling,
+                    ClientRequest::Roots,
+                    ClientRequest::Elicitation
+                ]
+            ),
+            "client-request/not-granted",
+            "{line}"
+        );
+    }
+    let urls = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":"sign in","data":{"elicitations":[]}}}"#;
+    assert_eq!(answer(urls, &[]), "client-request/not-granted");
+    assert_eq!(answer(urls, &[ClientRequest::Elicitation]), "allow");
+    assert_eq!(
+        answer(
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}"#,
+            &[]
+        ),
+        "allow"
+    );
+}
+
+#[test]
+fn facts_stay_small_whatever_a_peer_names_itself() {
+    let admitted = admitted();
+    let huge = "x".repeat(2_000_000);
+    let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{huge}"}}}}"#);
+    let context = context(&admitted, Sender::Client, Some(Standing::NotInManifest));
+    let Decision::Deny(denied) = decide(message(&line), &context, &[], &Redaction::none()) else {
+        panic!("it is denied")
+    };
+    assert!(denied.facts.len() < 1_000, "{} bytes", denied.facts.len());
+    let members = vec![denied.facts.as_str(); 10_000];
+    assert!(super::batch_facts("deny", members.iter().copied()).len() < 300_000);
 }

@@ -142,7 +142,8 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|cause| Failure::misconfigured(format!("`{}` cannot be granted: {cause}", path.display())))
 }
 
-fn check_grants(home: &Home, manifest: &Manifest) -> Result<(), Failure> {
+/// Refuses what can never be granted, by its spelling and by where it leads.
+pub(crate) fn check_grants(home: &Home, manifest: &Manifest) -> Result<(), Failure> {
     let reads = manifest
         .filesystem
         .read
@@ -151,10 +152,14 @@ fn check_grants(home: &Home, manifest: &Manifest) -> Result<(), Failure> {
         .map(|root| (root, Access::Read));
     let writes = manifest.filesystem.write.iter().map(|root| (root, Access::Write));
     for (root, access) in reads.chain(writes) {
-        if let Some(why) = forbidden_grant(root, access, &home.own_folders()) {
+        let real = root.canonicalize().ok();
+        let reason = std::iter::once(root)
+            .chain(&real)
+            .find_map(|path| forbidden_grant(path, access, &home.own_folders()));
+        if let Some(why) = reason {
             return Err(Failure::misconfigured(format!(
                 "`{}` cannot be granted: {why}",
-                root.display()
+                escaped(root.display().to_string().as_bytes())
             )));
         }
     }
@@ -263,7 +268,7 @@ fn list_of(roots: &[PathBuf]) -> String {
     }
     roots
         .iter()
-        .map(|root| root.display().to_string())
+        .map(|root| escaped(root.display().to_string().as_bytes()))
         .collect::<Vec<_>>()
         .join(", ")
 }

@@ -1,5 +1,6 @@
 //! `call NAME TOOL JSON`: one tool call through the gate, for people and scripts.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ fn one_call(client: &mut McpClient, tool: &str, arguments: &Value) -> Result<Val
 /// Text as text, everything else as JSON.
 fn print(result: &Value, output: &mut Output) -> Result<(), Failure> {
     if output.is_json() {
-        return output.line(&result.to_string());
+        return output.line(&ascii_json(result));
     }
     let content = result
         .get("content")
@@ -56,11 +57,44 @@ fn print(result: &Value, output: &mut Output) -> Result<(), Failure> {
             Some(text) => text
                 .lines()
                 .try_for_each(|line| output.line(&crate::gate::escaped(line.as_bytes())))?,
-            None => output.line(&part.to_string())?,
+            None => output.line(&ascii_json(part))?,
         }
     }
     if content.is_empty() {
-        output.line(&result.to_string())?;
+        output.line(&ascii_json(result))?;
     }
     Ok(())
+}
+
+/// The same value in ASCII without control characters, so that a server's bytes never steer a terminal (RFC 8259, section 7).
+fn ascii_json(value: &Value) -> String {
+    let text = value.to_string();
+    let mut ascii = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii() && !character.is_ascii_control() {
+            ascii.push(character);
+            continue;
+        }
+        // Only inside strings: between tokens serde_json writes none.
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(ascii, "\\u{unit:04x}");
+        }
+    }
+    ascii
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::ascii_json;
+
+    #[test]
+    fn json_is_ascii_and_means_the_same() {
+        let value = json!({"\u{9b}2J": "ä\u{202e}\u{7f}\u{1b}🙂\n"});
+        let ascii = ascii_json(&value);
+        assert!(ascii.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{ascii}");
+        assert_eq!(serde_json::from_str::<Value>(&ascii).unwrap(), value);
+    }
 }

@@ -12,6 +12,8 @@ mod run;
 mod tools;
 
 use std::process::ExitCode;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -30,11 +32,25 @@ pub(crate) fn main() -> ExitCode {
     let exit = match dispatch(cli, &mut output) {
         Ok(exit) => exit,
         Err(failure) => {
-            output.failure(&failure);
-            failure.exit
+            let exit = failure.exit;
+            last_words(output, failure);
+            exit
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// How long a reader of stderr may take to take in why we end.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Says what went wrong, without letting a stderr that nobody reads keep the process alive.
+fn last_words(mut output: Output, failure: Failure) {
+    let (said, is_said) = sync_channel(1);
+    std::thread::spawn(move || {
+        output.failure(&failure);
+        let _ = said.try_send(());
+    });
+    let _ = is_said.recv_timeout(LAST_WORDS);
 }
 
 /// Help and version are data on stdout; anything else clap says is for people.

@@ -40,7 +40,7 @@ pub(crate) fn converse<T>(
         from_client: Box::new(from_client),
         to_client: Box::new(to_client),
         operator: Box::new(said.clone()),
-        hang_up: None,
+        hang_up: Vec::new(),
     };
     let mut client = McpClient::new(from_gate, Box::new(to_gate), declares, timeout);
     std::thread::scope(|scope| {

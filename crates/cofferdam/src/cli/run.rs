@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::mpsc::{Receiver, channel};
 
-use cofferdam_manifest::{Launch, Manifest, understand};
+use cofferdam_manifest::{Digest, Launch, Manifest, understand};
 use cofferdam_sandbox::Ended as ProcessEnd;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::add::check_grants;
 use super::args::Target;
 use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
@@ -16,8 +17,14 @@ use crate::gate::{Cause, Ended, Pipes, process_words};
 use crate::home::Home;
 use crate::session::Session;
 
-/// Name of sessions without a manifest, in the record and before lines of stderr.
+/// How names of sessions without a manifest begin, in the record and before lines of stderr. No server can be added under such a name.
 pub(crate) const UNPINNED: &str = "unpinned";
+
+/// One name for each command line: each has a record quota of its own, so none can use up another's.
+fn unpinned_name(command: &[String]) -> String {
+    let digest = Digest::of(command.join("\0").as_bytes()).to_hex();
+    format!("{UNPINNED}-{}", digest.get(..12).unwrap_or_default())
+}
 
 /// Runs the gate on our own stdin and stdout until one side ends.
 pub(crate) fn run(home: &Home, target: Target) -> Result<Exit, Failure> {
@@ -38,11 +45,14 @@ pub(crate) fn run(home: &Home, target: Target) -> Result<Exit, Failure> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(|cause| Failure::not_enforced(format!("stdout is not usable: {cause}")))?;
+    let watched_stdout = to_client
+        .try_clone()
+        .map_err(|cause| Failure::not_enforced(format!("stdout is not usable: {cause}")))?;
     let pipes = Pipes {
         from_client: Box::new(from_client),
         to_client: Box::new(std::fs::File::from(to_client)),
         operator: Box::new(io::stderr()),
-        hang_up: Some(hang_up),
+        hang_up: vec![hang_up, watched_stdout],
     };
     let ended = session.run(home, pipes, Some(signals))?;
     verdict(&ended)
@@ -52,7 +62,11 @@ fn session(home: &Home, target: Target) -> Result<Session, Failure> {
     match target.name {
         Some(_) if !target.command.is_empty() => Err(Failure::usage("`run` takes a name or a command, not both")),
         Some(name) => Session::pinned(&Contract::load(home, &name)?),
-        None => Session::unpinned(UNPINNED, &sealed_manifest(home, &target.command)?, "run"),
+        None => Session::unpinned(
+            &unpinned_name(&target.command),
+            &sealed_manifest(home, &target.command)?,
+            "run",
+        ),
     }
 }
 
@@ -66,7 +80,9 @@ pub(crate) fn sealed_manifest(home: &Home, command: &[String]) -> Result<Manifes
         digest: None,
         package: None,
     };
-    Ok(Manifest::new(launch))
+    let manifest = Manifest::new(launch);
+    check_grants(home, &manifest)?;
+    Ok(manifest)
 }
 
 /// What a launch line means on this machine.
@@ -103,6 +119,11 @@ fn signals() -> Result<Receiver<i32>, Failure> {
 
 /// The exit code of a session, as documented.
 fn verdict(ended: &Ended) -> Result<Exit, Failure> {
+    if let Some(why) = &ended.unclosed {
+        return Err(Failure::not_enforced(format!(
+            "the record of the session could not be closed: {why}"
+        )));
+    }
     let fault = || ended.fault.clone().unwrap_or_else(|| ended.cause.word().to_owned());
     match ended.cause {
         Cause::ClientClosed | Cause::Idle | Cause::Signal(_) => Ok(Exit::Fine),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cli::output::{Output, Style};
-use crate::client::{Declares, McpClient};
+use crate::client::{ClientError, Declares, McpClient};
 use crate::failure::{Exit, Failure};
 use attack::{ATTACKS, Attack, Evidence};
 use stage::Stage;
@@ -94,11 +94,24 @@ fn attack_all(stage: &Stage, mut server: stage::Running) -> Result<Vec<Outcome>,
     let facts = server.facts(stage)?;
     let outcomes = ATTACKS
         .iter()
-        .map(|attack| play(attack, &facts, stage, &mut client))
+        .map(|attack| {
+            play(attack, &facts, stage, &mut client).and_then(|outcome| still_there(&mut client).map(|()| outcome))
+        })
         .collect();
     drop(client);
     server.end();
     outcomes
+}
+
+/// A server that died defended nothing: an attack counts as failed only while the server goes on working.
+fn still_there(client: &mut McpClient) -> Result<(), Failure> {
+    let answered = client.request("ping", Value::Null);
+    answered.map(drop).map_err(|error| {
+        Failure::new(
+            Exit::Findings,
+            format!("the demo's server does not work any more: {error}"),
+        )
+    })
 }
 
 /// One attack succeeded if, and only if, what it was after is in the answer or has happened.
@@ -117,7 +130,11 @@ fn play(attack: &Attack, facts: &stage::Facts, stage: &Stage, client: &mut McpCl
     }
     let said = match client.request("tools/call", (attack.call)(facts)) {
         Ok(result) => text_of(&result),
-        Err(error) => error.to_string(),
+        Err(error @ ClientError::Refused { .. }) => error.to_string(),
+        Err(error) => {
+            let what = format!("the demo's server does not work any more: {error}");
+            return Err(Failure::new(Exit::Findings, what));
+        }
     };
     Ok(match &attack.evidence {
         Evidence::InAnswer(wanted) if said.contains(wanted) => Outcome::Succeeded(line_with(&said, wanted)),

@@ -5,7 +5,7 @@
 
 use cofferdam_audit::Kind;
 use cofferdam_policy::Standing;
-use cofferdam_protocol::{Admitted, Id, Message, Sender};
+use cofferdam_protocol::{Admitted, Id, Message, Sender, Session};
 
 use super::answer::list_tools;
 use super::refusal::Stopped;
@@ -15,6 +15,15 @@ use super::{Fault, Gate};
 const LIST_PAGES_MAX: u32 = 64;
 /// How long the server may take to list its tools, in milliseconds.
 pub(super) const LIST_MS_MAX: u64 = 15_000;
+
+/// Bytes of held calls at most; a call beyond is refused.
+const HELD_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The keys of `_meta` that make a request modern; nothing else of an undecided call reaches the server.
+const ERA_KEYS: [&str; 3] = [
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/clientInfo",
+];
 
 /// The gate's own list in progress, and who waits for it.
 #[derive(Debug, Default)]
@@ -34,12 +43,18 @@ struct Listing {
 impl Gate {
     /// Lets one call wait; the first one starts the list.
     pub(super) fn hold(&self, message: Message, admitted: Admitted) -> Result<(), Fault> {
-        let meta = admitted
-            .era
-            .is_modern()
-            .then(|| message.param("_meta").map(str::to_owned))
-            .flatten();
+        let meta = admitted.era.is_modern().then(|| era_meta(&message));
         let mut held = self.held();
+        {
+            let session = self.session();
+            held.calls
+                .retain(|(call, admitted)| is_waiting(&session, call, admitted));
+        }
+        let bytes: usize = held.calls.iter().map(|(call, _)| call.line().len()).sum();
+        if bytes.saturating_add(message.line().len()) > HELD_BYTES_MAX {
+            drop(held);
+            return self.decide_held(message, &admitted, Some(Standing::Unverified));
+        }
         held.calls.push((message, admitted));
         if held.listing.is_some() {
             return Ok(());
@@ -86,6 +101,11 @@ impl Gate {
         }
     }
 
+    /// The server's answer to our own list cannot be used: nobody waits for it any longer.
+    pub(super) fn give_up_list(&self) -> Result<(), Fault> {
+        self.release_held()
+    }
+
     /// Gives up on a list that does not come.
     pub(super) fn give_up_late_list(&self, now_ms: u64) -> Result<(), Fault> {
         let is_late = self
@@ -104,23 +124,38 @@ impl Gate {
             std::mem::take(&mut held.calls)
         };
         for (message, admitted) in calls {
-            let is_over = message
-                .id()
-                .is_none_or(|id| !self.session().is_pending(Sender::Client, id));
-            if is_over {
-                // Cancelled or timed out while it waited: already answered, nothing to forward.
-                continue;
+            // Cancelled or timed out while it waited: already answered, nothing to forward.
+            if is_waiting(&self.session(), &message, &admitted) {
+                let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
+                self.decide_held(message, &admitted, standing)?;
             }
-            let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
-            let judged = self
-                .decide_for_client(message, &admitted, standing)
-                .map_err(Stopped::denied);
-            let (permitted, stopped) = self.record(Kind::Decision, vec![judged])?;
-            for one in &permitted {
-                self.to_server.forward_by_courier(one).map_err(Fault::ServerGone)?;
-            }
-            stopped.into_iter().try_for_each(|one| self.answer_client(one))?;
         }
         Ok(())
     }
+
+    fn decide_held(&self, message: Message, admitted: &Admitted, standing: Option<Standing>) -> Result<(), Fault> {
+        let judged = self
+            .decide_for_client(message, admitted, standing)
+            .map_err(Stopped::denied);
+        let (permitted, stopped) = self.record(Kind::Decision, vec![judged])?;
+        self.mark_sent(Sender::Client, &permitted);
+        for one in &permitted {
+            self.to_server.forward_by_courier(one).map_err(Fault::ServerGone)?;
+        }
+        stopped.into_iter().try_for_each(|one| self.answer_client(one))
+    }
+}
+
+/// Whether this very call, and not a later one with its id, is still unanswered.
+fn is_waiting(session: &Session, message: &Message, admitted: &Admitted) -> bool {
+    let numbered = message.id().zip(admitted.number);
+    numbered.is_some_and(|(id, number)| session.is_numbered(Sender::Client, id, number))
+}
+
+/// `_meta` for the gate's own request: the era of the call, and nothing else of it.
+fn era_meta(message: &Message) -> String {
+    let kept = ERA_KEYS
+        .iter()
+        .filter_map(|key| message.meta(key).map(|value| format!("\"{key}\":{value}")));
+    format!("{{{}}}", kept.collect::<Vec<_>>().join(","))
 }

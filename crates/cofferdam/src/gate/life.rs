@@ -45,8 +45,8 @@ pub(crate) struct Pipes {
     pub(crate) to_client: Box<dyn Write + Send>,
     /// Where the operator reads.
     pub(crate) operator: Box<dyn Write + Send>,
-    /// A duplicate of the client's pipe, to notice a hang-up while a pump is stuck in a write.
-    pub(crate) hang_up: Option<OwnedFd>,
+    /// Duplicates of the client's pipes, to notice a hang-up while a pump is stuck in a write.
+    pub(crate) hang_up: Vec<OwnedFd>,
 }
 
 impl std::fmt::Debug for Pipes {
@@ -104,6 +104,8 @@ pub(crate) struct Ended {
     pub(crate) process: ProcessEnd,
     /// What failed, in words for people.
     pub(crate) fault: Option<String>,
+    /// Why the record has no end, if it has none.
+    pub(crate) unclosed: Option<String>,
 }
 
 /// Runs the gate over `compartment` until one side ends. Blocks; everything is recorded, flushed and ended when it returns.
@@ -145,7 +147,7 @@ pub(crate) fn run(
         pump_stderr(gate, events, stderr)
     })?;
     start("watch", &gate, &events, move |gate, events| {
-        watch::watch(gate, events, || has_hung_up(pipes.hang_up.as_ref()))
+        watch::watch(gate, events, || has_hung_up(&pipes.hang_up))
     })?;
     if let Some(signals) = signals {
         start("signals", &gate, &events, move |_, events| {
@@ -155,7 +157,7 @@ pub(crate) fn run(
     // Every sender but those of the threads is gone, so the wait below cannot hang on a channel nobody writes to.
     drop(events);
     let first = happened.recv().unwrap_or(Event::ServerClosed);
-    Ok(gate.end(first, &compartment, &server_is_done))
+    Ok(gate.end(first, &happened, &compartment, &server_is_done))
 }
 
 /// Starts one thread of the session. A panic in it ends the session: nothing may go on over a state that is half changed.
@@ -219,9 +221,21 @@ fn pump_server(gate: &Gate, events: &Events<Event>, from_server: impl Read, mess
     let _ = events.send(event);
 }
 
+/// A server that comes near its record quota is slowed before it is ended.
+fn slow_down(gate: &Gate) {
+    if gate
+        .log
+        .quota_pressure()
+        .is_ok_and(|pressure| pressure != Pressure::Low)
+    {
+        std::thread::sleep(SLOWED);
+    }
+}
+
 fn pump_stderr(gate: &Gate, events: &Events<Event>, stderr: impl Read) {
     let mut fault = None;
     drain(stderr, &gate.terms.name, &gate.operator, |bytes| {
+        slow_down(gate);
         let recorded = gate.log.append_one((), |(), group| {
             group.add(Entry {
                 kind: Kind::ServerStderr,
@@ -277,22 +291,33 @@ fn next_group(lines: &mut LineBuffer) -> Vec<Frame> {
     group
 }
 
-/// Whether the other end of the client's pipe is closed.
-fn has_hung_up(pipe: Option<&OwnedFd>) -> bool {
+/// `POLLRDHUP` of poll(2), which the library does not name: the peer of a socket closed its writing half. Node's stdio pipes are sockets.
+const POLLRDHUP: i16 = 0x2000;
+
+/// Whether the other end of one of the client's pipes is closed.
+fn has_hung_up(pipes: &[OwnedFd]) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd as _;
-    let Some(pipe) = pipe else { return false };
-    let mut polled = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
+    let asked = PollFlags::from_bits_retain(POLLRDHUP);
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+    let mut polled: Vec<PollFd<'_>> = pipes.iter().map(|pipe| PollFd::new(pipe.as_fd(), asked)).collect();
+    // Bits the library does not name read as `None`: among those asked for that is `POLLRDHUP` alone.
     poll(&mut polled, PollTimeout::ZERO).is_ok()
         && polled
             .iter()
-            .any(|fd| fd.revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
+            .any(|fd| fd.revents().is_none_or(|events| events.intersects(gone)))
 }
 
 impl Gate {
     /// Ends the server, answers whoever still waits, closes the record. Within two seconds, whatever the server does.
-    fn end(&self, first: Event, compartment: &Compartment, server_is_done: &Receiver<()>) -> Ended {
-        let (cause, fault) = match first {
+    fn end(
+        &self,
+        first: Event,
+        happened: &Receiver<Event>,
+        compartment: &Compartment,
+        server_is_done: &Receiver<()>,
+    ) -> Ended {
+        let (mut cause, mut fault) = match first {
             Event::ClientClosed => (Cause::ClientClosed, None),
             Event::ServerClosed => (Cause::ServerEnded, None),
             Event::Signal(signal) => (Cause::Signal(signal), None),
@@ -303,6 +328,15 @@ impl Gate {
         // What the server wrote before it ended is still on its way through the line.
         let waited = server_is_done.recv_timeout(DRAIN);
         self.ending.store(true, Ordering::Relaxed);
+        // A record that refused while the session was ending is no orderly end.
+        for event in happened.try_iter() {
+            if let Event::Fault(late @ (Fault::Unrecorded(_) | Fault::Panicked)) = event
+                && fault.is_none()
+            {
+                cause = Cause::of(&late);
+                fault = Some(late.to_string());
+            }
+        }
         self.answer_all_waiting(cause, &process);
         self.to_client.drain(DRAIN);
         self.to_client.close();
@@ -310,11 +344,12 @@ impl Gate {
             "cause": cause.word(), "signal": if let Cause::Signal(signal) = cause { Some(signal) } else { None },
             "process": process_words(process), "out_of_memory": compartment.ran_out_of_memory(), "fault": fault.as_deref().map(shortened), "output_complete": waited != Err(RecvTimeoutError::Timeout),
         });
-        let closed = self.log.close(&facts.to_string()).err().map(|error| error.to_string());
+        let unclosed = self.log.close(&facts.to_string()).err().map(|error| error.to_string());
         Ended {
             cause,
             process,
-            fault: fault.or(closed),
+            fault,
+            unclosed,
         }
     }
 
@@ -382,7 +417,7 @@ impl Gate {
             });
             // Not even the reserve takes it: then it is not sent. The client sees the end of the stream.
             let Ok(recorded) = recorded else { return };
-            if self.to_client.forward_by_courier(&recorded).is_err() {
+            if self.to_client.author(&recorded).is_err() {
                 return;
             }
         }

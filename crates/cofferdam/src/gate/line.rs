@@ -5,13 +5,15 @@
 use cofferdam_audit::{Kind, Recorded};
 use cofferdam_inspect::{Finding, Redaction, hide_tools};
 use cofferdam_policy::{Decision, Denied, Permitted, Standing, decide, decide_batch};
-use cofferdam_protocol::{Admitted, Decoded, Frame, Message, MessageKind, Sender, decode};
+use cofferdam_protocol::{Admitted, Decoded, Frame, Id, Message, MessageKind, Pending, Sender, decode};
 
 use super::refusal::{Refused, Stopped};
 use super::{Fault, Gate};
 
 /// What is on disk now: what may go on, and what stops here.
 pub(super) type Told = (Vec<Recorded<Permitted>>, Vec<Recorded<Box<Stopped>>>);
+/// Requests of the client that a group of lines answers.
+pub(super) type Answered = Vec<(Id, Pending)>;
 /// A message that may pass, or why it stops here.
 pub(super) type Judged = Result<Permitted, Box<Stopped>>;
 
@@ -20,6 +22,7 @@ impl Gate {
     pub(super) fn client_lines(&self, frames: Vec<Frame>) -> Result<(), Fault> {
         let judged = frames.into_iter().map(|frame| self.judge_client_frame(frame)).collect();
         let (permitted, stopped) = self.record(Kind::ClientLine, judged)?;
+        self.mark_sent(Sender::Client, &permitted);
         self.to_server.forward(&permitted).map_err(Fault::ServerGone)?;
         stopped.into_iter().try_for_each(|stopped| self.answer_client(stopped))
     }
@@ -62,26 +65,38 @@ impl Gate {
 
     /// server line → record → decode → correlate → inspect → decide (release) → redact → record decision → forward → client
     pub(super) fn server_lines(&self, frames: Vec<Frame>) -> Result<(), Fault> {
-        let judged = frames.into_iter().map(|frame| self.judge_server_frame(frame)).collect();
-        let (permitted, stopped) = self.record(Kind::ServerLine, judged)?;
+        let mut answered = Vec::new();
+        let judged = frames
+            .into_iter()
+            .map(|frame| self.judge_server_frame(frame, &mut answered))
+            .collect();
+        let (permitted, stopped) = self
+            .record(Kind::ServerLine, judged)
+            .map_err(|fault| self.reopen(answered, fault))?;
+        self.mark_sent(Sender::Server, &permitted);
         self.to_client.forward(&permitted).map_err(Fault::ClientGone)?;
         stopped.into_iter().try_for_each(|stopped| self.answer_server(stopped))
     }
 
-    fn judge_server_frame(&self, frame: Frame) -> Judged {
+    fn judge_server_frame(&self, frame: Frame, answered: &mut Answered) -> Judged {
         match decode(whole_line(Sender::Server, frame)?)
             .map_err(|undecodable| Stopped::undecodable(Sender::Server, undecodable))?
         {
-            Decoded::Message(message) => self.judge_server_message(message),
+            Decoded::Message(message) => self.judge_server_message(message, answered),
             Decoded::Batch(batch) => {
                 let batch = self.batch_if_allowed(Sender::Server, batch)?;
-                decide_batch(batch, Sender::Server, |message| self.judge_server_batch_member(message))
-                    .map_err(Stopped::batch)
+                let mut in_batch = Answered::new();
+                let judged = decide_batch(batch, Sender::Server, |message| {
+                    self.judge_server_batch_member(message, &mut in_batch)
+                });
+                judged
+                    .inspect(|_permitted| answered.append(&mut in_batch))
+                    .map_err(|refused| Stopped::batch_from_server(refused, in_batch))
             }
         }
     }
 
-    fn judge_server_message(&self, message: Message) -> Judged {
+    fn judge_server_message(&self, message: Message, answered: &mut Answered) -> Judged {
         let admitted = match self.admit(Sender::Server, &message) {
             Ok(admitted) => admitted,
             Err(inadmissible) => return Err(Stopped::inadmissible(message, &inadmissible)),
@@ -89,8 +104,21 @@ impl Gate {
         if admitted.answers.as_ref().is_some_and(|pending| pending.by_gate) {
             return Err(Stopped::own(message));
         }
-        self.decide_for_server(message, &admitted)
-            .map_err(|denied| Stopped::denied_from_server(denied, &admitted))
+        let id = message.id().cloned();
+        let judged = self
+            .decide_for_server(message, &admitted)
+            .map_err(|denied| Stopped::denied_from_server(denied, &admitted));
+        answered.extend(id.zip(admitted.answers));
+        judged
+    }
+
+    /// What was answered by a line that could not be recorded is unanswered again, so that its sender is told at the end.
+    fn reopen(&self, answered: Answered, fault: Fault) -> Fault {
+        let mut session = self.session();
+        for (id, pending) in answered {
+            session.reopen(Sender::Client, id, pending);
+        }
+        fault
     }
 
     /// inspect → decide (release) → redact, for a message of the server that the session admitted.
@@ -111,11 +139,19 @@ impl Gate {
         }
     }
 
-    fn judge_server_batch_member(&self, message: Message) -> Result<Permitted, Box<Denied>> {
-        match self.admit(Sender::Server, &message) {
-            Ok(admitted) => self.decide_for_server(message, &admitted),
-            Err(inadmissible) => Err(Refused::as_denied(message, &inadmissible)),
-        }
+    fn judge_server_batch_member(&self, message: Message, answered: &mut Answered) -> Result<Permitted, Box<Denied>> {
+        let admitted = match self.admit(Sender::Server, &message) {
+            Ok(admitted) => admitted,
+            Err(inadmissible) => return Err(Refused::as_denied(message, &inadmissible)),
+        };
+        let id = message.id().cloned();
+        let judged = if admitted.answers.as_ref().is_some_and(|pending| pending.by_gate) {
+            Err(Refused::own_in_batch(message, admitted.era))
+        } else {
+            self.decide_for_server(message, &admitted)
+        };
+        answered.extend(id.zip(admitted.answers));
+        judged
     }
 
     /// Findings about the arguments of a tool call; nothing to find in anything else yet.

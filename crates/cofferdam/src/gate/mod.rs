@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
 use cofferdam_manifest::{ClientRequest, Limits};
-use cofferdam_policy::{Context, Standing};
+use cofferdam_policy::{Context, Permitted, Standing};
 use cofferdam_protocol::{
     Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits,
 };
@@ -126,7 +126,7 @@ impl Gate {
         }
     }
 
-    // Each lock is held for a few lines and never while another of them is wanted, except `held` before `tools`.
+    // Each lock is held for a few lines and never while another of them is wanted, except `held` before `session` or `tools`.
 
     fn session(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,7 +148,15 @@ impl Gate {
     fn admit(&self, sender: Sender, message: &Message) -> Result<Admitted, Inadmissible> {
         let now_ms = self.now_ms();
         self.last_line_ms.store(now_ms, Ordering::Relaxed);
-        self.session().admit(sender, message, now_ms)
+        self.session().admit_unsent(sender, message, now_ms)
+    }
+
+    /// What is on disk goes out now: from here on its requests can be answered.
+    fn mark_sent(&self, sender: Sender, permitted: &[Recorded<Permitted>]) {
+        let mut session = self.session();
+        for (id, number) in permitted.iter().flat_map(|one| one.as_ref().requests()) {
+            session.sent(sender, id, *number);
+        }
     }
 
     /// The batch back, where the session has batches; otherwise what to say to its sender.
@@ -205,7 +213,7 @@ impl Gate {
             });
         });
         let recorded: Recorded<Authored> = recorded.map_err(Fault::Unrecorded)?;
-        outlet.forward_by_courier(&recorded).map_err(|closed| match to {
+        outlet.author(&recorded).map_err(|closed| match to {
             Sender::Client => Fault::ClientGone(closed),
             Sender::Server => Fault::ServerGone(closed),
         })
@@ -254,21 +262,32 @@ impl Gate {
     }
 }
 
-/// How a judged line stands in the record.
+/// How a judged line stands in the record: as received, and behind it as sent where something was taken out.
 fn enter(kind: Kind, judged: &Judged, group: &mut Group<'_>) {
-    group.add(match judged {
-        Ok(permitted) => Entry {
-            kind,
-            facts: permitted.facts(),
-            payload: permitted.received(),
-        },
-        Err(stopped) => {
-            let kind = if stopped.is_fragment() { Kind::Fragment } else { kind };
-            Entry {
+    match judged {
+        Ok(permitted) => {
+            group.add(Entry {
                 kind,
-                facts: stopped.facts(),
-                payload: stopped.payload(),
+                facts: permitted.facts(),
+                payload: permitted.received(),
+            });
+            if let Some(sent) = permitted.redacted() {
+                let kind = if kind == Kind::ServerLine {
+                    Kind::GateToClient
+                } else {
+                    Kind::GateToServer
+                };
+                group.add(Entry {
+                    kind,
+                    facts: r#"{"redacted":true}"#,
+                    payload: sent,
+                });
             }
         }
-    });
+        Err(stopped) => group.add(Entry {
+            kind: if stopped.is_fragment() { Kind::Fragment } else { kind },
+            facts: stopped.facts(),
+            payload: stopped.payload(),
+        }),
+    }
 }

@@ -13,7 +13,7 @@ use super::answer::Authored;
 
 /// Lines of our own that may wait for a slow reader. A peer that makes us write more without reading is cut off.
 const PARCELS_MAX: usize = 4096;
-/// Bytes that may wait so, beside one line of any length.
+/// Bytes of our own that may wait so, beside one line of any length.
 const PARCEL_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What can leave through an [`Outlet`]. Sealed: policy makes a [`Permitted`], the gate its own lines.
@@ -50,7 +50,8 @@ pub enum OutletClosed {
 }
 
 enum Parcel {
-    Line(Vec<u8>),
+    Authored(Vec<u8>),
+    Held(Vec<u8>),
     Barrier(SyncSender<()>),
 }
 
@@ -59,8 +60,8 @@ enum Parcel {
 pub struct Outlet {
     writer: Mutex<Option<Box<dyn Write + Send>>>,
     courier: SyncSender<Parcel>,
-    /// Bytes that wait for the courier.
-    waiting_bytes: AtomicUsize,
+    /// Bytes of our own that wait for the courier.
+    authored_bytes: AtomicUsize,
 }
 
 impl std::fmt::Debug for Outlet {
@@ -76,7 +77,7 @@ impl Outlet {
         let outlet = Arc::new(Self {
             writer: Mutex::new(Some(writer)),
             courier,
-            waiting_bytes: AtomicUsize::new(0),
+            authored_bytes: AtomicUsize::new(0),
         });
         let weak = Arc::downgrade(&outlet);
         std::thread::Builder::new()
@@ -104,14 +105,24 @@ impl Outlet {
         }
     }
 
-    /// Sends one recorded line without ever blocking the caller on this reader.
-    pub(crate) fn forward_by_courier<T: Passable>(&self, recorded: &Recorded<T>) -> Result<(), OutletClosed> {
-        let line = recorded.as_ref().line();
-        let before = self.waiting_bytes.fetch_add(line.len(), Ordering::Relaxed);
-        if before > 0 && before.saturating_add(line.len()) > PARCEL_BYTES_MAX {
+    /// Sends a line of the gate's own without ever blocking the caller on this reader. A reader that makes us write more than
+    /// [`PARCEL_BYTES_MAX`] without reading is cut off.
+    pub(crate) fn author(&self, recorded: &Recorded<Authored>) -> Result<(), OutletClosed> {
+        let bytes = recorded.as_ref().line().len();
+        let before = self.authored_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before > 0 && before.saturating_add(bytes) > PARCEL_BYTES_MAX {
             return Err(OutletClosed::Overflow);
         }
-        match self.courier.try_send(Parcel::Line(line.to_vec())) {
+        self.hand_over(Parcel::Authored(recorded.as_ref().line().to_vec()))
+    }
+
+    /// Sends a call that waited, without ever blocking the caller on this reader. Who held it has bounded it.
+    pub(crate) fn forward_by_courier(&self, recorded: &Recorded<Permitted>) -> Result<(), OutletClosed> {
+        self.hand_over(Parcel::Held(recorded.as_ref().line().to_vec()))
+    }
+
+    fn hand_over(&self, parcel: Parcel) -> Result<(), OutletClosed> {
+        match self.courier.try_send(parcel) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(OutletClosed::Overflow),
             Err(TrySendError::Disconnected(_)) => Err(OutletClosed::Gone(io::ErrorKind::BrokenPipe.into())),
@@ -156,9 +167,10 @@ fn deliver(outlet: &std::sync::Weak<Outlet>, parcels: &Receiver<Parcel>) {
         let Some(outlet) = outlet.upgrade() else { return };
         match parcel {
             // A reader that is gone is noticed by the pump; what waits here has nowhere to go.
-            Parcel::Line(line) => {
+            Parcel::Held(line) => drop(outlet.write(&line)),
+            Parcel::Authored(line) => {
                 drop(outlet.write(&line));
-                outlet.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+                outlet.authored_bytes.fetch_sub(line.len(), Ordering::Relaxed);
             }
             Parcel::Barrier(done) => drop(done.try_send(())),
         }

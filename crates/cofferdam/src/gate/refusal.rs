@@ -1,12 +1,16 @@
 //! What stops on the line: recorded like everything else, never forwarded, answered where somebody waits.
 
 use cofferdam_audit::Recorded;
-use cofferdam_policy::Denied;
+use cofferdam_policy::{Denied, batch_facts, shortened};
 use cofferdam_protocol::{Admitted, Era, Id, Inadmissible, Message, MessageKind, Reason, Sender, Undecodable};
 use serde_json::json;
 
 use super::answer::{Refusal, refuse};
+use super::line::Answered;
 use super::{Fault, Gate};
+
+/// Rule of a member of a refused batch.
+const BATCH_RULE: &str = "batch/member-denied";
 
 /// Facts a refused peer is told.
 #[derive(Debug)]
@@ -31,7 +35,9 @@ pub(super) enum Then {
     /// It was an answer that must not be released: who asked gets the refusal in its place.
     AnswerAsker(Refused),
     /// It was a batch.
-    Each(Vec<Refused>),
+    Each(Vec<Then>),
+    /// It should have been the answer to the gate's own list.
+    GiveUpList,
     /// A call that waits until the server's tools are listed.
     Hold(Box<(Message, Admitted)>),
     /// The answer to a request of the gate's own.
@@ -78,8 +84,7 @@ impl Stopped {
 
     /// A call that must wait for the live tool list.
     pub(super) fn held(message: Message, admitted: Admitted) -> Box<Self> {
-        let facts =
-            json!({"decision": "hold", "method": message.method(), "id": message.id().map(ToString::to_string)});
+        let facts = json!({"decision": "hold", "method": message.method().map(shortened), "id": message.id().map(ToString::to_string)});
         Self::new(Vec::new(), facts.to_string(), Then::Hold(Box::new((message, admitted))))
     }
 
@@ -192,26 +197,49 @@ impl Stopped {
         Self::new(denied.message.into_line(), facts, Then::AnswerAsker(refused))
     }
 
-    /// A batch of which at least one member was denied.
+    /// A batch of the client of which at least one member was denied: every request in it is refused.
     pub(super) fn batch((line, members): (Vec<u8>, Vec<Denied>)) -> Box<Self> {
-        let facts: Vec<&str> = members.iter().map(|denied| denied.facts.as_str()).collect();
-        let facts = format!("{{\"decision\":\"deny\",\"batch\":[{}]}}", facts.join(","));
+        Self::batch_then(line, &members, Vec::new())
+    }
+
+    /// The same from the server: what it answered is refused to whoever asked.
+    pub(super) fn batch_from_server((line, members): (Vec<u8>, Vec<Denied>), answered: Answered) -> Box<Self> {
+        let why = "the answer came in a batch that was refused";
+        let owed = answered.into_iter().map(|(id, pending)| {
+            if pending.by_gate {
+                return Then::GiveUpList;
+            }
+            Then::AnswerAsker(Refused {
+                id: Some(id),
+                method: Some(pending.method.to_string()),
+                era: pending.era,
+                rule: BATCH_RULE,
+                why: why.to_owned(),
+            })
+        });
+        Self::batch_then(line, &members, owed.collect())
+    }
+
+    fn batch_then(line: Vec<u8>, members: &[Denied], mut then: Vec<Then>) -> Box<Self> {
+        let facts = batch_facts("deny", members.iter().map(|denied| denied.facts.as_str()));
         let requests = members
             .iter()
             .filter(|denied| denied.message.kind() == MessageKind::Request);
-        let refused = requests.map(Refused::of).collect();
-        Self::new(line, facts, Then::Each(refused))
+        then.extend(requests.map(|denied| Then::AnswerSender(Refused::of(denied))));
+        Self::new(line, facts, Then::Each(then))
     }
 
     /// A batch where the session has none.
     pub(super) fn batch_not_allowed(line: Vec<u8>, sender: Sender, reason: Reason, requests: Vec<Id>) -> Box<Self> {
         let facts = json!({"decision": "refuse", "rule": reason.id(), "why": reason.text()}).to_string();
-        let refused = requests.into_iter().map(|id| Refused {
-            id: Some(id),
-            method: None,
-            era: Era::Legacy(None),
-            rule: reason.id(),
-            why: reason.text().to_owned(),
+        let refused = requests.into_iter().map(|id| {
+            Then::AnswerSender(Refused {
+                id: Some(id),
+                method: None,
+                era: Era::Legacy(None),
+                rule: reason.id(),
+                why: reason.text().to_owned(),
+            })
         });
         let refused: Vec<_> = refused.collect();
         let then = if refused.is_empty() {
@@ -239,7 +267,7 @@ impl Refused {
         let reason = inadmissible.reason;
         let facts = json!({
             "decision": "refuse", "rule": reason.id(), "why": reason.text(),
-            "method": message.method(), "id": message.id().map(ToString::to_string),
+            "method": message.method().map(shortened), "id": message.id().map(ToString::to_string),
         });
         Box::new(Denied {
             message,
@@ -247,6 +275,19 @@ impl Refused {
             why: reason.text().to_owned(),
             era: inadmissible.era,
             facts: facts.to_string(),
+        })
+    }
+
+    /// An answer to the gate's own request has no business in a batch.
+    pub(super) fn own_in_batch(message: Message, era: Era) -> Box<Denied> {
+        let facts = json!({"decision": "deny", "rule": BATCH_RULE, "own": true}).to_string();
+        let why = "the batch answers a request of the gate's own".to_owned();
+        Box::new(Denied {
+            message,
+            rule: BATCH_RULE,
+            why,
+            era,
+            facts,
         })
     }
 
@@ -260,32 +301,29 @@ impl Gate {
     /// Acts on what stopped on the client's line.
     pub(super) fn answer_client(&self, stopped: Recorded<Box<Stopped>>) -> Result<(), Fault> {
         let seq = stopped.seq();
-        match stopped.into_inner().then {
-            Then::Nothing | Then::TellOperator(_) | Then::Take(_) => Ok(()),
-            Then::AnswerSender(refused) => self.refuse(Sender::Client, &refused, seq),
-            Then::AnswerAsker(refused) => self.refuse(Sender::Server, &refused, seq),
-            Then::Each(all) => all
-                .iter()
-                .try_for_each(|refused| self.refuse(Sender::Client, refused, seq)),
-            Then::Hold(held) => self.hold(held.0, held.1),
-        }
+        self.act(Sender::Client, stopped.into_inner().then, seq)
     }
 
     /// Acts on what stopped on the server's line.
     pub(super) fn answer_server(&self, stopped: Recorded<Box<Stopped>>) -> Result<(), Fault> {
         let seq = stopped.seq();
-        match stopped.into_inner().then {
-            Then::Nothing | Then::Hold(_) => Ok(()),
-            Then::TellOperator(reason) => {
+        self.act(Sender::Server, stopped.into_inner().then, seq)
+    }
+
+    fn act(&self, sender: Sender, then: Then, seq: u64) -> Result<(), Fault> {
+        match (then, sender) {
+            (Then::Nothing, _) => Ok(()),
+            (Then::TellOperator(reason), _) => {
                 self.tell_noise_once(reason, seq);
                 Ok(())
             }
-            Then::AnswerSender(refused) => self.refuse(Sender::Server, &refused, seq),
-            Then::AnswerAsker(refused) => self.refuse_in_place_of_answer(refused, seq),
-            Then::Each(all) => all
-                .iter()
-                .try_for_each(|refused| self.refuse(Sender::Server, refused, seq)),
-            Then::Take(message) => self.take_own_answer(&message),
+            (Then::AnswerSender(refused), _) => self.refuse(sender, &refused, seq),
+            (Then::AnswerAsker(refused), Sender::Client) => self.refuse(Sender::Server, &refused, seq),
+            (Then::AnswerAsker(refused), Sender::Server) => self.refuse_in_place_of_answer(&refused, seq),
+            (Then::Each(all), _) => all.into_iter().try_for_each(|then| self.act(sender, then, seq)),
+            (Then::Hold(held), _) => self.hold(held.0, held.1),
+            (Then::Take(message), _) => self.take_own_answer(&message),
+            (Then::GiveUpList, _) => self.give_up_list(),
         }
     }
 
@@ -294,7 +332,10 @@ impl Gate {
         let mut id = refused.id.as_ref();
         if let Some(asked) = id {
             let mut session = self.session();
-            if refused.was_admitted() {
+            if refused.rule == Reason::IdInFlight.id() {
+                // The answer with this id belongs to the request that still waits.
+                id = None;
+            } else if refused.was_admitted() {
                 session.retire(to, asked);
             } else if session.is_pending(to, asked) {
                 // Somebody else's answer must not be taken for this one.
@@ -315,18 +356,24 @@ impl Gate {
     }
 
     /// The server's answer cannot be released: if a request of the client waits for it, the client gets a refusal instead.
-    fn refuse_in_place_of_answer(&self, refused: Refused, seq: u64) -> Result<(), Fault> {
-        let Some(id) = refused.id.clone() else { return Ok(()) };
-        let waiting = self.session().take_pending(Sender::Client, &id);
-        let (method, era) = match (waiting, refused.method.is_some()) {
-            (Some(pending), _) => (Some(pending.method.to_string()), pending.era),
+    fn refuse_in_place_of_answer(&self, refused: &Refused, seq: u64) -> Result<(), Fault> {
+        let Some(id) = refused.id.as_ref() else { return Ok(()) };
+        let waiting = self.session().take_pending(Sender::Client, id);
+        let (method, era) = match waiting {
+            Some(pending) if pending.by_gate => return self.give_up_list(),
+            Some(pending) if pending.is_sent => (Some(pending.method.to_string()), pending.era),
+            Some(pending) => {
+                // It never went out: this is no answer to it, and it goes on waiting.
+                self.session().reopen(Sender::Client, id.clone(), pending);
+                return Ok(());
+            }
             // Already taken off when it was admitted.
-            (None, true) => (refused.method.clone(), refused.era),
-            (None, false) => return Ok(()),
+            None if refused.method.is_some() => (refused.method.clone(), refused.era),
+            None => return Ok(()),
         };
         let record = self.reference(seq);
         let refusal = Refusal {
-            id: Some(&id),
+            id: Some(id),
             method: method.as_deref(),
             era,
             rule: refused.rule,

@@ -137,8 +137,7 @@ pub(crate) fn escaped(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
     let mut out = String::with_capacity(text.len());
     for character in text.trim_end_matches('\r').chars() {
-        let invisible = matches!(u32::from(character), 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xE0000..=0xE0FFF);
-        if character == '\t' || !(character.is_control() || invisible) {
+        if character == '\t' || !(character.is_control() || cofferdam_inspect::is_invisible(character)) {
             out.push(character);
         } else {
             out.extend(character.escape_unicode());

@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender as Events;
 use std::time::Duration;
 
 use cofferdam_audit::Kind;
-use cofferdam_protocol::{Era, Id, Sender};
+use cofferdam_protocol::{Id, Pending, Sender};
 
 use super::answer::{Refusal, cancel, refuse};
 use super::{Event, Fault, Gate};
@@ -40,27 +40,30 @@ pub(super) fn watch(gate: &Gate, events: &Events<Event>, client_hung_up: impl Fn
 impl Gate {
     fn look(&self, now_ms: u64) -> Result<(), Fault> {
         self.give_up_late_list(now_ms)?;
-        for (id, method, era) in self.late_calls(now_ms) {
-            self.end_late_call(&id, &method, era)?;
+        for (id, pending) in self.late_calls(now_ms) {
+            self.end_late_call(&id, &pending)?;
         }
         Ok(())
     }
 
     /// Requests of the client that are older than the manifest's `seconds_per_call`.
-    fn late_calls(&self, now_ms: u64) -> Vec<(Id, String, Era)> {
+    fn late_calls(&self, now_ms: u64) -> Vec<(Id, Pending)> {
         let limit_ms = u64::from(self.terms.limits.seconds_per_call).saturating_mul(1000);
         let session = self.session();
         let late = session.pending(Sender::Client).filter(|(_, pending)| {
             let is_bounded = !pending.by_gate && !pending.cancelled && !LONG_LIVED.contains(&&*pending.method);
             is_bounded && now_ms.saturating_sub(pending.started) > limit_ms
         });
-        late.map(|(id, pending)| (id.clone(), pending.method.to_string(), pending.era))
-            .collect()
+        late.map(|(id, pending)| (id.clone(), pending.clone())).collect()
     }
 
     /// The client gets its answer, the server is told to stop; whatever the server still says about it goes nowhere.
-    fn end_late_call(&self, id: &Id, method: &str, era: Era) -> Result<(), Fault> {
-        self.session().retire(Sender::Client, id);
+    fn end_late_call(&self, id: &Id, late: &Pending) -> Result<(), Fault> {
+        // Answered in the meantime: then there is nothing to say.
+        let Some(pending) = self.session().take_numbered(Sender::Client, id, late.number) else {
+            return Ok(());
+        };
+        let (method, era) = (&*pending.method, pending.era);
         let why = format!("no answer within {} seconds", self.terms.limits.seconds_per_call);
         let facts =
             serde_json::json!({"timeout": method, "id": id.to_string(), "rule": SECONDS_PER_CALL_RULE}).to_string();
@@ -75,6 +78,11 @@ impl Gate {
             record: &record,
         };
         self.author(Sender::Client, refuse(&refusal))?;
-        self.author(Sender::Server, cancel(id, &why))
+        // A call that never went out is nothing the server could stop.
+        if pending.is_sent {
+            self.author(Sender::Server, cancel(id, &why))
+        } else {
+            Ok(())
+        }
     }
 }
