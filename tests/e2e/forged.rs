@@ -24,7 +24,7 @@ fn a_held_call_cannot_be_answered_before_it_is_decided() {
     let mut gate = stage.converse(&["forger"]);
     gate.initialize("2025-11-25");
     let answer = gate.call("echo", json!({"message": "x"}));
-    assert_eq!(said_in(&answer).contains("forged"), false, "{answer}");
+    assert!(!said_in(&answer).contains("forged"), "{answer}");
     assert_eq!(rule_of(&answer), "tool/changed");
     assert!(gate.is_silent(), "one answer to one request");
 }

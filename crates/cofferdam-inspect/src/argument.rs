@@ -1,10 +1,11 @@
 //! Arguments of a `tools/call` against the tool's pinned input schema (JSON Schema 2020-12, or draft 7 where it says so).
 
 use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cofferdam_protocol::{DEPTH_MAX, fold};
 use jsonschema::{PatternOptions, Validator};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::finding::{Confidence, Finding, show_safely};
 use crate::reference::{
@@ -12,12 +13,18 @@ use crate::reference::{
 };
 use crate::rule::{ARGUMENT_CASE_FOLDED_KEY, ARGUMENT_SCHEMA, TOOL_SCHEMA_UNUSABLE};
 
+mod closing;
+
+use closing::{closed, is_old_draft};
+
 /// Findings reported for one call at most; more say nothing new.
 const FINDINGS_MAX: usize = 8;
 /// Subschemas times values up to which a refusal says where and why; the list of all errors is built before any is read.
 const WORDS_WORK_MAX: u64 = 200_000;
 /// Steps a look-around or back-reference pattern of a server may take before the value counts as not matching.
 const PATTERN_BACKTRACK_MAX: usize = 20_000;
+/// Evidence when the bound on the work of one check is reached.
+const TOO_MUCH_WORK: &str = "the arguments take too much work to judge by the schema";
 /// Where arguments lie in a `tools/call` request.
 const ARGUMENTS_AT: &str = "/params/arguments";
 
@@ -82,9 +89,10 @@ impl ArgumentSchema {
         let anchors = Anchors::of(&root).map_err(out_of_bounds)?;
         let expansion = check_bounds(&root, &anchors).map_err(out_of_bounds)?;
         let mut guarded = root.clone();
-        guard_recursion(&mut guarded, &expansion.recursive).map_err(out_of_bounds)?;
+        guard_recursion(&mut guarded, &expansion.recursive, !is_old_draft(&root)).map_err(out_of_bounds)?;
         Ok(Self {
-            validator: compiled(&guarded)?,
+            validator: catch_unwind(|| compiled(&guarded))
+                .unwrap_or_else(|_| Err(SchemaUnusable::new("it cannot be compiled")))?,
             known_names: known_names(&root),
             root,
             anchors,
@@ -105,15 +113,25 @@ impl ArgumentSchema {
             return vec![refusal("the arguments are nested too deep")];
         };
         let budget = Budget::start();
-        let valid = budget.charge(&instance, self.expansion.weight) && self.validator.is_valid(&instance);
-        if budget.is_spent() {
-            return vec![refusal("the arguments take too much work to judge by the schema")];
+        if !budget.charge(&instance, self.expansion.weight) {
+            return vec![refusal(TOO_MUCH_WORK)];
         }
-        let mut findings = if valid {
-            Vec::new()
-        } else {
-            self.mismatches(&instance, values)
+        // The validator was seen to panic on deep recursive schemas (`pending schema target dropped`); it keeps nothing
+        // between checks, so that a panic is one refused call and not the end of the session.
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            let valid = self.validator.is_valid(&instance);
+            if valid || budget.is_spent() {
+                Vec::new()
+            } else {
+                self.mismatches(&instance, values)
+            }
+        }));
+        let Ok(mut findings) = judged else {
+            return vec![refusal("the schema's recursion cannot be judged")];
         };
+        if budget.is_spent() {
+            return vec![refusal(TOO_MUCH_WORK)];
+        }
         if self.may_hold_folded_key(&instance) {
             self.folded_keys(&[&self.root], &instance, ARGUMENTS_AT, &mut findings);
         }
@@ -272,106 +290,6 @@ fn out_of_bounds_words(why: &OutOfBounds) -> String {
     }
 }
 
-/// Whether the schema is written in a draft that has no `unevaluatedProperties`.
-fn is_old_draft(schema: &Value) -> bool {
-    let dialect = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
-    ["draft-03", "draft-04", "draft-06", "draft-07"]
-        .iter()
-        .any(|draft| dialect.contains(draft))
-}
-
-/// The schema with a root that refuses unknown properties where it says nothing about them.
-fn closed(schema: &Value) -> Result<Value, OutOfBounds> {
-    let mut root = schema.clone();
-    let is_old = is_old_draft(schema);
-    if is_old {
-        free_root_reference(&mut root);
-    }
-    let says_something = ["additionalProperties", "unevaluatedProperties"]
-        .iter()
-        .any(|key| root.get(*key).is_some());
-    if says_something || (is_old && referred_root_says_something(&root)?) {
-        return Ok(root);
-    }
-    // Draft 7 cannot say "unevaluated": the names come from every combinator and reference at the root.
-    let allowed = if is_old { Some(names_in_place(&root)?) } else { None };
-    if let Value::Object(members) = &mut root {
-        if let Some(allowed) = allowed {
-            let previous = members.remove("propertyNames").unwrap_or(Value::Bool(true));
-            members.insert("propertyNames".into(), json!({"allOf": [previous, allowed]}));
-        } else {
-            members.insert("unevaluatedProperties".into(), Value::Bool(false));
-        }
-    }
-    Ok(root)
-}
-
-/// Moves the reference at the root of an old draft into `allOf`, since those drafts ignore whatever stands beside it.
-///
-/// What stood beside it counts from then on, except what it said of unknown properties without knowing any.
-fn free_root_reference(root: &mut Value) {
-    let Value::Object(members) = root else { return };
-    if !members.get("$ref").is_some_and(Value::is_string) {
-        return;
-    }
-    members.remove("additionalProperties");
-    let reference = members.remove("$ref").map(|reference| json!({"$ref": reference}));
-    match members.entry("allOf").or_insert_with(|| json!([])) {
-        Value::Array(all) => all.extend(reference),
-        other => *other = Value::Array(reference.into_iter().collect()),
-    }
-}
-
-/// Whether what the root only refers to (an `allOf` of references) speaks of unknown properties.
-fn referred_root_says_something(root: &Value) -> Result<bool, OutOfBounds> {
-    let anchors = Anchors::of(root)?;
-    let mut open: Vec<&Value> = root
-        .get("allOf")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .collect();
-    let mut seen = HashSet::new();
-    while let Some(node) = open.pop() {
-        if node.get("$ref").is_some() && seen.insert(std::ptr::from_ref(node).addr()) {
-            let target = in_place_children(root, &anchors, node)?;
-            if target
-                .iter()
-                .any(|target| target.get("$ref").is_none() && target.get("additionalProperties").is_some())
-            {
-                return Ok(true);
-            }
-            open.extend(target);
-        }
-    }
-    Ok(false)
-}
-
-/// A schema for the property names that every combinator and reference at the root knows.
-fn names_in_place(schema: &Value) -> Result<Value, OutOfBounds> {
-    let anchors = Anchors::of(schema)?;
-    let mut names = Vec::new();
-    let mut patterns = vec![Value::Bool(false)];
-    let mut open = vec![schema];
-    let mut seen = HashSet::new();
-    let keys = |node: &Value, keyword: &str| -> Vec<String> {
-        let map = node.get(keyword).and_then(Value::as_object);
-        map.into_iter().flat_map(|map| map.keys().cloned()).collect()
-    };
-    while let Some(node) = open.pop() {
-        if seen.insert(std::ptr::from_ref(node).addr()) {
-            names.extend(keys(node, "properties"));
-            patterns.extend(
-                keys(node, "patternProperties")
-                    .iter()
-                    .map(|pattern| json!({"pattern": pattern})),
-            );
-            open.extend(in_place_children(schema, &anchors, node)?);
-        }
-    }
-    Ok(json!({"anyOf": [{"enum": names}, {"anyOf": patterns}]}))
-}
-
 /// Every property name anywhere in the schema, by folded form.
 fn known_names(root: &Value) -> BTreeMap<String, HashSet<String>> {
     fn collect(node: &Value, names: &mut BTreeMap<String, HashSet<String>>) {
@@ -421,5 +339,3 @@ impl jsonschema::Retrieve for NothingOutside {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod probe;

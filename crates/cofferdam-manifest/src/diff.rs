@@ -1,7 +1,10 @@
 //! What changed since a server was accepted, in plain words.
 
 mod annotations;
+mod edits;
 mod keyword;
+mod object;
+mod place;
 mod program;
 mod schema;
 mod tool;

@@ -130,12 +130,12 @@ impl TrustedKey {
 
 /// The one line of a key or signature file that is neither empty nor a remark, with its number from 1.
 pub(crate) fn only_line<'c>(content: &'c [u8], file: &Path) -> Result<(usize, &'c str), KeyError> {
-    let text = key_text(content, file)?;
-    let lines = text.lines().zip(1..).map(|(text, line)| (line, text.trim()));
-    let mut lines = lines.filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
-    let (line, text) = lines.next().ok_or(KeyError::at(file, 0, KeyFault::Nothing))?;
+    let lines = key_text(content, file)?.lines().zip(1..);
+    let mut lines = lines.filter(|(text, _)| !text.trim().is_empty() && !text.starts_with('#'));
+    let (text, line) = lines.next().ok_or(KeyError::at(file, 0, KeyFault::Nothing))?;
     if text.starts_with("-----BEGIN ") {
-        let fault = if text.contains("PRIVATE KEY") {
+        let is_private = text.contains("PRIVATE KEY");
+        let fault = if is_private {
             KeyFault::PrivateKey
         } else {
             KeyFault::NotAPublicKey
@@ -146,8 +146,8 @@ pub(crate) fn only_line<'c>(content: &'c [u8], file: &Path) -> Result<(usize, &'
         return Err(KeyError::at(file, line, KeyFault::Invisible));
     }
     match lines.next() {
-        Some((second, _)) => Err(KeyError::at(file, second, KeyFault::SecondLine)),
-        None => Ok((line, text)),
+        Some((_, second)) => Err(KeyError::at(file, second, KeyFault::SecondLine)),
+        None => Ok((line, text.trim())),
     }
 }
 

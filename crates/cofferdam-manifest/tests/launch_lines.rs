@@ -484,8 +484,8 @@ fn a_package_cannot_name_a_file_outside_itself_as_its_script() {
 #[test]
 fn a_script_that_links_out_of_its_folder_is_told() {
     let machine = Machine::new();
-    machine.file("home/.ssh/id", "");
-    machine.link("home/repo/server.js", machine.at("home/.ssh/id"));
+    machine.file("home/elsewhere/id", "");
+    machine.link("home/repo/server.js", machine.at("home/elsewhere/id"));
     for line in [
         ["node", "repo/server.js"],
         ["python3", "repo/server.js"],

@@ -21,6 +21,11 @@ const OTHERS_WRITE: u32 = 0o022;
 /// The bit of a folder in which people can rename and remove only what is theirs.
 const STICKY: u32 = 0o1000;
 
+/// Where configuration lies in the user's home folder.
+const CONFIG_IN_HOME: &str = ".config/cofferdam";
+/// Where state lies there.
+const STATE_IN_HOME: &str = ".local/state/cofferdam";
+
 /// Cofferdam's own folders, and whose they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
@@ -51,10 +56,7 @@ impl Home {
         let explicit = explicit.as_deref().map(own_folder).transpose()?;
         let (config, state) = match &explicit {
             Some(home) => (home.join("config"), home.join("state")),
-            None => (
-                user_home.join(".config/cofferdam"),
-                user_home.join(".local/state/cofferdam"),
-            ),
+            None => (user_home.join(CONFIG_IN_HOME), user_home.join(STATE_IN_HOME)),
         };
         let home = Self {
             config,
@@ -81,7 +83,10 @@ impl Home {
 
     /// Folders that can never be granted to a server.
     pub(crate) fn own_folders(&self) -> Vec<PathBuf> {
+        // The user's own ones too, whatever `--home` says: another gate uses them.
+        let usual = [CONFIG_IN_HOME, STATE_IN_HOME].map(|folder| self.user_home.join(folder));
         let mut own = vec![self.config.clone(), self.state.clone()];
+        own.extend(usual);
         own.extend(self.explicit.clone());
         own
     }

@@ -119,3 +119,155 @@ fn findings_are_bounded() {
     let arguments = Value::Object((0..1000).map(|n| (format!("k{n}"), json!(n))).collect()).to_string();
     assert!(schema(&input).check(Some(&arguments)).len() <= FINDINGS_MAX);
 }
+
+fn nested(depth: usize, leaf: Value) -> String {
+    (0..depth).fold(leaf, |inner, _| json!({"a": inner})).to_string()
+}
+
+const OLD: &str = "http://json-schema.org/draft-07/schema#";
+
+#[test]
+fn a_draft_7_root_that_is_a_reference_is_closed_too() {
+    let mut input = json!({"$schema": OLD, "type": "object", "$ref": "#/definitions/Y", "additionalProperties": true,
+        "definitions": {"Y": {"$ref": "#/definitions/X"}, "X": {"type": "object", "properties": {"message": {"type": "string"}}, "patternProperties": {"^x-": {}}}}});
+    assert!(rules(&input, r#"{"message": "x", "x-a": 1}"#).is_empty());
+    assert_eq!(rules(&input, r#"{"message": "x", "extra": 1}"#), ["argument/schema"]);
+    assert_eq!(rules(&input, r#"{"message": 1}"#), ["argument/schema"]);
+    input["definitions"]["X"]["additionalProperties"] = json!({"type": "integer"});
+    assert!(
+        rules(&input, r#"{"message": "x", "extra": 1}"#).is_empty(),
+        "the target allows them"
+    );
+    assert_eq!(rules(&input, r#"{"extra": "s"}"#), ["argument/schema"]);
+}
+
+#[test]
+fn a_recursive_reference_that_is_judged_twice_stays_cheap() {
+    let part = json!({"properties": {"a": {"$ref": "#"}}});
+    for dialect in [OLD, "https://json-schema.org/draft/2020-12/schema"] {
+        for combinator in ["allOf", "anyOf"] {
+            let input = json!({"$schema": dialect, "type": "object", combinator: [part, part]});
+            assert_eq!(rules(&input, &nested(55, json!(7))), ["argument/schema"]);
+            assert!(rules(&input, &nested(55, json!({}))).is_empty());
+        }
+    }
+}
+
+#[test]
+fn recursion_that_multiplies_ends_when_its_work_is_spent() {
+    let mut definitions = serde_json::Map::new();
+    for level in 0..26 {
+        let next = json!({"$ref": format!("#/$defs/d{}", (level + 1) % 26)});
+        definitions.insert(
+            format!("d{level}"),
+            json!({"type": "object", "allOf": [{"properties": {"a": next}}, {"properties": {"a": next}}]}),
+        );
+    }
+    let schema = schema(&json!({"type": "object", "$ref": "#/$defs/d0", "$defs": definitions}));
+    let findings = schema.check(Some(&nested(60, json!({}))));
+    assert_eq!(findings.len(), 1);
+    assert!(
+        findings[0].evidence.contains("too much work"),
+        "{}",
+        findings[0].evidence
+    );
+    assert!(
+        schema.check(Some(&nested(6, json!({})))).is_empty(),
+        "each check has its own budget"
+    );
+}
+
+#[test]
+fn ordinary_recursion_is_judged() {
+    fn tree(depth: usize) -> Value {
+        let children: Vec<Value> = (0..depth.min(2)).map(|_| tree(depth - 1)).collect();
+        json!({"op": if depth == 0 { "is" } else { "and" }, "args": children})
+    }
+    let args = json!({"type": "array", "items": {"$ref": "#/$defs/e"}});
+    let one = |op: &str| json!({"type": "object", "properties": {"op": {"const": op}, "args": args}, "required": ["op", "args"], "additionalProperties": false});
+    let input = json!({"type": "object", "properties": {"filter": {"$ref": "#/$defs/e"}}, "$defs": {"e": {"oneOf": [one("and"), one("or"), one("is")]}}});
+    let right = json!({"filter": tree(8)});
+    assert!(rules(&input, &right.to_string()).is_empty());
+    let wrong = right.to_string().replacen("is", "as", 1);
+    assert_eq!(rules(&input, &wrong), ["argument/schema"]);
+}
+
+#[test]
+fn steps_that_a_server_writes_do_not_open_its_schema() {
+    let input = json!({"type": "object", "properties": {"a": {"x-cofferdam-step": "x"}}});
+    assert_eq!(rules(&input, r#"{"a": 1}"#), ["argument/schema"]);
+    let recursive = json!({"type": "object", "properties": {"a": {"$ref": "#"}}});
+    let mut old = recursive.clone();
+    old["$schema"] = json!(OLD);
+    old["x-cofferdam-steps"] = json!({"1": true});
+    let definition = json!({"name": "t", "inputSchema": old}).to_string();
+    assert!(ArgumentSchema::compile(&definition).is_err());
+    assert_eq!(rules(&recursive, &nested(3, json!(7))), ["argument/schema"]);
+}
+
+#[test]
+fn the_deepest_schemas_and_arguments_fit_the_stack_of_a_pump() {
+    let judged = |wrap: fn(Value) -> Value| {
+        let mut definitions = serde_json::Map::new();
+        // A link is an applicator and a reference: with the reference that leads there, 15 of 16 levels.
+        for step in 0..7 {
+            definitions.insert(
+                format!("d{step}"),
+                wrap(json!({"$ref": format!("#/$defs/d{}", step + 1)})),
+            );
+        }
+        definitions.insert(
+            "d7".into(),
+            json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}}),
+        );
+        let input = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": definitions});
+        let pump = std::thread::Builder::new().stack_size(1024 * 1024);
+        let run = move || rules(&input, &nested(64, json!(7)));
+        assert_eq!(pump.spawn(run).unwrap().join().unwrap(), ["argument/schema"]);
+    };
+    judged(|next| json!({"allOf": [next]}));
+    judged(|next| json!({"anyOf": [next, false]}));
+    judged(|next| json!({"oneOf": [next, false]}));
+    judged(|next| json!({"if": next, "else": false}));
+}
+
+#[test]
+fn a_chain_of_references_is_as_deep_as_the_stack_bears() {
+    let chain = |length: usize| {
+        let definitions: serde_json::Map<_, _> = (0..length)
+            .map(|step| (format!("d{step}"), json!({"$ref": format!("#/$defs/d{}", step + 1)})))
+            .chain([(
+                format!("d{length}"),
+                json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}}),
+            )])
+            .collect();
+        json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": definitions})
+    };
+    let refused = json!({"name": "t", "inputSchema": chain(120)}).to_string();
+    assert!(ArgumentSchema::compile(&refused).is_err());
+    let pump = std::thread::Builder::new().stack_size(1024 * 1024);
+    let run = move || rules(&chain(15), &nested(64, json!(7)));
+    assert_eq!(pump.spawn(run).unwrap().join().unwrap(), ["argument/schema"]);
+}
+
+#[test]
+fn arguments_nested_deeper_than_a_message_are_refused() {
+    let input = json!({"type": "object", "additionalProperties": true});
+    assert!(rules(&input, &nested(64, json!(7))).is_empty());
+    assert_eq!(rules(&input, &nested(65, json!(7))), ["argument/schema"]);
+}
+
+#[test]
+fn thousands_of_anchors_compile() {
+    let names = 0..6000;
+    let properties: serde_json::Map<_, _> = names
+        .clone()
+        .map(|n| (format!("p{n}"), json!({"$ref": format!("#a{n}")})))
+        .collect();
+    let definitions: serde_json::Map<_, _> = names
+        .map(|n| (format!("d{n}"), json!({"$anchor": format!("a{n}"), "type": "string"})))
+        .collect();
+    let input = json!({"type": "object", "properties": properties, "$defs": definitions});
+    assert!(rules(&input, r#"{"p5999": "x"}"#).is_empty());
+    assert_eq!(rules(&input, r#"{"p5999": 1}"#), ["argument/schema"]);
+}

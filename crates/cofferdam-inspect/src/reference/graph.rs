@@ -45,11 +45,8 @@ pub(crate) fn check_bounds(root: &Value, anchors: &Anchors) -> Result<Expansion,
     let graph = Graph::of(root, anchors)?;
     graph.check_in_place()?;
     let expansion = graph.expansion();
-    let all = expansion
-        .recursive
-        .values()
-        .fold(expansion.weight, |sum, weight| sum.saturating_add(*weight));
-    if all > EXPANSION_MAX {
+    let heaviest = expansion.recursive.values().copied().fold(expansion.weight, u64::max);
+    if heaviest > EXPANSION_MAX {
         return Err(OutOfBounds::TooLarge);
     }
     Ok(expansion)

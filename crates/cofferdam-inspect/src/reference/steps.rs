@@ -13,7 +13,7 @@ pub(crate) const STEP_KEYWORD: &str = "x-cofferdam-step";
 /// Where the guarded references lie in the schema that is compiled.
 const STEPS_AT: &str = "x-cofferdam-steps";
 /// Subschemas times values that one check may take. Each costs nanoseconds, so that a check ends within seconds at worst.
-pub(crate) const WORK_MAX: u64 = 50_000_000;
+pub(crate) const WORK_MAX: u64 = 20_000_000;
 
 thread_local! {
     static WORK_LEFT: Cell<u64> = const { Cell::new(0) };
@@ -94,49 +94,79 @@ impl<'i> Keyword<'i> for Step {
     }
 }
 
-/// Puts a [`Step`] before every reference of `recursive` (preorder number and weight, as `check_bounds` found them).
+/// Puts a [`Step`] before every reference of `recursive` (by preorder number with its weight, as `check_bounds` found them).
 ///
 /// An `allOf` is judged in order, so a step that fails ends the recursion there, whatever the validator remembers or repeats.
+/// Where `siblings_count`, step and reference go into an `allOf` of their object; drafts that ignore what stands beside a
+/// reference get it by reference, so that it stays ignored.
 ///
 /// # Errors
 /// [`OutOfBounds::TooLarge`] when the schema already uses the place where the steps go.
-pub(crate) fn guard_recursion(root: &mut Value, recursive: &BTreeMap<usize, u64>) -> Result<(), OutOfBounds> {
+pub(crate) fn guard_recursion(
+    root: &mut Value,
+    recursive: &BTreeMap<usize, u64>,
+    siblings_count: bool,
+) -> Result<(), OutOfBounds> {
     if recursive.is_empty() {
         return Ok(());
     }
     if root.get(STEPS_AT).is_some() {
         return Err(OutOfBounds::TooLarge);
     }
-    let mut steps = Map::new();
-    guard(root, recursive, &mut 0, &mut steps);
-    if let Value::Object(members) = root {
-        members.insert(STEPS_AT.to_owned(), Value::Object(steps));
+    let mut guards = Guards {
+        recursive,
+        siblings_count,
+        number: 0,
+        steps: Map::new(),
+    };
+    guards.visit(root)?;
+    if let Value::Object(members) = root
+        && !siblings_count
+    {
+        members.insert(STEPS_AT.to_owned(), Value::Object(guards.steps));
     }
     Ok(())
 }
 
-fn guard(value: &mut Value, recursive: &BTreeMap<usize, u64>, number: &mut usize, steps: &mut Map<String, Value>) {
-    match value {
-        Value::Object(members) => {
-            let mine = *number;
-            *number += 1;
-            members
-                .values_mut()
-                .for_each(|child| guard(child, recursive, number, steps));
-            if let Some(weight) = recursive.get(&mine) {
-                let mut parts = vec![json!({STEP_KEYWORD: weight})];
-                for keyword in REFERENCES {
-                    if members.get(keyword).is_some_and(Value::is_string) {
-                        parts.extend(members.remove(keyword).map(|reference| json!({keyword: reference})));
-                    }
+struct Guards<'expansion> {
+    recursive: &'expansion BTreeMap<usize, u64>,
+    siblings_count: bool,
+    /// Preorder number of the next object.
+    number: usize,
+    steps: Map<String, Value>,
+}
+
+impl Guards<'_> {
+    fn visit(&mut self, value: &mut Value) -> Result<(), OutOfBounds> {
+        match value {
+            Value::Object(members) => {
+                let mine = self.number;
+                self.number += 1;
+                members.values_mut().try_for_each(|child| self.visit(child))?;
+                match self.recursive.get(&mine) {
+                    Some(weight) => self.guard(members, mine, *weight),
+                    None => Ok(()),
                 }
-                members.insert("$ref".to_owned(), Value::String(format!("#/{STEPS_AT}/{mine}")));
-                steps.insert(mine.to_string(), json!({"allOf": parts}));
+            }
+            Value::Array(elements) => elements.iter_mut().try_for_each(|child| self.visit(child)),
+            _ => Ok(()),
+        }
+    }
+
+    fn guard(&mut self, members: &mut Map<String, Value>, number: usize, weight: u64) -> Result<(), OutOfBounds> {
+        let mut parts = vec![json!({STEP_KEYWORD: weight})];
+        for keyword in REFERENCES {
+            if members.get(keyword).is_some_and(Value::is_string) {
+                parts.extend(members.remove(keyword).map(|reference| json!({keyword: reference})));
             }
         }
-        Value::Array(elements) => elements
-            .iter_mut()
-            .for_each(|child| guard(child, recursive, number, steps)),
-        _ => {}
+        if self.siblings_count {
+            let all = members.entry("allOf").or_insert_with(|| Value::Array(Vec::new()));
+            all.as_array_mut().ok_or(OutOfBounds::TooLarge)?.extend(parts);
+        } else {
+            members.insert("$ref".to_owned(), Value::String(format!("#/{STEPS_AT}/{number}")));
+            self.steps.insert(number.to_string(), json!({"allOf": parts}));
+        }
+        Ok(())
     }
 }

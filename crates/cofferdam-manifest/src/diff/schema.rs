@@ -4,19 +4,17 @@
 //! only where a part of a schema constrains its value by itself: below `oneOf`, `not` and the like a wider part may make
 //! the whole narrower, so nothing there is said to be either.
 
-mod object;
-mod place;
-
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 use super::keyword::{self, Verdict};
+use super::object;
+use super::place::{Place, Trust};
 use super::tool::{shortened, shown_value, text_differs, verb};
 use super::words::exact;
 use super::{ChangeKind, Difference, Direction, Weight};
 use crate::canonical::canonical;
-use place::{Place, Trust};
 
 /// Whose schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +38,7 @@ const TURNING: &[&str] = &[
 /// Keywords that bring another place's schema here.
 const REFERRING: &[&str] = &["$dynamicRef", "$recursiveRef", "$ref"];
 
-type Object = Map<String, Value>;
+pub(super) type Object = Map<String, Value>;
 
 /// Compares two schemas, given as canonical JSON that differs.
 pub(super) fn compare(side: Side, before: Option<&str>, after: Option<&str>) -> Vec<Difference> {
@@ -106,7 +104,7 @@ impl Side {
     }
 
     /// A wider input lets calls through that nobody accepted; a narrower one, or another output, breaks calls at worst.
-    fn weight(self, direction: Direction) -> Weight {
+    pub(super) fn weight(self, direction: Direction) -> Weight {
         match (self, direction) {
             (_, Direction::Changed) | (Self::Input, Direction::Widened) => Weight::Risky,
             _ => Weight::Notable,
@@ -116,14 +114,14 @@ impl Side {
 
 /// One keyword of a schema, then and now.
 #[derive(Clone, Copy)]
-struct Pair<'v> {
+pub(super) struct Pair<'v> {
     key: &'v str,
     before: Option<&'v Value>,
     after: Option<&'v Value>,
 }
 
 impl Pair<'_> {
-    fn values(&self) -> [Option<&Value>; 2] {
+    pub(super) fn values(&self) -> [Option<&Value>; 2] {
         [self.before, self.after]
     }
 
@@ -133,14 +131,15 @@ impl Pair<'_> {
     }
 }
 
-struct Walk {
-    side: Side,
+/// Collects what differs.
+pub(super) struct Walk {
+    pub(super) side: Side,
     differences: Vec<Difference>,
 }
 
 impl Walk {
     /// Compares the schemas of one place, which differ as JSON.
-    fn node(&mut self, place: &Place, before: &Value, after: &Value) {
+    pub(super) fn node(&mut self, place: &Place, before: &Value, after: &Value) {
         let empty = Object::new();
         let values = [Some(before), Some(after)];
         match (constraints(before, &empty), constraints(after, &empty)) {
@@ -276,7 +275,7 @@ impl Walk {
         self.push(place, (Direction::Changed, Weight::Notable), &summary, [None, None]);
     }
 
-    fn report(&mut self, place: &Place, direction: Direction, summary: &str, values: [Option<&Value>; 2]) {
+    pub(super) fn report(&mut self, place: &Place, direction: Direction, summary: &str, values: [Option<&Value>; 2]) {
         let direction = if place.trust == Trust::Nothing {
             Direction::Changed
         } else {
@@ -285,7 +284,7 @@ impl Walk {
         self.push(place, (direction, self.side.weight(direction)), summary, values);
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         place: &Place,
         (direction, weight): (Direction, Weight),

@@ -7,6 +7,7 @@
 //! sha256:9f86… "/home/me/shop/.cofferdam/db.toml" read with Ann on Monday
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -129,7 +130,7 @@ impl AcceptedProjects {
         }
         let text = std::str::from_utf8(content).map_err(|_cause| at(0, AcceptedProjectsFault::NotUtf8))?;
         let mut lines = Vec::new();
-        let mut paths = std::collections::BTreeSet::new();
+        let mut paths = BTreeSet::new();
         for (text, number) in text.lines().zip(1..) {
             let line = line(text).map_err(|fault| at(number, fault))?;
             if let Line::Entry(entry) = &line {

@@ -35,7 +35,7 @@ pub(super) enum Then {
     /// It was an answer that must not be released: who asked gets the refusal in its place.
     AnswerAsker(Refused),
     /// It was a batch.
-    Each(Vec<Then>),
+    Each(Vec<Self>),
     /// It should have been the answer to the gate's own list.
     GiveUpList,
     /// A call that waits until the server's tools are listed.

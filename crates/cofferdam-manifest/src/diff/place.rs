@@ -1,7 +1,7 @@
 //! A place in a schema, and what may be concluded there.
 
-use crate::diff::tool::shortened;
-use crate::diff::words::exact;
+use super::tool::shortened;
+use super::words::exact;
 
 /// Characters of a path that are shown: the innermost.
 const PATH_CHARACTERS_MAX: usize = 200;

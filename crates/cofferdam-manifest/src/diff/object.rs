@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::place::{Place, Trust};
-use super::{Object, Pair, Side, Walk};
-use crate::diff::{Direction, Weight, keyword};
+use super::schema::{Object, Pair, Side, Walk};
+use super::{Direction, Weight, keyword};
 
 /// The only keywords under which a new property is nothing but a new property.
 const PLAIN_SIBLINGS: &[&str] = &[
