@@ -50,8 +50,8 @@ fn an_answer_in_a_refused_batch_is_answered_by_the_gate() {
     gate.initialize("2025-03-26");
     gate.post("ping", json!({}));
     gate.post("resources/list", json!({}));
-    let first = gate.message();
-    assert_eq!(first["id"], 2, "the ping must not stay open for ever: {first}");
+    // The gate's own lines and the server's keep no order among each other; the ping must not stay open for ever.
+    let first = gate.answer(2);
     assert!(
         rule_of(&first).starts_with("batch/") || rule_of(&first).starts_with("protocol/"),
         "{first}"

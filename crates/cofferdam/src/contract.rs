@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cofferdam_manifest::{Definitions, Manifest, ManifestError, ProgramPins, parse};
 
+use crate::cli::UNPINNED;
 use crate::failure::{Exit, Failure, file_failure};
 use crate::gate::{PinnedTool, escaped};
 use crate::home::{Home, check_folder, read_own_file};
@@ -97,6 +98,13 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// A server's name is a folder's name and a prefix on lines.
 pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
+    if name.starts_with(UNPINNED) {
+        return Err(Failure::usage(format!(
+            "`{}` cannot name a server: such names stand for commands without a manifest",
+            escaped(name.as_bytes())
+        ))
+        .help("choose a name that does not begin with `unpinned`"));
+    }
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphanumeric());
     let is_plain = name
         .bytes()

@@ -11,6 +11,8 @@ pub(crate) mod output;
 mod run;
 mod tools;
 
+pub(crate) use run::UNPINNED;
+
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
