@@ -5,7 +5,7 @@
 //! - [`understand`] reads a launch line: which program it really starts and which files that program consists of.
 //! - [`ProgramPins`] holds the content of those files to what was accepted.
 //! - [`tool_digest`] and [`Definitions`] do the same for the tools a server lists.
-//! - [`diff`] says in plain words what changed since.
+//! - [`diff()`] says in plain words what changed since.
 //! - [`sign`] and [`verify`] make and check Ed25519 signatures over a manifest's exact meaning.
 //! - [`judge`] says whether a manifest that a project brings along counts.
 //!
