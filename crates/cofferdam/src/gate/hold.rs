@@ -3,8 +3,8 @@
 //! Without this a client that never lists (a modern, stateless one, or a script) could call a tool whose definition changed since it was
 //! accepted. Everything else keeps flowing; a held call that cannot be verified in time is refused.
 
-use cofferdam_audit::Kind;
-use cofferdam_policy::Standing;
+use cofferdam_audit::{Kind, Recorded};
+use cofferdam_policy::{Permitted, Standing};
 use cofferdam_protocol::{Admitted, Id, Message, Sender, Session};
 
 use super::answer::list_tools;
@@ -139,7 +139,15 @@ impl Gate {
             .map_err(Stopped::denied);
         let (permitted, stopped) = self.record(Kind::Decision, vec![judged])?;
         self.mark_sent(Sender::Client, &permitted);
-        for one in &permitted {
+        // Given up while it was being decided: its client has been answered, so the server must not see it.
+        let is_over = |one: &Recorded<Permitted>| {
+            let session = self.session();
+            one.as_ref()
+                .requests()
+                .iter()
+                .any(|(id, number)| !session.is_numbered(Sender::Client, id, *number))
+        };
+        for one in permitted.iter().filter(|one| !is_over(one)) {
             self.to_server.forward_by_courier(one).map_err(Fault::ServerGone)?;
         }
         stopped.into_iter().try_for_each(|one| self.answer_client(one))

@@ -1,6 +1,6 @@
 //! A session from its first line to its recorded end. Clients close stdin, wait two seconds, then kill: everything here is over before that.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -206,13 +206,7 @@ fn pump_client(gate: &Gate, events: &Events<Event>, from_client: Box<dyn Read + 
 
 fn pump_server(gate: &Gate, events: &Events<Event>, from_server: impl Read, message_bytes: usize) {
     let event = match pump(from_server, message_bytes, |frames| {
-        if gate
-            .log
-            .quota_pressure()
-            .is_ok_and(|pressure| pressure != Pressure::Low)
-        {
-            std::thread::sleep(SLOWED);
-        }
+        slow_down(gate);
         gate.server_lines(frames)
     }) {
         Ok(()) => Event::ServerClosed,
@@ -259,9 +253,10 @@ fn pump(
     let mut lines = LineBuffer::new(message_bytes);
     loop {
         match from.read(lines.spare()) {
+            Ok(read @ 1..) => lines.filled(read),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             // A pipe that breaks ends like one that closes.
-            Ok(0) | Err(_) => break,
-            Ok(read) => lines.filled(read),
+            Ok(_) | Err(_) => break,
         }
         loop {
             let group = next_group(&mut lines);
@@ -271,10 +266,10 @@ fn pump(
             straight_line(group)?;
         }
     }
-    match lines.finish() {
-        Some(rest) => straight_line(vec![rest]),
-        None => Ok(()),
+    while let Some(rest) = lines.finish() {
+        straight_line(vec![rest])?;
     }
+    Ok(())
 }
 
 fn next_group(lines: &mut LineBuffer) -> Vec<Frame> {

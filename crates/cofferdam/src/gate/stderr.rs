@@ -55,7 +55,12 @@ pub(crate) fn drain(
 ) {
     let mut shown = Shown::new(name, operator.clone());
     let mut chunk = vec![0; CHUNK_BYTES];
-    while let Ok(read @ 1..) = stderr.read(&mut chunk) {
+    loop {
+        let read = match stderr.read(&mut chunk) {
+            Ok(read @ 1..) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Ok(_) | Err(_) => break,
+        };
         let Some(bytes) = chunk.get(..read) else { break };
         if !record(bytes) {
             break;
