@@ -20,6 +20,7 @@ mod long_names;
 mod own_list;
 mod real_servers;
 mod record;
+mod restart;
 mod schemas;
 mod scripted;
 mod support;

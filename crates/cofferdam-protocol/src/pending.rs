@@ -146,6 +146,17 @@ impl Asked {
         pending
     }
 
+    /// Their peer is gone: nothing that went out to it can be answered any more. Gives what still waited.
+    pub(crate) fn forget_sent(&mut self) -> Vec<(Id, Pending)> {
+        for (_, settled) in self.settled.values_mut() {
+            *settled = Settled::Answered;
+        }
+        let sent = self.in_flight.iter().filter(|(_, pending)| pending.is_sent);
+        let sent: Vec<Id> = sent.map(|(id, _)| id.clone()).collect();
+        let forgotten = sent.into_iter().map(|id| (self.retire(&id), id));
+        forgotten.filter_map(|(pending, id)| Some((id, pending?))).collect()
+    }
+
     pub(crate) fn find(&self, id: &Id) -> Option<&Pending> {
         self.in_flight.get(id)
     }

@@ -202,6 +202,24 @@ impl Session {
         let _number = self.from_client.register(id, pending);
     }
 
+    /// Whether no state would be lost with the server's process: something modern was said and nothing legacy (2026-07-28,
+    /// `basic/versioning`: no session, every request stands for itself).
+    #[must_use]
+    pub const fn is_stateless(&self) -> bool {
+        self.modern_in_use && !self.legacy_in_use
+    }
+
+    /// The server's process is gone and another takes its place: no request that went out to the old one can be answered any more, late
+    /// answers to cancelled ones included, and none of its own requests waits. Gives the client's requests that are lost so; those that did
+    /// not go out yet go on waiting.
+    #[must_use]
+    pub fn forget_server(&mut self) -> Vec<(Id, Pending)> {
+        self.from_server.forget_sent();
+        let mut lost = self.from_client.forget_sent();
+        lost.retain(|(_, pending)| !pending.by_gate);
+        lost
+    }
+
     /// The legacy revision that `initialize` settled on; `None` before, or if this crate does not know it.
     #[must_use]
     pub const fn negotiated(&self) -> Option<Revision> {

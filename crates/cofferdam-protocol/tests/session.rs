@@ -383,6 +383,35 @@ fn a_cancelled_request_that_the_gate_answered_gets_no_late_answer() {
 }
 
 #[test]
+fn what_went_out_to_a_server_that_is_gone_is_answered_by_nobody() {
+    let mut session = modern();
+    assert!(session.is_stateless());
+    for id in [10, 11, 12] {
+        let asked = request(id, "tools/list", MODERN_META);
+        let admitted = session.admit_unsent(Client, &asked, 0).unwrap();
+        if id != 12 {
+            session.sent(Client, &number(id), admitted.number.unwrap());
+        }
+    }
+    let given_up = notification("notifications/cancelled", r#""requestId":11"#);
+    session.admit(Client, &given_up, 0).unwrap();
+    session.expect_answer_to_gate(Id::Text("own".into()), "tools/list");
+
+    let lost = session.forget_server();
+    let lost: Vec<&Id> = lost.iter().map(|(id, _)| id).collect();
+    assert_eq!(lost, [&number(10)], "neither what was given up nor what did not go out");
+    assert!(session.is_pending(Client, &number(12)));
+    for id in [10, 11] {
+        assert_eq!(
+            refusal(&mut session, Server, &result(id, "")),
+            Reason::DuplicateResponse
+        );
+    }
+    let own = message(r#"{"jsonrpc":"2.0","id":"own","result":{}}"#);
+    assert_eq!(refusal(&mut session, Server, &own), Reason::DuplicateResponse);
+}
+
+#[test]
 fn the_gate_recognises_its_own_answer() {
     let mut session = initialized("2025-06-18");
     let id = Id::Text("cofferdam-1f".into());

@@ -4,35 +4,35 @@
 //! ```
 //! use cofferdam::proof::{Outlet, Permitted, Recorded};
 //! fn forward(outlet: &Outlet, recorded: Recorded<Permitted>) {
-//!     drop(outlet.forward(&[recorded]));
+//!     drop(outlet.forward(&[recorded], 0));
 //! }
 //! ```
 //! Permitted and not recorded:
 //! ```compile_fail,E0308
 //! use cofferdam::proof::{Outlet, Permitted, Recorded};
 //! fn forward(outlet: &Outlet, recorded: Permitted) {
-//!     drop(outlet.forward(&[recorded]));
+//!     drop(outlet.forward(&[recorded], 0));
 //! }
 //! ```
 //! Recorded and not decided:
 //! ```compile_fail,E0277
 //! use cofferdam::proof::{Outlet, Message, Recorded};
 //! fn forward(outlet: &Outlet, recorded: Recorded<Message>) {
-//!     drop(outlet.forward(&[recorded]));
+//!     drop(outlet.forward(&[recorded], 0));
 //! }
 //! ```
 //! A denial is recorded too, and does not pass:
 //! ```compile_fail,E0277
 //! use cofferdam::proof::{Outlet, Denied, Recorded};
 //! fn forward(outlet: &Outlet, recorded: Recorded<Denied>) {
-//!     drop(outlet.forward(&[recorded]));
+//!     drop(outlet.forward(&[recorded], 0));
 //! }
 //! ```
 //! Bytes that nobody judged:
 //! ```compile_fail,E0277
 //! use cofferdam::proof::{Outlet, Recorded};
 //! fn forward(outlet: &Outlet, recorded: Recorded<Vec<u8>>) {
-//!     drop(outlet.forward(&[recorded]));
+//!     drop(outlet.forward(&[recorded], 0));
 //! }
 //! ```
 //! A permit of one's own making:

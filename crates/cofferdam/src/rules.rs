@@ -19,6 +19,10 @@ const GATE_RULES: &[(&str, &str)] = &[
         crate::gate::SESSION_ENDED_RULE,
         "the session ended before the server answered",
     ),
+    (
+        crate::gate::SERVER_RESTARTED_RULE,
+        "the server crashed before it answered, and was started again",
+    ),
 ];
 
 /// Id and summary of every rule, in the order of ids.

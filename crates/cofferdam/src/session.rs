@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use cofferdam_audit::{Durability, Entry, Kind, Log, Opening, Options, Quota, SystemClock};
-use cofferdam_manifest::{Limits, Manifest};
+use cofferdam_manifest::{Digest, Limits, Manifest};
 use cofferdam_sandbox::{Compartment, Plan};
 use serde_json::json;
 
@@ -19,6 +19,8 @@ use crate::home::Home;
 pub(crate) struct Session {
     terms: Terms,
     plan: Plan,
+    /// Manifest and program as accepted, where this session has a contract.
+    accepted: Option<[Digest; 2]>,
     /// Facts of the `open` record.
     about: serde_json::Value,
 }
@@ -38,14 +40,12 @@ impl Session {
             client_requests: manifest.client.allow.clone(),
             pins: Some(contract.pins()),
         };
-        let mut plan = compartment::plan(manifest)?;
-        if contract.has_foreign_bytecode {
-            // Python takes the first of two; the manifest's own must not stand before it.
-            plan.environment.retain(|(name, _)| name != "PYTHONPYCACHEPREFIX");
-            plan.environment
-                .push(("PYTHONPYCACHEPREFIX".to_owned(), "/tmp/bytecode".to_owned()));
-        }
-        Ok(Self { terms, plan, about })
+        Ok(Self {
+            terms,
+            plan: pinned_plan(contract)?,
+            accepted: Some(digests(contract)),
+            about,
+        })
     }
 
     /// A session of which nothing is pinned: the compartment alone bounds it, and the record says so. `what` is why it runs (`run`, `add`).
@@ -60,6 +60,7 @@ impl Session {
         Ok(Self {
             terms,
             plan: compartment::plan(manifest)?,
+            accepted: None,
             about,
         })
     }
@@ -69,8 +70,14 @@ impl Session {
     /// # Errors
     /// The record could not be opened or the compartment not be enforced; nothing ran then.
     pub(crate) fn run(self, home: &Home, pipes: Pipes, signals: Option<Receiver<i32>>) -> Result<Ended, Failure> {
-        let log = open_log(home, &self.terms.name, &self.terms.limits, self.about)?;
-        let compartment = match compartment::start(&self.plan) {
+        let Self {
+            terms,
+            plan,
+            accepted,
+            about,
+        } = self;
+        let log = open_log(home, &terms.name, &terms.limits, about)?;
+        let compartment = match compartment::start(&plan) {
             Ok(compartment) => compartment,
             Err(failure) => {
                 let facts = json!({"cause": "not-started", "why": failure.what}).to_string();
@@ -80,9 +87,52 @@ impl Session {
             }
         };
         record_enforcement(&log, &compartment)?;
-        gate::run(self.terms, log, compartment, pipes, signals)
+        let name = terms.name.clone();
+        let relaunch = |log: &Log| match &accepted {
+            Some(accepted) => relaunch(log, &plan_again(home, &name, accepted)?),
+            None => relaunch(log, &plan),
+        };
+        let server = gate::Server {
+            compartment,
+            relaunch: &relaunch,
+        };
+        gate::run(terms, log, server, pipes, signals)
             .map_err(|error| Failure::not_enforced(format!("the gate could not be started: {error}")))
     }
+}
+
+fn pinned_plan(contract: &Contract) -> Result<Plan, Failure> {
+    let mut plan = compartment::plan(&contract.manifest)?;
+    if contract.has_foreign_bytecode {
+        // Python takes the first of two; the manifest's own must not stand before it.
+        plan.environment.retain(|(name, _)| name != "PYTHONPYCACHEPREFIX");
+        plan.environment
+            .push(("PYTHONPYCACHEPREFIX".to_owned(), "/tmp/bytecode".to_owned()));
+    }
+    Ok(plan)
+}
+
+fn digests(contract: &Contract) -> [Digest; 2] {
+    [contract.manifest.digest(), contract.program.digest()]
+}
+
+/// The plan for another process of the same server. Everything is checked again: the files may have changed since the first one started.
+fn plan_again(home: &Home, name: &str, accepted: &[Digest; 2]) -> Result<Plan, Failure> {
+    let contract = Contract::load(home, name)?;
+    if digests(&contract) == *accepted {
+        pinned_plan(&contract)
+    } else {
+        Err(Failure::misconfigured(format!(
+            "the manifest of `{name}` is another one since the session began"
+        )))
+    }
+}
+
+/// Starts another process and puts on record what is enforced on it.
+fn relaunch(log: &Log, plan: &Plan) -> Result<Compartment, Failure> {
+    let compartment = compartment::start(plan)?;
+    record_enforcement(log, &compartment)?;
+    Ok(compartment)
 }
 
 fn open_log(home: &Home, server: &str, limits: &Limits, mut about: serde_json::Value) -> Result<Log, Failure> {

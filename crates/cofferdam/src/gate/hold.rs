@@ -53,7 +53,7 @@ impl Gate {
         let bytes: usize = held.calls.iter().map(|(call, _)| call.line().len()).sum();
         if bytes.saturating_add(message.line().len()) > HELD_BYTES_MAX {
             drop(held);
-            return self.decide_held(message, &admitted, Some(Standing::Unverified));
+            return self.decide_held(self.process(), message, &admitted, Some(Standing::Unverified));
         }
         held.calls.push((message, admitted));
         if held.listing.is_some() {
@@ -72,6 +72,20 @@ impl Gate {
         let id = Id::Text(format!("cofferdam-{}", crate::random::hex(12).map_err(Fault::NoRandomness)?).into());
         self.session().expect_answer_to_gate(id.clone(), "tools/list");
         self.author(Sender::Server, list_tools(&id, cursor, meta))
+    }
+
+    /// The process that was asked for its tools is gone: its successor is asked, if somebody waits.
+    pub(super) fn list_again(&self) -> Result<(), Fault> {
+        let meta = {
+            let mut held = self.held();
+            let Some(listing) = held.listing.as_mut() else {
+                return Ok(());
+            };
+            listing.started_ms = self.now_ms();
+            listing.pages = 1;
+            listing.meta.clone()
+        };
+        self.request_list(None, meta.as_deref())
     }
 
     /// The server's answer to our own list: the next page, or the release of whoever waits.
@@ -123,22 +137,32 @@ impl Gate {
             held.listing = None;
             std::mem::take(&mut held.calls)
         };
+        let process = self.process();
         for (message, admitted) in calls {
             // Cancelled or timed out while it waited: already answered, nothing to forward.
             if is_waiting(&self.session(), &message, &admitted) {
                 let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
-                self.decide_held(message, &admitted, standing)?;
+                self.decide_held(process, message, &admitted, standing)?;
             }
         }
         Ok(())
     }
 
-    fn decide_held(&self, message: Message, admitted: &Admitted, standing: Option<Standing>) -> Result<(), Fault> {
+    /// `process` is the server's process that `standing` is true of.
+    fn decide_held(
+        &self,
+        process: u64,
+        message: Message,
+        admitted: &Admitted,
+        standing: Option<Standing>,
+    ) -> Result<(), Fault> {
         let judged = self
             .decide_for_client(message, admitted, standing)
             .map_err(Stopped::denied);
         let (permitted, stopped) = self.record(Kind::Decision, vec![judged])?;
-        self.mark_sent(Sender::Client, &permitted);
+        if !self.mark_sent(Sender::Client, process, &permitted) {
+            self.refuse_outdated(&permitted)?;
+        }
         // Given up while it was being decided: its client has been answered, so the server must not see it.
         let is_over = |one: &Recorded<Permitted>| {
             let session = self.session();
@@ -148,7 +172,9 @@ impl Gate {
                 .any(|(id, number)| !session.is_numbered(Sender::Client, id, *number))
         };
         for one in permitted.iter().filter(|one| !is_over(one)) {
-            self.to_server.forward_by_courier(one).map_err(Fault::ServerGone)?;
+            self.to_server
+                .forward_by_courier(one, process)
+                .map_err(Fault::ServerGone)?;
         }
         stopped.into_iter().try_for_each(|one| self.answer_client(one))
     }

@@ -20,11 +20,18 @@ pub(super) type Judged = Result<Permitted, Box<Stopped>>;
 impl Gate {
     /// client line → record → decode → inspect → decide → (consent) → record decision → forward → sandboxed server
     pub(super) fn client_lines(&self, frames: Vec<Frame>) -> Result<(), Fault> {
+        let process = self.process();
         let judged = frames.into_iter().map(|frame| self.judge_client_frame(frame)).collect();
         let (permitted, stopped) = self.record(Kind::ClientLine, judged)?;
-        self.mark_sent(Sender::Client, &permitted);
-        self.to_server.forward(&permitted).map_err(Fault::ServerGone)?;
-        stopped.into_iter().try_for_each(|stopped| self.answer_client(stopped))
+        let forwarded = if self.mark_sent(Sender::Client, process, &permitted) {
+            self.to_server.forward(&permitted, process).map_err(Fault::ServerGone)
+        } else {
+            self.refuse_outdated(&permitted)
+        };
+        stopped
+            .into_iter()
+            .try_for_each(|stopped| self.answer_client(stopped))?;
+        forwarded
     }
 
     fn judge_client_frame(&self, frame: Frame) -> Judged {
@@ -73,8 +80,8 @@ impl Gate {
         let (permitted, stopped) = self
             .record(Kind::ServerLine, judged)
             .map_err(|fault| self.reopen(answered, fault))?;
-        self.mark_sent(Sender::Server, &permitted);
-        self.to_client.forward(&permitted).map_err(Fault::ClientGone)?;
+        self.mark_sent(Sender::Server, 0, &permitted);
+        self.to_client.forward(&permitted, 0).map_err(Fault::ClientGone)?;
         stopped.into_iter().try_for_each(|stopped| self.answer_server(stopped))
     }
 

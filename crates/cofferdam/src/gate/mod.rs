@@ -6,13 +6,17 @@
 //! - Any [`Fault`] ends the session: an error never lets anything through.
 
 mod answer;
+mod end;
+mod fault;
 mod hold;
 mod life;
 mod line;
 mod live_tools;
 mod outlet;
+mod pump;
 mod rate;
 mod refusal;
+mod restart;
 mod stderr;
 mod watch;
 
@@ -21,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
+use cofferdam_audit::{Entry, Group, Kind, Log, Recorded};
 use cofferdam_manifest::{ClientRequest, Limits};
 use cofferdam_policy::{Context, Permitted, Standing};
 use cofferdam_protocol::{
@@ -29,17 +33,20 @@ use cofferdam_protocol::{
 };
 
 use answer::Authored;
+use fault::{Event, Fault};
 use hold::Held;
 use line::Judged;
 use live_tools::LiveTools;
-use outlet::OutletClosed;
 use rate::CallRate;
 use refusal::Stopped;
+use restart::Crashes;
 use stderr::OperatorLines;
 
-pub(crate) use life::{Cause, Ended, Pipes, SESSION_ENDED_RULE, process_words, run};
+pub(crate) use end::{Cause, Ended, SESSION_ENDED_RULE, process_words};
+pub(crate) use life::{Pipes, Server, run};
 pub(crate) use live_tools::PinnedTool;
 pub use outlet::{Outlet, Passable};
+pub(crate) use restart::SERVER_RESTARTED_RULE;
 pub(crate) use stderr::escaped;
 pub(crate) use watch::SECONDS_PER_CALL_RULE;
 
@@ -55,36 +62,6 @@ pub(crate) struct Terms {
     pub(crate) pins: Option<BTreeMap<String, PinnedTool>>,
 }
 
-/// What ends a session from inside.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// The record refused: nothing may pass.
-    Unrecorded(AuditError),
-    /// The client does not read any more.
-    ClientGone(OutletClosed),
-    /// The server does not read any more.
-    ServerGone(OutletClosed),
-    /// The kernel gives no random bytes, so no unguessable id can be made.
-    NoRandomness(getrandom::Error),
-    /// A thread of the gate panicked: a fault of ours.
-    Panicked,
-}
-
-/// What the threads tell the one that ends the session.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The client closed its end.
-    ClientClosed,
-    /// The server closed its stdout.
-    ServerClosed,
-    /// We were asked to stop.
-    Signal(i32),
-    /// Nothing was said for longer than the manifest's `idle_minutes`.
-    Idle,
-    /// Something on the line failed.
-    Fault(Fault),
-}
-
 /// One running session.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -94,6 +71,9 @@ pub(crate) struct Gate {
     tools: Mutex<LiveTools>,
     held: Mutex<Held>,
     rate: Mutex<CallRate>,
+    crashes: Mutex<Crashes>,
+    /// Counts the processes of the server, from 0. Changes under the lock of `session`.
+    process: AtomicU64,
     to_client: Arc<Outlet>,
     to_server: Arc<Outlet>,
     operator: OperatorLines,
@@ -116,6 +96,8 @@ impl Gate {
             tools: Mutex::new(tools),
             held: Mutex::default(),
             rate: Mutex::new(CallRate::new()),
+            crashes: Mutex::default(),
+            process: AtomicU64::new(0),
             to_client,
             to_server,
             operator,
@@ -140,6 +122,15 @@ impl Gate {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn crashes(&self) -> MutexGuard<'_, Crashes> {
+        self.crashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Longest line, in bytes.
+    fn message_bytes(&self) -> usize {
+        usize::try_from(self.terms.limits.message_bytes).unwrap_or(usize::MAX)
+    }
+
     /// Milliseconds since the session began, monotonic.
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -151,12 +142,17 @@ impl Gate {
         self.session().admit_unsent(sender, message, now_ms)
     }
 
-    /// What is on disk goes out now: from here on its requests can be answered.
-    fn mark_sent(&self, sender: Sender, permitted: &[Recorded<Permitted>]) {
+    /// What is on disk goes out now: from here on its requests can be answered. `false` where they were decided for a process of the server
+    /// that another has replaced: then nothing of it may go out.
+    fn mark_sent(&self, sender: Sender, process: u64, permitted: &[Recorded<Permitted>]) -> bool {
         let mut session = self.session();
+        if sender == Sender::Client && process != self.process() {
+            return false;
+        }
         for (id, number) in permitted.iter().flat_map(|one| one.as_ref().requests()) {
             session.sent(sender, id, *number);
         }
+        true
     }
 
     /// The batch back, where the session has batches; otherwise what to say to its sender.
@@ -213,7 +209,11 @@ impl Gate {
             });
         });
         let recorded: Recorded<Authored> = recorded.map_err(Fault::Unrecorded)?;
-        outlet.author(&recorded).map_err(|closed| match to {
+        let process = match to {
+            Sender::Client => 0,
+            Sender::Server => self.process(),
+        };
+        outlet.author(&recorded, process).map_err(|closed| match to {
             Sender::Client => Fault::ClientGone(closed),
             Sender::Server => Fault::ServerGone(closed),
         })

@@ -50,15 +50,22 @@ pub enum OutletClosed {
 }
 
 enum Parcel {
-    Authored(Vec<u8>),
-    Held(Vec<u8>),
+    Authored(Vec<u8>, u64),
+    Held(Vec<u8>, u64),
     Barrier(SyncSender<()>),
+}
+
+/// The end of a pipe, and the number of the process that reads it.
+struct Reader {
+    /// `None` once it is closed.
+    writer: Option<Box<dyn Write + Send>>,
+    process: u64,
 }
 
 /// One direction's writer. The pump of that direction writes straight through; whoever must never block on this reader (the other pump,
 /// the watch) hands its line to the courier thread.
 pub struct Outlet {
-    writer: Mutex<Option<Box<dyn Write + Send>>>,
+    reader: Mutex<Reader>,
     courier: SyncSender<Parcel>,
     /// Bytes of our own that wait for the courier.
     authored_bytes: AtomicUsize,
@@ -75,7 +82,10 @@ impl Outlet {
     pub(crate) fn new(name: &str, writer: Box<dyn Write + Send>) -> io::Result<Arc<Self>> {
         let (courier, parcels) = sync_channel(PARCELS_MAX);
         let outlet = Arc::new(Self {
-            writer: Mutex::new(Some(writer)),
+            reader: Mutex::new(Reader {
+                writer: Some(writer),
+                process: 0,
+            }),
             courier,
             authored_bytes: AtomicUsize::new(0),
         });
@@ -87,38 +97,39 @@ impl Outlet {
         Ok(outlet)
     }
 
-    /// Sends what is recorded and permitted, in order, in one write.
+    /// Sends what is recorded and permitted, in order, in one write, to the process it was decided for. Nothing is sent when another process
+    /// has taken its place: whoever replaced it answers for what is lost.
     ///
     /// # Errors
     /// The reader is gone.
-    pub fn forward<T: Passable>(&self, recorded: &[Recorded<T>]) -> Result<(), OutletClosed> {
+    pub fn forward<T: Passable>(&self, recorded: &[Recorded<T>], process: u64) -> Result<(), OutletClosed> {
         match recorded {
             [] => Ok(()),
-            [one] => self.write(one.as_ref().line()),
+            [one] => self.write(one.as_ref().line(), process),
             many => {
                 let mut all = Vec::with_capacity(many.iter().map(|one| one.as_ref().line().len()).sum());
                 for one in many {
                     all.extend_from_slice(one.as_ref().line());
                 }
-                self.write(&all)
+                self.write(&all, process)
             }
         }
     }
 
     /// Sends a line of the gate's own without ever blocking the caller on this reader. A reader that makes us write more than
     /// [`PARCEL_BYTES_MAX`] without reading is cut off.
-    pub(crate) fn author(&self, recorded: &Recorded<Authored>) -> Result<(), OutletClosed> {
+    pub(crate) fn author(&self, recorded: &Recorded<Authored>, process: u64) -> Result<(), OutletClosed> {
         let bytes = recorded.as_ref().line().len();
         let before = self.authored_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before > 0 && before.saturating_add(bytes) > PARCEL_BYTES_MAX {
             return Err(OutletClosed::Overflow);
         }
-        self.hand_over(Parcel::Authored(recorded.as_ref().line().to_vec()))
+        self.hand_over(Parcel::Authored(recorded.as_ref().line().to_vec(), process))
     }
 
     /// Sends a call that waited, without ever blocking the caller on this reader. Who held it has bounded it.
-    pub(crate) fn forward_by_courier(&self, recorded: &Recorded<Permitted>) -> Result<(), OutletClosed> {
-        self.hand_over(Parcel::Held(recorded.as_ref().line().to_vec()))
+    pub(crate) fn forward_by_courier(&self, recorded: &Recorded<Permitted>, process: u64) -> Result<(), OutletClosed> {
+        self.hand_over(Parcel::Held(recorded.as_ref().line().to_vec(), process))
     }
 
     fn hand_over(&self, parcel: Parcel) -> Result<(), OutletClosed> {
@@ -139,14 +150,27 @@ impl Outlet {
 
     /// Closes the writer: the reader sees the end of input. A writer stuck in a blocked write is left to the end of the process.
     pub(crate) fn close(&self) {
-        if let Ok(mut writer) = self.writer.try_lock() {
-            *writer = None;
+        if let Ok(mut reader) = self.reader.try_lock() {
+            reader.writer = None;
         }
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<(), OutletClosed> {
-        let mut writer = self.locked();
-        let open = writer
+    /// From here on another process reads; what was meant for the one before is dropped. The one before must be dead: a write to it would
+    /// keep us waiting.
+    pub(crate) fn replace(&self, process: u64, writer: Box<dyn Write + Send>) {
+        *self.locked() = Reader {
+            writer: Some(writer),
+            process,
+        };
+    }
+
+    fn write(&self, bytes: &[u8], process: u64) -> Result<(), OutletClosed> {
+        let mut reader = self.locked();
+        if reader.process != process {
+            return Ok(());
+        }
+        let open = reader
+            .writer
             .as_mut()
             .ok_or_else(|| OutletClosed::Gone(io::ErrorKind::BrokenPipe.into()))?;
         open.write_all(bytes)
@@ -154,8 +178,8 @@ impl Outlet {
             .map_err(OutletClosed::Gone)
     }
 
-    fn locked(&self) -> MutexGuard<'_, Option<Box<dyn Write + Send>>> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,9 +191,9 @@ fn deliver(outlet: &std::sync::Weak<Outlet>, parcels: &Receiver<Parcel>) {
         let Some(outlet) = outlet.upgrade() else { return };
         match parcel {
             // A reader that is gone is noticed by the pump; what waits here has nowhere to go.
-            Parcel::Held(line) => drop(outlet.write(&line)),
-            Parcel::Authored(line) => {
-                drop(outlet.write(&line));
+            Parcel::Held(line, process) => drop(outlet.write(&line, process)),
+            Parcel::Authored(line, process) => {
+                drop(outlet.write(&line, process));
                 outlet.authored_bytes.fetch_sub(line.len(), Ordering::Relaxed);
             }
             Parcel::Barrier(done) => drop(done.try_send(())),
