@@ -49,6 +49,7 @@ const RULES: &[Rule] = &[
             "sha2",
             "thiserror",
             "toml",
+            "toml_edit",
             "zeroize",
         ],
         others_max: NO_CAP,

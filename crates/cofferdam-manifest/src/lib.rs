@@ -6,6 +6,7 @@
 //! - [`ProgramPins`] holds the content of those files to what was accepted.
 //! - [`tool_digest`] and [`Definitions`] do the same for the tools a server lists.
 //! - [`diff()`] says in plain words what changed since.
+//! - [`repin`] moves the pins of a manifest's text to what a person accepted now, and nothing else.
 //! - [`sign`] and [`verify`] make and check Ed25519 signatures over a manifest's exact meaning.
 //! - [`judge`] says whether a manifest that a project brings along counts.
 //!
@@ -29,6 +30,7 @@ mod program;
 mod project;
 mod quantity;
 mod read;
+mod repin;
 mod secret_like;
 mod signature;
 mod write;
@@ -56,4 +58,5 @@ pub use project::{
 };
 pub use quantity::{bytes_in_words, parse_bytes};
 pub use read::{MANIFEST_BYTES_MAX, parse};
+pub use repin::{RepinError, repin};
 pub use signature::{Signature, SignatureError, sign, verify};

@@ -112,6 +112,32 @@ impl ProgramPins {
         Digest::from_bytes(hasher.finalize().into())
     }
 
+    /// The same roots as they are now, for a person to accept in place of these pins. Compiled Python files are taken over only where
+    /// these pins hold them already, unchanged: the digest does not cover them, so nobody can be said to have accepted others.
+    ///
+    /// `now` as in [`ProgramPins::take`].
+    ///
+    /// # Errors
+    /// As [`ProgramPins::take`].
+    pub fn retake(&self, now: SystemTime) -> Result<Self, PinsError> {
+        let roots: Vec<PathBuf> = self.roots.iter().map(|root| root.path.clone()).collect();
+        let mut fresh = Self::take(&roots, &self.except, now)?;
+        fresh.keep_accepted_bytecode(self);
+        Ok(fresh)
+    }
+
+    /// Exactly what [`ProgramPins::digest`] covers: without the index and without compiled Python files. For pins out of a file that is
+    /// not ours: whoever wrote it cannot vouch for a file's content by its times.
+    #[must_use]
+    pub fn without_index(&self) -> Self {
+        let mut pins = self.clone();
+        for root in &mut pins.roots {
+            root.tree.retain(|name, entry| !walk::is_bytecode(name, entry));
+            root.tree.values_mut().for_each(Entry::forget_index);
+        }
+        pins
+    }
+
     /// How many files, folders and links are pinned.
     #[must_use]
     pub fn len(&self) -> usize {

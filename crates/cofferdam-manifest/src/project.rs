@@ -170,7 +170,7 @@ fn authority<'p>(
     }
     if let Some(signature) = project.signature {
         let outside = trusted.iter().filter(|key| lies_outside(key.file(), project.folder));
-        match verify(project.manifest, signature, outside) {
+        match verify(project.name, project.manifest, signature, outside) {
             Ok(key) => return Ok(Authority::Signed(key)),
             Err(cause) => objections.push(signature_objection(cause, signature, trusted)),
         }

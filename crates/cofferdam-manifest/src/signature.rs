@@ -1,7 +1,8 @@
-//! Detached signatures over the exact meaning of a manifest.
+//! Detached signatures over the exact meaning of a manifest, for the server of one name.
 //!
-//! What is signed is the text `cofferdam manifest 1`, a line end, the manifest's [digest](Manifest::digest) and a line
-//! end. The first line keeps a signature from being taken for one over anything else, ever. The digest covers every
+//! What is signed is the text `cofferdam manifest 1`, the server's name and the manifest's [digest](Manifest::digest), each with a line
+//! end. The first line keeps a signature from being taken for one over anything else, ever; the second keeps a signed manifest from being
+//! put in the place of another signed one, under a name whose users expect less of it. The digest covers every
 //! value of the manifest, the pin of each tool's definition and the digest of the program among them, so these are signed
 //! with it; layout and comments are not.
 
@@ -34,9 +35,11 @@ pub enum SignatureError {
         /// The key the signature claims to be of.
         key: PublicKey,
     },
-    /// By a trusted key, and not over this manifest.
-    #[error("the signature is not one of `{}` over this manifest", signer(.comment, .file))]
+    /// By a trusted key, and not over this manifest under this name.
+    #[error("the signature is not one of `{}` over this manifest for a server `{}`", signer(.comment, .file), printable(.name))]
     OtherManifest {
+        /// The server's name here.
+        name: String,
         /// The comment beside the trusted key.
         comment: String,
         /// The trusted key's file.
@@ -53,7 +56,7 @@ impl SignatureError {
                 "if you know whose key this is and got it from its owner, put it into a `.pub` file in your folder of trusted keys"
             }
             Self::OtherManifest { .. } => {
-                "the manifest or its signature was changed after signing: compare it with the signed one, or have it signed anew"
+                "the manifest, its signature or the server's name was changed after signing: compare it with the signed one, or have it signed anew"
             }
         }
     }
@@ -97,36 +100,39 @@ impl Signature {
     }
 }
 
-/// Signs the exact meaning of a manifest, as [`parse`](crate::parse) gave it: signed after
+/// Signs the exact meaning of a manifest for the server `name`, as [`parse`](crate::parse) gave it: signed after
 /// [`Manifest::resolve`], it would be another one for each home folder.
 #[must_use]
-pub fn sign(manifest: &Manifest, key: &SigningKey) -> Signature {
+pub fn sign(name: &str, manifest: &Manifest, key: &SigningKey) -> Signature {
     Signature {
         key: key.public_key(),
-        bytes: key.sign(&signed_text(manifest)),
+        bytes: key.sign(&signed_text(name, manifest)),
     }
 }
 
-/// The trusted key that signed this manifest, as [`parse`](crate::parse) gave it.
+/// The trusted key that signed this manifest, as [`parse`](crate::parse) gave it, for the server `name`.
 ///
 /// # Errors
 /// When the signature is by none of them, or over something else.
 pub fn verify<'t>(
+    name: &str,
     manifest: &Manifest,
     signature: &Signature,
     trusted: impl IntoIterator<Item = &'t TrustedKey>,
 ) -> Result<&'t TrustedKey, SignatureError> {
     let claimed = trusted.into_iter().find(|trusted| *trusted.key() == signature.key);
     let trusted = claimed.ok_or(SignatureError::UntrustedKey { key: signature.key })?;
-    if trusted.key().has_signed(&signed_text(manifest), &signature.bytes) {
+    if trusted.key().has_signed(&signed_text(name, manifest), &signature.bytes) {
         return Ok(trusted);
     }
     Err(SignatureError::OtherManifest {
+        name: name.to_owned(),
         comment: trusted.comment().to_owned(),
         file: trusted.file().to_owned(),
     })
 }
 
-fn signed_text(manifest: &Manifest) -> Vec<u8> {
-    format!("{DOMAIN}{}\n", manifest.digest()).into_bytes()
+/// No name of a server holds a line end ([`can_name_server`](crate::can_name_server)); one that did would be escaped.
+fn signed_text(name: &str, manifest: &Manifest) -> Vec<u8> {
+    format!("{DOMAIN}{}\n{}\n", name.escape_debug(), manifest.digest()).into_bytes()
 }

@@ -155,7 +155,7 @@ fn secret(name: &str, secret: &Secret, out: &mut String) {
     }
 }
 
-fn tool(name: &str, tool: &Tool, out: &mut String) {
+pub(crate) fn tool(name: &str, tool: &Tool, out: &mut String) {
     out.push_str(&format!("\n[tools.{}]\n", key(name)));
     pair("pin", &quoted(&tool.pin.to_string()), out);
     pair("consent", &quoted(&tool.consent.to_string()), out);

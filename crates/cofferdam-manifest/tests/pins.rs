@@ -270,3 +270,34 @@ fn the_digest_tells_names_from_content() {
         assert!(digests.iter().skip(index + 1).all(|other| other != one));
     }
 }
+
+#[test]
+fn taking_anew_accepts_no_compiled_file_that_the_digest_does_not_cover() {
+    let fixture = Fixture::new();
+    fs::write(fixture.at("main.js"), "three").unwrap();
+    fs::write(fixture.at("lib/__pycache__/planted.cpython-311.pyc"), "planted").unwrap();
+    fs::write(fixture.at("lib/__pycache__/m.cpython-311.pyc"), "exchanged").unwrap();
+    let anew = fixture.pins.retake(later()).unwrap();
+    assert_ne!(anew.digest(), fixture.pins.digest());
+    let checked = anew.check(later()).unwrap();
+    let names: Vec<_> = checked.bytecode.iter().filter_map(|path| path.file_name()).collect();
+    assert_eq!(names, ["m.cpython-311.pyc", "planted.cpython-311.pyc"]);
+}
+
+/// A repository that writes the index of its own pins could keep any of its files from being hashed.
+#[test]
+fn pins_without_an_index_trust_no_times_and_no_compiled_file() {
+    let fixture = Fixture::new();
+    let text = serde_json::to_string(&fixture.pins).unwrap();
+    let pins: ProgramPins = serde_json::from_str(&text).unwrap();
+    let pins = pins.without_index();
+    assert_eq!(pins.digest(), fixture.pins.digest());
+    let checked = pins.check(later()).unwrap();
+    assert_eq!(checked.rehashed, fixture.pins.check(later()).unwrap().rehashed + 3 + 1);
+    assert_eq!(checked.bytecode.len(), 1, "what was compiled is nobody's word");
+    assert_eq!(
+        checked.fresh.unwrap().check(later()).unwrap().rehashed,
+        1,
+        "the index is its own again"
+    );
+}

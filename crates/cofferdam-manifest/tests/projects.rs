@@ -122,7 +122,7 @@ fn the_user_accepts_this_manifest_at_this_place() {
 #[test]
 fn a_key_outside_the_project_vouches_and_one_inside_does_not() {
     let manifest = manifest();
-    let signature = sign(&manifest, &signing_key());
+    let signature = sign("db", &manifest, &signing_key());
     let signed = project(&manifest, Some(&signature));
     let (keys, none) = (trusted_at(KEYS), nothing());
     let Verdict::Counts {
@@ -162,7 +162,7 @@ fn a_signature_over_something_else_does_not_count() {
     let manifest = manifest();
     let mut other = manifest.clone();
     other.environment.pass.push("LANG".into());
-    let signature = sign(&other, &signing_key());
+    let signature = sign("db", &other, &signing_key());
     let refused = objections(judge(
         &project(&manifest, Some(&signature)),
         &nothing(),
@@ -255,7 +255,7 @@ fn no_word_lets_a_project_bind_secrets_or_leave_its_program_unpinned() {
     for name in ["A", "B", "C", "D", "E", "F", "G"] {
         manifest.secrets.insert(name.into(), secret.clone());
     }
-    let signature = sign(&manifest, &signing_key());
+    let signature = sign("db", &manifest, &signing_key());
     let accepted = accepting(&manifest, FILE);
     let refused = objections(judge(
         &project(&manifest, Some(&signature)),

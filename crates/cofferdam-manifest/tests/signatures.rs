@@ -43,15 +43,15 @@ fn manifest() -> Manifest {
 fn what_was_signed_is_verified_through_files() {
     let (ann, bob) = (key(1), key(2));
     let keys = [trusted(&bob, ""), trusted(&ann, "Ann, laptop")];
-    let text = sign(&manifest(), &ann).to_text();
+    let text = sign("db", &manifest(), &ann).to_text();
     let signature = Signature::parse(text.as_bytes(), Path::new("manifest.sig")).unwrap();
-    assert_eq!(signature, sign(&manifest(), &ann));
+    assert_eq!(signature, sign("db", &manifest(), &ann));
     assert_eq!(signature.claimed_key(), &ann.public_key());
-    let signer = verify(&manifest(), &signature, &keys).unwrap();
+    let signer = verify("db", &manifest(), &signature, &keys).unwrap();
     assert_eq!((signer.key(), signer.comment()), (&ann.public_key(), "Ann, laptop"));
     let written = manifest().to_toml();
     assert!(
-        verify(&parse(&written, "m.toml").unwrap(), &signature, &keys).is_ok(),
+        verify("db", &parse(&written, "m.toml").unwrap(), &signature, &keys).is_ok(),
         "layout is not signed"
     );
 }
@@ -59,12 +59,12 @@ fn what_was_signed_is_verified_through_files() {
 /// What is signed is documented; another program can check it from the documentation alone.
 #[test]
 fn the_signed_text_is_the_documented_one() {
-    let signature = sign(&manifest(), &key(1)).to_text();
+    let signature = sign("db", &manifest(), &key(1)).to_text();
     let (public, bytes) = signature.lines().last().unwrap().split_once(' ').unwrap();
     let public = Base64::decode_vec(public.strip_prefix("ed25519:").unwrap()).unwrap();
     let verifying = ed25519_dalek::VerifyingKey::try_from(public.as_slice()).unwrap();
     let bytes = Base64::decode_vec(bytes).unwrap();
-    let text = format!("cofferdam manifest 1\n{}\n", manifest().digest());
+    let text = format!("cofferdam manifest 1\ndb\n{}\n", manifest().digest());
     let signature = ed25519_dalek::Signature::from_slice(&bytes).unwrap();
     assert!(verifying.verify_strict(text.as_bytes(), &signature).is_ok());
 }
@@ -73,19 +73,25 @@ fn the_signed_text_is_the_documented_one() {
 fn another_key_or_another_manifest_is_refused_and_told_apart() {
     let (ann, bob) = (key(1), key(2));
     let keys = [trusted(&ann, "Ann")];
-    let by_bob = sign(&manifest(), &bob);
-    let error = verify(&manifest(), &by_bob, &keys).unwrap_err();
+    let by_bob = sign("db", &manifest(), &bob);
+    let error = verify("db", &manifest(), &by_bob, &keys).unwrap_err();
     assert_eq!(error, SignatureError::UntrustedKey { key: bob.public_key() });
-    assert!(verify(&manifest(), &sign(&manifest(), &ann), &[]).is_err());
+    assert!(verify("db", &manifest(), &sign("db", &manifest(), &ann), &[]).is_err());
 
     let mut other = manifest();
     other.tools.get_mut("read").unwrap().pin = Digest::of(b"another definition");
-    let error = verify(&other, &sign(&manifest(), &ann), &keys).unwrap_err();
+    let error = verify("db", &other, &sign("db", &manifest(), &ann), &keys).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the signature is not one of `Ann` over this manifest"
+        "the signature is not one of `Ann` over this manifest for a server `db`"
     );
     assert!(error.help().contains("changed after signing"), "{}", error.help());
+
+    let error = verify("db-admin", &manifest(), &sign("db", &manifest(), &ann), &keys).unwrap_err();
+    assert!(
+        matches!(&error, SignatureError::OtherManifest { name, .. } if name == "db-admin"),
+        "a signed manifest in another one's place: {error}"
+    );
 
     // Bob's signature under Ann's name.
     let forged = by_bob
@@ -93,7 +99,7 @@ fn another_key_or_another_manifest_is_refused_and_told_apart() {
         .replace(&bob.public_key().to_string(), &ann.public_key().to_string());
     let forged = Signature::parse(forged.as_bytes(), Path::new("x.sig")).unwrap();
     assert!(matches!(
-        verify(&manifest(), &forged, &keys),
+        verify("db", &manifest(), &forged, &keys),
         Err(SignatureError::OtherManifest { .. })
     ));
 }
@@ -102,7 +108,7 @@ fn another_key_or_another_manifest_is_refused_and_told_apart() {
 fn every_flipped_bit_of_a_manifest_is_refused() {
     let ann = key(1);
     let keys = [trusted(&ann, "")];
-    let signature = sign(&manifest(), &ann);
+    let signature = sign("db", &manifest(), &ann);
     // Without remarks and defaults, so that every bit means something.
     let lines = [
         "[launch]".to_owned(),
@@ -128,7 +134,7 @@ fn every_flipped_bit_of_a_manifest_is_refused() {
         // One bit of each byte: verifying costs milliseconds, and sees nothing but the digest.
         if mask == 1 << (at % 8) {
             assert!(
-                verify(&flipped, &signature, &keys).is_err(),
+                verify("db", &flipped, &signature, &keys).is_err(),
                 "byte {at}, bit {mask:#04x}"
             );
         }
@@ -141,7 +147,7 @@ fn every_flipped_bit_of_a_manifest_is_refused() {
 fn every_flipped_bit_of_a_signature_file_is_refused() {
     let ann = key(1);
     let keys = [trusted(&ann, "")];
-    let text = sign(&manifest(), &ann).to_text();
+    let text = sign("db", &manifest(), &ann).to_text();
     let line = text.lines().last().unwrap();
     let original = Signature::parse(line.as_bytes(), Path::new("x")).unwrap();
     for (at, mask) in bits(line.as_bytes()) {
@@ -159,7 +165,7 @@ fn every_flipped_bit_of_a_signature_file_is_refused() {
         let flipped = format!("{public} {}", Base64::encode_string(&flipped));
         let flipped = Signature::parse(flipped.as_bytes(), Path::new("x")).unwrap();
         assert!(
-            verify(&manifest(), &flipped, &keys).is_err(),
+            verify("db", &manifest(), &flipped, &keys).is_err(),
             "byte {at}, bit {mask:#04x}"
         );
     }
@@ -168,11 +174,11 @@ fn every_flipped_bit_of_a_signature_file_is_refused() {
 #[test]
 fn every_flipped_bit_of_a_trusted_key_is_refused() {
     let ann = key(1);
-    let signature = sign(&manifest(), &ann);
+    let signature = sign("db", &manifest(), &ann);
     let line = ann.public_key().to_string();
     let is_trusted = |line: &[u8]| {
         let key = TrustedKey::parse(line, Path::new("x.pub"));
-        key.is_ok_and(|key| verify(&manifest(), &signature, &[key]).is_ok())
+        key.is_ok_and(|key| verify("db", &manifest(), &signature, &[key]).is_ok())
     };
     assert!(is_trusted(line.as_bytes()));
     for (at, mask) in bits(line.as_bytes()) {
@@ -358,7 +364,7 @@ proptest! {
         for content in [bytes.as_slice(), text.as_bytes()] {
             let file = Path::new("x");
             if let Ok(signature) = Signature::parse(content, file) {
-                prop_assert!(verify(&manifest(), &signature, &[trusted(&key(1), "")]).is_err());
+                prop_assert!(verify("db", &manifest(), &signature, &[trusted(&key(1), "")]).is_err());
             }
             if let Ok(key) = TrustedKey::parse(content, file) {
                 prop_assert!(key.key().to_string().parse::<PublicKey>().is_ok());

@@ -45,7 +45,7 @@ impl ProgramChanged {
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> String {
-        let upgrade = "if you changed or upgraded the program yourself, accept it anew with `cofferdam add`";
+        let upgrade = "if you changed or upgraded the program yourself, `cofferdam manifest accept` accepts it";
         format!("{upgrade}; otherwise find out who did")
     }
 
@@ -157,7 +157,7 @@ fn place(root: &Path, name: &str) -> PathBuf {
 
 impl ProgramPins {
     /// A fresh index vouches for no compiled file that was not there when the program was accepted.
-    fn keep_accepted_bytecode(&mut self, accepted: &Self) {
+    pub(super) fn keep_accepted_bytecode(&mut self, accepted: &Self) {
         for (root, before) in self.roots.iter_mut().zip(&accepted.roots) {
             root.tree.retain(|name, entry| {
                 !is_bytecode(name, entry) || before.tree.get(name).is_some_and(|before| is_same(before, entry))

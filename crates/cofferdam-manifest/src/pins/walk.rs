@@ -34,6 +34,15 @@ pub(super) enum Entry {
     File(FileEntry),
 }
 
+impl Entry {
+    /// Nothing vouches for the content any more: it is hashed at the next check.
+    pub(super) fn forget_index(&mut self) {
+        if let Self::File(file) = self {
+            (file.stat, file.settled) = (Stat::default(), false);
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileEntry {
     pub(super) executable: bool,
@@ -44,7 +53,7 @@ pub(super) struct FileEntry {
 }
 
 /// What the kernel says of a file: device, inode, size, modification and change time in nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stat(u64, u64, u64, i64, i64);
 
 impl Stat {
