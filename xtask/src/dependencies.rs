@@ -133,6 +133,7 @@ const RULES: &[Rule] = &[
             "sha2",
             "signal-hook",
             "thiserror",
+            "zeroize",
         ],
         others_max: NO_CAP,
         never: &[],

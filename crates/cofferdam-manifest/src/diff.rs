@@ -6,6 +6,7 @@ mod keyword;
 mod object;
 mod place;
 mod program;
+mod rights;
 mod schema;
 mod tool;
 mod words;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use crate::definitions::Definitions;
 use crate::pins::ProgramChanged;
+pub use rights::diff_manifests;
 pub use words::{Piece, Words};
 
 /// Changes of one tool that are told one by one, the weightiest first; the rest is counted.
@@ -71,6 +73,8 @@ pub struct Change {
 pub enum Subject {
     /// The program's files.
     Program,
+    /// A section or key of the manifest, such as `filesystem.write`.
+    Section(String),
     /// The tool of this name, as the server spells it.
     Tool(String),
 }
@@ -108,6 +112,8 @@ pub enum ChangeKind {
     ProgramChanged,
     /// Files of the program that cannot be read, so nothing is known of them.
     ProgramUnread,
+    /// What the manifest allows.
+    Right(Direction),
     /// More changes of one tool than are told one by one.
     Further,
 }
@@ -147,6 +153,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Program => f.write_str("program"),
+            Self::Section(name) => f.write_str(name),
             Self::Tool(name) => write!(f, "`{}`", words::exact(name)),
         }
     }

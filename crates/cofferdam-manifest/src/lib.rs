@@ -5,7 +5,7 @@
 //! - [`understand`] reads a launch line: which program it really starts and which files that program consists of.
 //! - [`ProgramPins`] holds the content of those files to what was accepted.
 //! - [`tool_digest`] and [`Definitions`] do the same for the tools a server lists.
-//! - [`diff()`] says in plain words what changed since.
+//! - [`diff()`] says in plain words what changed since; [`diff_manifests`] what one manifest allows and another does not.
 //! - [`repin`] moves the pins of a manifest's text to what a person accepted now, and nothing else.
 //! - [`sign`] and [`verify`] make and check Ed25519 signatures over a manifest's exact meaning.
 //! - [`judge`] says whether a manifest that a project brings along counts.
@@ -39,6 +39,7 @@ pub use definitions::{DEFINITIONS_BYTES_MAX, Definitions, DefinitionsError};
 pub use diagnostic::{Diagnostic, ManifestError};
 pub use diff::{
     Accepted, CHANGES_PER_TOOL_MAX, Change, ChangeKind, Detail, Direction, Live, Piece, Subject, Weight, Words, diff,
+    diff_manifests,
 };
 pub use digest::{Digest, DigestError, TOOL_DEFINITION_BYTES_MAX, ToolDefinitionError, tool_digest};
 pub use endpoint::{Endpoint, EndpointError};

@@ -46,14 +46,23 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     plan.limits.processes = manifest.limits.processes.into();
     plan.limits.open_files = manifest.limits.open_files.into();
     plan.limits.disk_bytes = manifest.limits.disk_bytes;
-    for name in &manifest.isolation.require {
-        let feature = Feature::from_str(name)
-            .map_err(|error| Failure::misconfigured(format!("`[isolation] require`: {error}")))?;
+    for feature in required_features(manifest)? {
         if !plan.require.contains(&feature) {
             plan.require.push(feature);
         }
     }
     Ok(plan)
+}
+
+/// The features that `[isolation] require` names.
+///
+/// # Errors
+/// One of them has no such name.
+pub(crate) fn required_features(manifest: &Manifest) -> Result<Vec<Feature>, Failure> {
+    let required = manifest.isolation.require.iter().map(|name| Feature::from_str(name));
+    required
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::misconfigured(format!("`[isolation] require`: {error}")))
 }
 
 /// The whole environment inside: the compartment's own, then what the manifest sets and passes on.

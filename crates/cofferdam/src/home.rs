@@ -2,24 +2,16 @@
 //!
 //! Never by XDG variables: an MCP client passes on six variables, and two processes must agree on these folders.
 
-use std::fs::{File, Metadata};
-use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::unistd::{User, geteuid};
 
 use crate::failure::{Failure, file_failure};
-use crate::gate::escaped;
+use crate::own_files::{check_folder, check_parents, shown};
 
 /// Variable that stands in for `--home`.
 pub(crate) const HOME_VARIABLE: &str = "COFFERDAM_HOME";
-/// Permission bits that let the group or everybody else write.
-const OTHERS_WRITE: u32 = 0o022;
-/// The bit of a folder in which people can rename and remove only what is theirs.
-const STICKY: u32 = 0o1000;
 
 /// Where configuration lies in the user's home folder.
 const CONFIG_IN_HOME: &str = ".config/cofferdam";
@@ -65,7 +57,14 @@ impl Home {
             user_home,
             user_name,
         };
-        for folder in [&home.config, &home.servers(), &home.state, &home.audit()] {
+        for folder in [
+            &home.config,
+            &home.servers(),
+            &home.keys(),
+            &home.projects(),
+            &home.state,
+            &home.audit(),
+        ] {
             check_folder(folder)?;
         }
         Ok(home)
@@ -74,6 +73,21 @@ impl Home {
     /// One folder for each server's manifest, definitions and program pins.
     pub(crate) fn servers(&self) -> PathBuf {
         self.config.join("servers")
+    }
+
+    /// Public keys the user trusts, a `.pub` file each.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.config.join("keys")
+    }
+
+    /// Which manifests of projects the user accepted, one line each.
+    pub(crate) fn accepted_projects(&self) -> PathBuf {
+        self.config.join("accepted-projects")
+    }
+
+    /// What these manifests said when they were accepted, one folder each.
+    pub(crate) fn projects(&self) -> PathBuf {
+        self.config.join("projects")
     }
 
     /// The record.
@@ -131,101 +145,4 @@ fn own_folder(home: &Path) -> Result<PathBuf, Failure> {
         .help("choose a folder outside the working directory"));
     }
     Ok(real)
-}
-
-/// Who can rename in a folder above ours can put another in its place. Parents that are not there yet will be made ours.
-fn check_parents(path: &Path) -> Result<(), Failure> {
-    for parent in path.ancestors().skip(1) {
-        let metadata = match std::fs::metadata(parent) {
-            Ok(metadata) => metadata,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(cause) => return Err(file_failure("look at", parent, &cause)),
-        };
-        let (owner, shown) = (metadata.uid(), shown(parent));
-        if owner != 0 && owner != geteuid().as_raw() {
-            return Err(Failure::misconfigured(format!(
-                "the folder `{}` lies in `{shown}`, which belongs to user {owner}",
-                self::shown(path)
-            ))
-            .help("choose a folder below your own home folder"));
-        }
-        if metadata.mode() & OTHERS_WRITE != 0 && metadata.mode() & STICKY == 0 {
-            return Err(Failure::misconfigured(format!(
-                "the folder `{}` lies in `{shown}`, where others can rename it",
-                self::shown(path)
-            ))
-            .help(format!(
-                "choose a folder below your own home folder, or run `chmod go-w {shown}`"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// A folder of ours that is there is a folder, no link, ours, and written by us alone.
-pub(crate) fn check_folder(folder: &Path) -> Result<(), Failure> {
-    let metadata = match std::fs::symlink_metadata(folder) {
-        Ok(metadata) => metadata,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(cause) => return Err(file_failure("look at", folder, &cause)),
-    };
-    if !metadata.is_dir() {
-        return Err(
-            Failure::misconfigured(format!("`{}` is not a folder, or a link to one", shown(folder)))
-                .help("put a folder of your own there, or keep everything elsewhere with `--home`"),
-        );
-    }
-    check_owner(folder, &metadata, "700")
-}
-
-/// Reads a file that decides what is accepted: a regular file, no link, ours, and written by us alone.
-pub(crate) fn read_own_file(path: &Path) -> Result<String, Failure> {
-    let opened = File::options()
-        .read(true)
-        // A pipe in its place must not keep us waiting.
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-        .open(path);
-    let mut file = opened.map_err(|cause| match cause.raw_os_error() {
-        Some(code) if code == Errno::ELOOP as i32 => no_regular_file(path),
-        _ => file_failure("read", path, &cause),
-    })?;
-    let metadata = file.metadata().map_err(|cause| file_failure("look at", path, &cause))?;
-    if !metadata.is_file() {
-        return Err(no_regular_file(path));
-    }
-    check_owner(path, &metadata, "600")?;
-    let mut text = String::new();
-    file.read_to_string(&mut text)
-        .map_err(|cause| file_failure("read", path, &cause))?;
-    Ok(text)
-}
-
-fn no_regular_file(path: &Path) -> Failure {
-    Failure::misconfigured(format!("`{}` is a link, or no regular file", shown(path)))
-        .help("put the file itself there: what a link leads to can change without you")
-}
-
-/// `mode` is what the help suggests.
-fn check_owner(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), Failure> {
-    let (owner, shown) = (metadata.uid(), shown(path));
-    let us = geteuid();
-    if owner != us.as_raw() {
-        return Err(Failure::misconfigured(format!(
-            "`{shown}` belongs to user {owner}, and decides what servers may do for user {us}"
-        ))
-        .help(format!("if its content is yours, run `chown {us} {shown}`")));
-    }
-    if metadata.mode() & OTHERS_WRITE != 0 {
-        return Err(Failure::misconfigured(format!(
-            "others can write to `{shown}`, which decides what servers may do"
-        ))
-        .help(format!(
-            "see that its content is yours, then run `chmod {mode} {shown}`"
-        )));
-    }
-    Ok(())
-}
-
-fn shown(path: &Path) -> String {
-    escaped(path.display().to_string().as_bytes())
 }

@@ -15,3 +15,13 @@ pub(crate) fn hex(bytes: usize) -> Result<String, getrandom::Error> {
         text
     }))
 }
+
+/// 32 random bytes of the kernel, for a key.
+///
+/// # Errors
+/// The kernel gives none.
+pub(crate) fn seed() -> Result<[u8; 32], getrandom::Error> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)?;
+    Ok(random)
+}

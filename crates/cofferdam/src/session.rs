@@ -9,7 +9,7 @@ use cofferdam_sandbox::{Compartment, Plan};
 use serde_json::json;
 
 use crate::compartment;
-use crate::contract::Contract;
+use crate::contract::{Contract, Place};
 use crate::failure::Failure;
 use crate::gate::{self, Ended, Pipes, Terms};
 use crate::home::Home;
@@ -29,11 +29,17 @@ impl Session {
     /// A session under an accepted contract.
     pub(crate) fn pinned(contract: &Contract) -> Result<Self, Failure> {
         let manifest = &contract.manifest;
-        let about = json!({
-            "manifest": manifest.digest().to_string(),
+        let mut about = json!({
+            "manifest": contract.stated.digest().to_string(),
             "program": contract.program.digest().to_string(),
             "command": manifest.launch.command,
         });
+        if let (Place::Project(project), Some(members)) = (&contract.place, about.as_object_mut()) {
+            members.insert("project".to_owned(), json!(project.file));
+        }
+        if let (Some(signer), Some(members)) = (&contract.signed_by, about.as_object_mut()) {
+            members.insert("signed_by".to_owned(), json!(signer));
+        }
         let terms = Terms {
             name: contract.name.clone(),
             limits: manifest.limits.clone(),
@@ -46,6 +52,14 @@ impl Session {
             accepted: Some(digests(contract)),
             about,
         })
+    }
+
+    /// Has Python load no compiled file but its own, where others than accepted ones lie about.
+    pub(crate) fn with_own_bytecode(mut self, has_foreign: bool) -> Self {
+        if has_foreign {
+            load_own_bytecode_only(&mut self.plan);
+        }
+        self
     }
 
     /// A session of which nothing is pinned: the compartment alone bounds it, and the record says so. `what` is why it runs (`run`, `add`).
@@ -104,16 +118,20 @@ impl Session {
 fn pinned_plan(contract: &Contract) -> Result<Plan, Failure> {
     let mut plan = compartment::plan(&contract.manifest)?;
     if contract.has_foreign_bytecode {
-        // Python takes the first of two; the manifest's own must not stand before it.
-        plan.environment.retain(|(name, _)| name != "PYTHONPYCACHEPREFIX");
-        plan.environment
-            .push(("PYTHONPYCACHEPREFIX".to_owned(), "/tmp/bytecode".to_owned()));
+        load_own_bytecode_only(&mut plan);
     }
     Ok(plan)
 }
 
+fn load_own_bytecode_only(plan: &mut Plan) {
+    // Python takes the first of two; the manifest's own must not stand before it.
+    plan.environment.retain(|(name, _)| name != "PYTHONPYCACHEPREFIX");
+    plan.environment
+        .push(("PYTHONPYCACHEPREFIX".to_owned(), "/tmp/bytecode".to_owned()));
+}
+
 fn digests(contract: &Contract) -> [Digest; 2] {
-    [contract.manifest.digest(), contract.program.digest()]
+    [contract.stated.digest(), contract.program.digest()]
 }
 
 /// The plan for another process of the same server. Everything is checked again: the files may have changed since the first one started.

@@ -15,7 +15,8 @@ use super::observe::{Observed, converse, observe};
 use super::output::{Output, Style};
 use super::run::understood;
 use crate::client::Declares;
-use crate::contract::{Contract, ContractFolder};
+use crate::contract::folder::{Before, Texts};
+use crate::contract::{Contract, Place, own_folder, program_json};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
@@ -23,7 +24,7 @@ use crate::session::Session;
 
 /// Adds a server.
 pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, Failure> {
-    let folder = ContractFolder::of(home, &args.name)?;
+    let folder = own_folder(home, &args.name)?;
     if folder.exists() && !args.replace {
         return Err(
             Failure::misconfigured(format!("there is a server `{}` already", args.name))
@@ -54,18 +55,23 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
     let definitions = Definitions::collect(observed.tools.iter().map(String::as_str))
         .map_err(|error| Failure::misconfigured(format!("the tools of `{}` cannot be accepted: {error}", args.name)))?;
     manifest.tools = accepted(&definitions)?;
-    let contract = Contract {
-        name: args.name.clone(),
-        manifest,
-        definitions,
-        program: pins,
-        has_foreign_bytecode: false,
+    let texts = Texts {
+        manifest: manifest.to_toml(),
+        definitions: definitions.to_json(),
+        program: program_json(&pins)?,
     };
+    // As it will be read: what cannot be written down, such as a tool with an invisible name, is refused now.
+    let contract = Contract::assemble(home, &args.name, texts, Place::Own(folder.clone()))?;
     show(&contract, &observed, &program.notes, output)?;
     if !args.yes && !output.is_confirmed(&format!("accept `{}` as shown?", args.name)) {
         return Err(Failure::new(Exit::Nothing, "nothing was written").help("answer `y` on a terminal, or say `--yes`"));
     }
-    folder.write(&contract)?;
+    let before = if args.replace {
+        Before::Anything
+    } else {
+        Before::Nothing
+    };
+    contract.write(&folder, before)?;
     output.say(&format!("wrote {}", folder.manifest().display()));
     output.say(&format!(
         "in your MCP client: command `{}`, arguments `run {}`",
@@ -239,6 +245,17 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
         observed.prompts.len(),
         observed.resources.len()
     ));
+    show_tools(contract, output);
+    for (what, names) in [("prompt", &observed.prompts), ("resource", &observed.resources)] {
+        for name in names {
+            output.say(&format!("    {what} {}", show_safely(name)));
+        }
+    }
+    Ok(())
+}
+
+/// Each tool with the beginning of its description, and what was found.
+pub(crate) fn show_tools(contract: &Contract, output: &mut Output) {
     for (name, definition) in contract.definitions.iter() {
         output.say(&format!(
             "    {}  {}",
@@ -254,12 +271,6 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
             ));
         }
     }
-    for (what, names) in [("prompt", &observed.prompts), ("resource", &observed.resources)] {
-        for name in names {
-            output.say(&format!("    {what} {}", show_safely(name)));
-        }
-    }
-    Ok(())
 }
 
 fn list_of(roots: &[PathBuf]) -> String {

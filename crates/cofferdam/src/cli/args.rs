@@ -43,7 +43,7 @@ pub(crate) enum Verb {
     Call(Call),
     /// Run a command of yours in a server's compartment, to look around.
     Enter(Target),
-    /// Check a server's manifest.
+    /// Check, compare, accept and sign manifests.
     #[command(subcommand)]
     Manifest(ManifestVerb),
     /// Read and verify the record.
@@ -145,8 +145,83 @@ pub(crate) struct Call {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestVerb {
-    /// Check a manifest, the definitions and program pins that belong to it, and what it grants. Starts nothing.
+    /// Check a manifest, the definitions, program pins and signature that belong to it, and what it grants. Starts nothing.
     Check(ManifestCheck),
+    /// Watch a server once more, sealed and without network, and say what changed since it was accepted. Exit 1 when something did.
+    Diff(ManifestDiff),
+    /// Accept what changed, as shown: pins, definitions and program move; rights, consent and roles stay. Or accept a project's manifest.
+    Accept(ManifestAccept),
+    /// Sign a manifest with an Ed25519 key, into a file beside it.
+    Sign(ManifestSign),
+    /// Make keys that sign manifests.
+    #[command(subcommand)]
+    Key(KeyVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManifestDiff {
+    /// The server, or with `--against` also a manifest file.
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) target: String,
+    /// Compare with this manifest file instead: what it allows that the other does not, and the reverse. Starts nothing.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Cut nothing short.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Seconds the server may take for each answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManifestAccept {
+    /// The server; or a project's manifest, its folder, or the project's folder.
+    #[arg(value_name = "NAME|PATH")]
+    pub(crate) target: String,
+    /// Accept without asking, if it is exactly what `--digest` says.
+    #[arg(long, requires = "digest")]
+    pub(crate) yes: bool,
+    /// The digest that `manifest diff` showed.
+    #[arg(long, value_name = "DIGEST", requires = "yes")]
+    pub(crate) digest: Option<String>,
+    /// Cut nothing short.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Seconds the server may take for each answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManifestSign {
+    /// The server, or a manifest file.
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) target: String,
+    /// The private key: an unencrypted PKCS#8 PEM file of mode 0600.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// For a file: the server's name, which is signed too (default: the name of the folder it lies in).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Make a new private key, and print its public half: a line for a `.pub` file in a folder of trusted keys.
+    New(KeyNew),
+    /// Print the public half of a private key.
+    Public(KeyNew),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyNew {
+    /// The private key's file, mode 0600.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Whose key it is, for the public line.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) comment: String,
 }
 
 #[derive(Debug, Args)]

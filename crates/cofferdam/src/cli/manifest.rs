@@ -2,18 +2,21 @@
 
 use std::path::Path;
 
+use cofferdam_manifest::{MANIFEST_BYTES_MAX, Manifest};
 use serde_json::json;
 
 use super::args::ManifestCheck;
 use super::output::{Output, Style};
-use crate::contract::{Contract, checked_manifest};
-use crate::failure::{Exit, Failure, file_failure};
+use crate::compartment::required_features;
+use crate::contract::{Contract, checked_manifest, own_names};
+use crate::failure::{Exit, Failure};
 use crate::home::Home;
+use crate::own_files::read_foreign_file;
 
 /// Checks one manifest file, one server, or every server; exit 4 when one does not check.
 pub(crate) fn check(home: &Home, args: &ManifestCheck, output: &mut Output) -> Result<Exit, Failure> {
     match &args.target {
-        Some(file) if file.contains('/') || file.ends_with(".toml") => check_file(home, Path::new(file), output),
+        Some(file) if is_file(file) => check_file(home, Path::new(file), output),
         Some(name) => {
             let contract = Contract::load(home, name)?;
             tell(&contract, output)?;
@@ -23,9 +26,21 @@ pub(crate) fn check(home: &Home, args: &ManifestCheck, output: &mut Output) -> R
     }
 }
 
+/// Whether a target is a path and no server's name.
+pub(crate) fn is_file(target: &str) -> bool {
+    target.contains('/') || target.ends_with(".toml")
+}
+
+/// The manifest a file states, after everything that can be known without starting anything was checked.
+pub(crate) fn manifest_of_file(home: &Home, path: &Path) -> Result<Manifest, Failure> {
+    let text = read_foreign_file(path, MANIFEST_BYTES_MAX)?;
+    let (stated, manifest) = checked_manifest(home, &text, path)?;
+    required_features(&manifest)?;
+    Ok(stated)
+}
+
 fn check_file(home: &Home, path: &Path, output: &mut Output) -> Result<Exit, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|cause| file_failure("read", path, &cause))?;
-    let manifest = checked_manifest(home, &text, path)?;
+    let manifest = manifest_of_file(home, path)?;
     let not_yet = manifest.not_yet();
     for section in &not_yet {
         output.say(&format!(
@@ -48,19 +63,10 @@ fn check_file(home: &Home, path: &Path, output: &mut Output) -> Result<Exit, Fai
 
 fn check_all(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
     let mut exit = Exit::Nothing;
-    let folder = home.servers();
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Failure::new(Exit::Nothing, "there are no servers yet"));
-        }
-        Err(cause) => return Err(file_failure("list", &folder, &cause)),
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
+    let names = own_names(home)?;
+    if names.is_empty() {
+        return Err(Failure::new(Exit::Nothing, "there are no servers yet"));
+    }
     for name in names {
         match Contract::load(home, &name) {
             Ok(contract) => {
@@ -80,16 +86,19 @@ fn check_all(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
 
 fn tell(contract: &Contract, output: &mut Output) -> Result<(), Failure> {
     let (tools, files) = (contract.manifest.tools.len(), contract.program.len());
-    let digest = contract.manifest.digest().to_string();
+    let digest = contract.stated.digest().to_string();
     if output.is_json() {
         return output.line(
-            &json!({"name": contract.name, "ok": true, "tools": tools, "pinned_files": files, "digest": digest})
-                .to_string(),
+            &json!({"name": contract.name, "ok": true, "tools": tools, "pinned_files": files, "digest": digest,
+                "signed_by": contract.signed_by})
+            .to_string(),
         );
     }
     let word = output.styled(Style::Green, "ok");
+    let signed = contract.signed_by.as_ref();
+    let signed = signed.map(|signer| format!(", signed by {signer}")).unwrap_or_default();
     output.line(&format!(
-        "{}: {word}, {tools} tools, {files} pinned files, {digest}",
+        "{}: {word}, {tools} tools, {files} pinned files, {digest}{signed}",
         contract.name
     ))
 }

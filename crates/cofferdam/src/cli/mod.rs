@@ -6,11 +6,16 @@ mod audit;
 mod call;
 mod enter;
 mod manifest;
-mod observe;
+mod manifest_accept;
+mod manifest_diff;
+mod manifest_sign;
+pub(crate) mod observe;
 pub(crate) mod output;
+mod review;
 mod run;
 mod tools;
 
+pub(crate) use add::findings;
 pub(crate) use run::UNPINNED;
 
 use std::process::ExitCode;
@@ -85,6 +90,10 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Call(args) => call::run(&home, args, output),
         Verb::Enter(target) => enter::run(&home, target),
         Verb::Manifest(ManifestVerb::Check(args)) => manifest::check(&home, &args, output),
+        Verb::Manifest(ManifestVerb::Diff(args)) => manifest_diff::run(&home, &args, output),
+        Verb::Manifest(ManifestVerb::Accept(args)) => manifest_accept::run(&home, &args, output),
+        Verb::Manifest(ManifestVerb::Sign(args)) => manifest_sign::run(&home, &args, output),
+        Verb::Manifest(ManifestVerb::Key(verb)) => manifest_sign::key(&verb, output),
         Verb::Audit(AuditVerb::Tail(args)) => audit::tail(&home, &args, output),
         Verb::Audit(AuditVerb::Show(args)) => audit::show(&home, &args, output),
         Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&home, &args, output),

@@ -59,15 +59,20 @@ impl Output {
 
     /// A question whose answer is yes only when somebody says so on a terminal.
     pub(crate) fn is_confirmed(&mut self, question: &str) -> bool {
+        self.asked(&format!("{question} [y/N] "))
+            .is_some_and(|answer| matches!(answer.as_str(), "y" | "Y" | "yes"))
+    }
+
+    /// What somebody answers on a terminal, without the line's end; `None` where nobody can be asked.
+    pub(crate) fn asked(&mut self, question: &str) -> Option<String> {
         if !io::stdin().is_terminal() {
-            return false;
+            return None;
         }
         // A prompt that cannot be shown cannot be answered.
-        if write!(io::stderr().lock(), "{question} [y/N] ").is_err() {
-            return false;
-        }
+        write!(io::stderr().lock(), "{question}").ok()?;
         let mut answer = String::new();
-        io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+        io::stdin().read_line(&mut answer).ok()?;
+        Some(answer.trim().to_owned())
     }
 
     /// What went wrong, its help on its own line.
