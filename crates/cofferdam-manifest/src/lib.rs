@@ -58,6 +58,6 @@ pub use project::{
     ProjectManifest, SERVER_NAME_BYTES_MAX, Verdict, can_name_server, judge,
 };
 pub use quantity::{bytes_in_words, parse_bytes};
-pub use read::{MANIFEST_BYTES_MAX, parse};
+pub use read::{MANIFEST_BYTES_MAX, can_name_tool, parse};
 pub use repin::{RepinError, repin};
 pub use signature::{Signature, SignatureError, sign, verify};

@@ -7,6 +7,7 @@ mod table;
 mod tools;
 
 use toml::de::DeTable;
+pub use tools::can_name_tool;
 
 use crate::diagnostic::{Fault, ManifestError, is_invisible};
 use crate::manifest::Manifest;

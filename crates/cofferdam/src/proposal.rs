@@ -6,7 +6,7 @@ use std::time::Duration;
 use cofferdam_inspect::Finding;
 use cofferdam_manifest::{
     Accepted, Change, ChangeKind, Consent, Definitions, Digest, Live, Manifest, ProgramChanged, ProgramPins, Subject,
-    Tool, Weight, diff, repin, tool_digest,
+    Tool, Weight, can_name_tool, diff, repin, tool_digest,
 };
 
 use crate::cli::observe::{Observed, converse, observe};
@@ -28,6 +28,8 @@ pub(crate) struct Proposal {
     pub(crate) changes: Vec<Change>,
     /// Accepted tools that the server did not list: it may list fewer to some clients, and they stay accepted.
     pub(crate) unlisted: Vec<String>,
+    /// Listed tools that no manifest can name, such as those with invisible characters: whatever is accepted, they stay hidden.
+    pub(crate) unnameable: Vec<String>,
     /// What inspection says about tools that are new or changed.
     pub(crate) findings: BTreeMap<String, Vec<Finding>>,
 }
@@ -75,7 +77,12 @@ impl Proposal {
         let unusable = |error: &dyn std::fmt::Display| {
             Failure::misconfigured(format!("the tools of `{name}` cannot be accepted: {error}"))
         };
-        let live = Definitions::collect(observed.tools.iter().map(String::as_str)).map_err(|error| unusable(&error))?;
+        let listed =
+            Definitions::collect(observed.tools.iter().map(String::as_str)).map_err(|error| unusable(&error))?;
+        let (nameable, unnameable): (Vec<_>, Vec<_>) = listed.iter().partition(|(tool, _)| can_name_tool(tool));
+        let unnameable = unnameable.into_iter().map(|(tool, _)| tool.to_owned()).collect();
+        let live = Definitions::collect(nameable.into_iter().map(|(_, definition)| definition))
+            .map_err(|error| unusable(&error))?;
         let mut changes = diff(
             &Accepted {
                 definitions: &accepted.definitions,
@@ -107,8 +114,14 @@ impl Proposal {
             contract: Contract::assemble(home, name, texts, accepted.place.clone())?,
             changes,
             unlisted,
+            unnameable,
             findings,
         })
+    }
+
+    /// Nothing changed, and nothing is listed that never can be accepted.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.changes.is_empty() && self.unnameable.is_empty()
     }
 
     /// What stands for this very proposal: the digest of its manifest, which covers rights, pins and program.

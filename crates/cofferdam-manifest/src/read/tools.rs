@@ -55,8 +55,14 @@ fn arguments(tool: &Table<'_>, faults: &mut Faults) -> BTreeMap<String, Argument
     arguments
 }
 
+/// Whether a manifest can name a tool so: 1 to 512 bytes, each character visible. Any other tool stays hidden whatever is accepted.
+#[must_use]
+pub fn can_name_tool(name: &str) -> bool {
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(is_invisible)
+}
+
 fn name_is_valid(name: &Text<'_>, faults: &mut Faults) -> bool {
-    let valid = !name.text.is_empty() && name.text.len() <= NAME_BYTES_MAX && !name.text.chars().any(is_invisible);
+    let valid = can_name_tool(name.text);
     if !valid {
         let message = format!("a name has 1 to {NAME_BYTES_MAX} bytes, all of them visible");
         faults.add(&name.span, message, None);

@@ -9,7 +9,7 @@ use cofferdam_manifest::{Manifest, diff_manifests};
 use super::args::ManifestDiff;
 use super::manifest::{is_file, manifest_of_file};
 use super::output::Output;
-use super::review::Review;
+use super::review::{Review, counted};
 use crate::contract::project::Project;
 use crate::contract::{Contract, Place, place};
 use crate::failure::{Exit, Failure};
@@ -42,7 +42,11 @@ pub(crate) fn run(home: &Home, args: &ManifestDiff, output: &mut Output) -> Resu
     let proposal = observed(home, &contract, args.timeout, output)?;
     review(&proposal).print(args.full, output)?;
     if proposal.changes.is_empty() {
-        return Ok(Exit::Fine);
+        return Ok(if proposal.is_clean() {
+            Exit::Fine
+        } else {
+            Exit::Findings
+        });
     }
     output.say(&format!("digest {}", proposal.digest()));
     output.say(&format!("`cofferdam manifest accept {}` accepts it", args.target));
@@ -66,10 +70,11 @@ pub(crate) fn observed(
 pub(crate) fn review(proposal: &Proposal) -> Review<'_> {
     Review {
         name: &proposal.contract.name,
-        since: "since it was accepted",
+        heading: counted(&proposal.changes, "since it was accepted"),
         changes: &proposal.changes,
         findings: &proposal.findings,
         unlisted: &proposal.unlisted,
+        unnameable: &proposal.unnameable,
         digest: proposal.digest(),
     }
 }
@@ -92,7 +97,7 @@ fn unaccepted(
 pub(crate) struct Asked {
     changes: Vec<cofferdam_manifest::Change>,
     findings: BTreeMap<String, Vec<cofferdam_inspect::Finding>>,
-    since: &'static str,
+    heading: String,
 }
 
 impl Asked {
@@ -101,32 +106,34 @@ impl Asked {
         let found = |(name, definition): (&str, &str)| (name.to_owned(), super::findings(definition));
         let mut findings: BTreeMap<_, _> = stated.definitions.iter().map(found).collect();
         findings.retain(|_, found| !found.is_empty());
-        let (changes, since) = match project.previous(home)? {
+        let (changes, heading) = match project.previous(home)? {
             Some(previous) => {
                 let definitions = Some((&previous.definitions, &stated.definitions));
                 let changes = diff_manifests(&previous.manifest, &stated.stated, definitions);
-                (changes, "in the project since you accepted it")
+                let heading = counted(&changes, "in the project since you accepted it");
+                (changes, heading)
             }
             None => {
                 let nothing = Manifest::new(stated.stated.launch.clone());
                 let changes = diff_manifests(&nothing, &stated.stated, None);
-                (changes, "from a manifest that grants nothing")
+                (changes, "nobody accepted it yet; this is all it asks for".to_owned())
             }
         };
         Ok(Self {
             changes,
             findings,
-            since,
+            heading,
         })
     }
 
     pub(crate) fn review<'r>(&'r self, stated: &'r Contract) -> Review<'r> {
         Review {
             name: &stated.name,
-            since: self.since,
+            heading: self.heading.clone(),
             changes: &self.changes,
             findings: &self.findings,
             unlisted: &[],
+            unnameable: &[],
             digest: stated.stated.digest(),
         }
     }
@@ -144,10 +151,11 @@ fn against(home: &Home, args: &ManifestDiff, other: &Path, output: &mut Output) 
     let since = format!("in `{}`", crate::own_files::shown(other));
     let review = Review {
         name: &args.target,
-        since: &since,
+        heading: counted(&changes, &since),
         changes: &changes,
         findings: &BTreeMap::new(),
         unlisted: &[],
+        unnameable: &[],
         digest: after.digest(),
     };
     review.print(args.full, output)?;

@@ -23,11 +23,12 @@ const NAMES_MAX: usize = 12;
 #[derive(Debug)]
 pub(crate) struct Review<'r> {
     pub(crate) name: &'r str,
-    /// What was compared with what, behind the number of changes.
-    pub(crate) since: &'r str,
+    /// The heading, behind the name.
+    pub(crate) heading: String,
     pub(crate) changes: &'r [Change],
     pub(crate) findings: &'r BTreeMap<String, Vec<Finding>>,
     pub(crate) unlisted: &'r [String],
+    pub(crate) unnameable: &'r [String],
     /// What stands for exactly what is shown.
     pub(crate) digest: Digest,
 }
@@ -35,7 +36,8 @@ pub(crate) struct Review<'r> {
 impl Review<'_> {
     /// The review for people, and whether all of it is in these lines.
     pub(crate) fn lines(&self, is_full: bool, output: &Output) -> (Vec<String>, bool) {
-        let mut lines = vec![self.title(output)];
+        let name = output.styled(Style::Bold, &escaped(self.name.as_bytes()));
+        let mut lines = vec![format!("{name}: {}", self.heading)];
         let mut is_whole = true;
         let shown = if is_full { usize::MAX } else { CHANGES_MAX };
         for change in self.changes.iter().take(shown) {
@@ -68,19 +70,14 @@ impl Review<'_> {
                 names(self.unlisted)
             ));
         }
+        if !self.unnameable.is_empty() {
+            let names = names(self.unnameable);
+            lines.push(format!("  never accepted, since no manifest can name them so: {names}"));
+        }
         if !is_whole {
             lines.push("  some of it is cut short here: `--full` shows all".to_owned());
         }
         (lines, is_whole)
-    }
-
-    fn title(&self, output: &Output) -> String {
-        let name = output.styled(Style::Bold, self.name);
-        match self.changes.len() {
-            0 => format!("{name}: nothing changed {}", self.since),
-            1 => format!("{name}: 1 change {}", self.since),
-            count => format!("{name}: {count} changes {}", self.since),
-        }
     }
 
     /// The review for programs.
@@ -97,6 +94,7 @@ impl Review<'_> {
             "changes": self.changes,
             "findings": findings,
             "unlisted": self.unlisted,
+            "unnameable": self.unnameable,
             "digest": self.digest.to_string(),
         })
     }
@@ -111,6 +109,15 @@ impl Review<'_> {
         }
         let (lines, _is_whole) = self.lines(is_full, output);
         lines.iter().try_for_each(|line| output.line(line))
+    }
+}
+
+/// `1 change since…`, `4 changes since…`, or that there is none.
+pub(crate) fn counted(changes: &[Change], since: &str) -> String {
+    match changes.len() {
+        0 => format!("nothing changed {since}"),
+        1 => format!("1 change {since}"),
+        count => format!("{count} changes {since}"),
     }
 }
 
@@ -144,7 +151,7 @@ fn weight(weight: Weight, output: &Output) -> String {
         Weight::Notable => Style::Yellow,
         Weight::Risky => Style::Red,
     };
-    output.styled(style, &format!("{weight:<8}"))
+    output.styled(style, &format!("{:<8}", weight.to_string()))
 }
 
 /// Names in one line, safe to print.

@@ -216,11 +216,14 @@ impl Project {
     }
 
     fn refusal(&self, contract: &Contract, objections: &[Objection]) -> Failure {
-        let list: String = objections.iter().map(|objection| format!("\n  {objection}")).collect();
+        let digest = contract.stated.digest().to_string();
+        let mut list: String = objections.iter().map(|objection| format!("\n  {objection}")).collect();
+        if !list.contains(&digest) {
+            list.push_str(&format!("\n  its digest is {digest}"));
+        }
         let what = format!(
-            "the project's manifest of `{}` does not count:{list}\n  it is {} in `{}`",
+            "the project's manifest of `{}` does not count, `{}`:{list}",
             contract.name,
-            contract.stated.digest(),
             shown(&self.file)
         );
         let help = match objections {
