@@ -20,6 +20,8 @@ mod listing_server;
 mod long_names;
 mod manifest_accept;
 mod manifest_diff;
+mod manifest_projects;
+mod manifest_sign;
 mod own_list;
 mod real_servers;
 mod record;
