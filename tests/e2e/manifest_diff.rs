@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::listing_server::{Listing, tool};
-use crate::support::{STUCK, Stage, text};
+use crate::real_servers::node_server;
+use crate::support::{STUCK, Stage, said_in, text};
 
 #[test]
 fn nothing_changed_is_said_and_is_fine() {
@@ -69,6 +70,35 @@ fn a_list_that_is_only_shorter_is_no_change() {
     );
     listing.lists(&all);
     assert_eq!(listing.call("two").status.code(), Some(0), "still accepted");
+}
+
+/// It lists 12, 13 or 17 tools, as the client can do less or more; all of them were accepted.
+#[test]
+fn a_real_server_that_lists_fewer_tools_to_some_clients_did_not_change() {
+    let stage = Stage::new();
+    let server = node_server("server-everything");
+    let words: Vec<&str> = server.iter().map(String::as_str).collect();
+    let added = stage.add("everything", &[], &words);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    let diff = stage.run(&["manifest", "diff", "everything"]);
+    assert_eq!(
+        diff.status.code(),
+        Some(0),
+        "{}{}",
+        text(&diff.stdout),
+        text(&diff.stderr)
+    );
+    let mut gate = stage.converse(&["everything"]);
+    gate.initialize("2025-11-25");
+    let listed = gate.request("tools/list", json!({}));
+    let accepted = stage.run(&["--format", "json", "tools", "everything"]);
+    let accepted: Value = serde_json::from_slice(&accepted.stdout).unwrap();
+    let (few, all) = (
+        listed["result"]["tools"].as_array().unwrap().len(),
+        accepted.as_array().unwrap().len(),
+    );
+    assert!(few < all && few > 0, "{few} of {all}");
+    assert!(said_in(&gate.call("echo", json!({"message": "x"}))).contains('x'));
 }
 
 #[test]

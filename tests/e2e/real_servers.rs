@@ -31,7 +31,7 @@ fn python() -> String {
     installed("python/bin/python")
 }
 
-fn node_server(name: &str) -> Vec<String> {
+pub(crate) fn node_server(name: &str) -> Vec<String> {
     vec![
         "node".to_owned(),
         installed(&format!("node/node_modules/@modelcontextprotocol/{name}/dist/index.js")),

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use cofferdam_manifest::Direction::{Changed, Narrowed, Widened};
 use cofferdam_manifest::{Change, ChangeKind, Digest, Direction, Manifest, Subject, Weight, diff_manifests, parse};
 
 const TEXT: &str = r#"
@@ -66,87 +67,89 @@ fn subject(change: &Change) -> String {
     }
 }
 
+/// What is edited, into what, which section tells it, and where that right moves.
+const EDITS: &[(&str, &str, &str, Direction)] = &[
+    ("\"/srv/index.js\"]", "\"/srv/other.js\"]", "launch.command", Changed),
+    ("directory = \"/srv\"\n", "", "launch.directory", Changed),
+    (
+        "program = [\"/srv\"]",
+        "program = [\"/srv\", \"/opt\"]",
+        "launch.program",
+        Widened,
+    ),
+    ("1111111", "1111112", "launch.digest", Changed),
+    ("\"1.0.0\"", "\"1.0.1\"", "launch.package", Changed),
+    (
+        "read = [\"/data\"]",
+        "read = [\"/data\", \"/data/more\"]",
+        "filesystem.read",
+        Widened,
+    ),
+    ("read = [\"/data\"]", "read = []", "filesystem.read", Narrowed),
+    (
+        "write = [\"/out\"]",
+        "write = [\"/out\", \"/data\"]",
+        "filesystem.write",
+        Widened,
+    ),
+    (
+        "allow = [\"api.example.org:443\"]",
+        "allow = [\"example.org:443\"]",
+        "network.allow",
+        Changed,
+    ),
+    (
+        "allow = [\"git\"]",
+        "allow = [\"git\", \"/bin/sh\"]",
+        "programs.allow",
+        Widened,
+    ),
+    ("[programs]\nallow = [\"git\"]\n", "", "programs.allow", Widened),
+    ("allow = [\"/run/app/socket\"]", "allow = []", "sockets.allow", Narrowed),
+    (
+        "pass = [\"LANG\"]",
+        "pass = [\"LANG\", \"TZ\"]",
+        "environment.pass",
+        Widened,
+    ),
+    ("MODE = \"safe\"", "MODE = \"unsafe\"", "environment.set.MODE", Changed),
+    ("MODE = \"safe\"", "", "environment.set.MODE", Changed),
+    ("idle_minutes = 5", "", "limits.idle_minutes", Widened),
+    (
+        "idle_minutes = 5",
+        "idle_minutes = 5\nmemory = \"1 GiB\"",
+        "limits.memory",
+        Narrowed,
+    ),
+    ("\"10m\"", "\"15m\"", "secrets.token", Changed),
+    ("require = [\"seccomp\"]", "require = []", "isolation.require", Widened),
+    (
+        "require = [\"seccomp\"]",
+        "require = [\"seccomp\", \"x\"]",
+        "isolation.require",
+        Narrowed,
+    ),
+    (
+        "[isolation]",
+        "[isolation]\nbackend = \"oci\"",
+        "isolation.backend",
+        Changed,
+    ),
+    (
+        "allow = [\"roots\"]",
+        "allow = [\"sampling\", \"roots\"]",
+        "client.allow",
+        Widened,
+    ),
+    ("2222222", "2222223", "`read`", Changed),
+    ("consent = \"ask\"", "consent = \"allow\"", "`read`", Widened),
+    ("consent = \"ask\"", "consent = \"deny\"", "`read`", Narrowed),
+    ("role = \"path\"", "role = \"prose\"", "`read`", Changed),
+];
+
 #[test]
 fn each_right_is_said_to_be_wider_or_narrower() {
-    use Direction::{Changed, Narrowed, Widened};
-    for (from, to, section, direction) in [
-        ("\"/srv/index.js\"]", "\"/srv/other.js\"]", "launch.command", Changed),
-        ("directory = \"/srv\"\n", "", "launch.directory", Changed),
-        (
-            "program = [\"/srv\"]",
-            "program = [\"/srv\", \"/opt\"]",
-            "launch.program",
-            Widened,
-        ),
-        ("1111111", "1111112", "launch.digest", Changed),
-        ("\"1.0.0\"", "\"1.0.1\"", "launch.package", Changed),
-        (
-            "read = [\"/data\"]",
-            "read = [\"/data\", \"/data/more\"]",
-            "filesystem.read",
-            Widened,
-        ),
-        ("read = [\"/data\"]", "read = []", "filesystem.read", Narrowed),
-        (
-            "write = [\"/out\"]",
-            "write = [\"/out\", \"/data\"]",
-            "filesystem.write",
-            Widened,
-        ),
-        (
-            "allow = [\"api.example.org:443\"]",
-            "allow = [\"example.org:443\"]",
-            "network.allow",
-            Changed,
-        ),
-        (
-            "allow = [\"git\"]",
-            "allow = [\"git\", \"/bin/sh\"]",
-            "programs.allow",
-            Widened,
-        ),
-        ("[programs]\nallow = [\"git\"]\n", "", "programs.allow", Widened),
-        ("allow = [\"/run/app/socket\"]", "allow = []", "sockets.allow", Narrowed),
-        (
-            "pass = [\"LANG\"]",
-            "pass = [\"LANG\", \"TZ\"]",
-            "environment.pass",
-            Widened,
-        ),
-        ("MODE = \"safe\"", "MODE = \"unsafe\"", "environment.set.MODE", Changed),
-        ("MODE = \"safe\"", "", "environment.set.MODE", Changed),
-        ("idle_minutes = 5", "", "limits.idle_minutes", Widened),
-        (
-            "idle_minutes = 5",
-            "idle_minutes = 5\nmemory = \"1 GiB\"",
-            "limits.memory",
-            Narrowed,
-        ),
-        ("\"10m\"", "\"15m\"", "secrets.token", Changed),
-        ("require = [\"seccomp\"]", "require = []", "isolation.require", Widened),
-        (
-            "require = [\"seccomp\"]",
-            "require = [\"seccomp\", \"x\"]",
-            "isolation.require",
-            Narrowed,
-        ),
-        (
-            "[isolation]",
-            "[isolation]\nbackend = \"oci\"",
-            "isolation.backend",
-            Changed,
-        ),
-        (
-            "allow = [\"roots\"]",
-            "allow = [\"sampling\", \"roots\"]",
-            "client.allow",
-            Widened,
-        ),
-        ("2222222", "2222223", "`read`", Changed),
-        ("consent = \"ask\"", "consent = \"allow\"", "`read`", Widened),
-        ("consent = \"ask\"", "consent = \"deny\"", "`read`", Narrowed),
-        ("role = \"path\"", "role = \"prose\"", "`read`", Changed),
-    ] {
+    for (from, to, section, direction) in EDITS.iter().copied() {
         let changes = edited(from, to);
         let [change] = changes.as_slice() else {
             panic!("{from}: {changes:#?}")
