@@ -38,6 +38,7 @@ fn each_change_is_told_the_weightiest_first() {
         \x20             `destructiveHint`: true → false\n\
         \x20 additive  `fresh`  a new tool, hidden until it is accepted\n\
         \x20             {{+Is new.+}}\n\
+        \x20             inputSchema: {{\"properties\":{{\"message\":{{\"type\":\"string\"}}}},\"type\":\"object\"}}\n\
         \x20 additive  `write`  input `mode`: a new optional property\n\
         \x20             now: {{\"type\":\"string\"}}\n",
         script.display()

@@ -129,15 +129,13 @@ impl Proposal {
         self.contract.stated.digest()
     }
 
-    /// Nothing that was accepted means anything else, and nothing was found: one keystroke is enough.
-    pub(crate) fn is_additive(&self) -> bool {
-        self.findings.is_empty() && self.changes.iter().all(|change| change.weight == Weight::Additive)
-    }
-
-    /// What has to be named one by one before it is accepted: the program and tools with more than additions, or with findings.
-    pub(crate) fn subjects_to_name(&self) -> Vec<Subject> {
+    /// What has to be named one by one before it is accepted: the program, and tools with more than additions or with findings; all of them
+    /// where a person did not see the whole. None: one keystroke is enough.
+    pub(crate) fn subjects_to_name(&self, is_seen_whole: bool) -> Vec<Subject> {
         let weighty = self.changes.iter().filter(|change| match &change.subject {
-            Subject::Tool(name) => change.weight != Weight::Additive || self.findings.contains_key(name),
+            Subject::Tool(name) => {
+                !is_seen_whole || change.weight != Weight::Additive || self.findings.contains_key(name)
+            }
             _ => true,
         });
         let mut subjects: Vec<Subject> = weighty.map(|change| change.subject.clone()).collect();

@@ -26,11 +26,18 @@ pub(super) type Members = BTreeMap<String, String>;
 pub(super) fn added(after: &str) -> Difference {
     let summary = "a new tool, hidden until it is accepted";
     let added = Difference::new(ChangeKind::ToolAdded, Weight::Additive, summary);
-    let described = members(after).and_then(|mut members| text(&members.remove("description")?));
-    match described {
+    let mut members = members(after).unwrap_or_default();
+    let described = members.remove("description").and_then(|description| text(&description));
+    let added = match described {
         Some(description) => added.words("", &description),
         None => added.line("it has no description"),
-    }
+    };
+    // A schema is read by models too, so all of it is there to be seen.
+    members.remove("name");
+    let lines = members
+        .iter()
+        .map(|(name, json)| format!("{}: {}", exact(name), exact_json(json)));
+    lines.fold(added, Difference::line)
 }
 
 pub(super) fn removed() -> Difference {

@@ -166,7 +166,7 @@ pub(crate) struct ManifestDiff {
     /// Compare with this manifest file instead: what it allows that the other does not, and the reverse. Starts nothing.
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
-    /// Cut nothing short.
+    /// Show all changes, and texts whole.
     #[arg(long)]
     pub(crate) full: bool,
     /// Seconds the server may take for each answer.
@@ -185,7 +185,7 @@ pub(crate) struct ManifestAccept {
     /// The digest that `manifest diff` showed.
     #[arg(long, value_name = "DIGEST", requires = "yes")]
     pub(crate) digest: Option<String>,
-    /// Cut nothing short.
+    /// Show all changes, and texts whole.
     #[arg(long)]
     pub(crate) full: bool,
     /// Seconds the server may take for each answer.

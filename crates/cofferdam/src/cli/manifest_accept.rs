@@ -55,11 +55,8 @@ fn accept_server(
         return Ok(Exit::Nothing);
     }
     let is_seen_whole = show(&review(&proposal), args.full, output)?;
-    let words = if proposal.is_additive() && is_seen_whole {
-        Vec::new()
-    } else {
-        proposal.subjects_to_name().iter().map(word_for).collect()
-    };
+    let subjects = proposal.subjects_to_name(is_seen_whole);
+    let words: Vec<String> = subjects.iter().map(word_for).collect();
     agreed(args, (&words, proposal.digest()), output)?;
     match &accepted.place {
         Place::Own(folder) => {

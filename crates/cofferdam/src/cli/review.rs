@@ -15,7 +15,7 @@ const CHANGES_MAX: usize = 25;
 /// Lines below one change shown without `--full`; the rest is counted.
 const DETAILS_MAX: usize = 8;
 /// Characters of one such line shown without `--full`; the rest is counted.
-const DETAIL_CHARS_MAX: usize = 600;
+const DETAIL_CHARS_MAX: usize = 1_500;
 /// Names of tools in one line; the rest is counted.
 const NAMES_MAX: usize = 12;
 
