@@ -3,6 +3,7 @@
 
 mod bench;
 mod command;
+mod compat;
 mod dependencies;
 mod docs;
 mod fuzz;
@@ -24,6 +25,8 @@ usage: cargo xtask TASK
   test [--only STEP]… [--skip STEP]… [--list]   everything that must hold before a change lands
   bench [--quick] [--json FILE] [--without-gate]
                                                 speed and memory beside a bare server, in release builds
+  compat [--only NAME]… [--format text|json] [--keep]
+                                                25 servers from the registries, bare and gated, and the pass rate
   fuzz [TARGET]… [--seconds N]                  fuzz targets, 60 seconds each unless told
   docs [--check]                                write the generated documents, or say which are out of date
   servers                                       install the real servers and clients that the tests drive
@@ -50,6 +53,7 @@ fn perform(arguments: &[String]) -> Result<()> {
     match task.as_str() {
         "test" => steps::run(&Workspace::find()?, rest),
         "bench" => bench::run(&Workspace::find()?, rest),
+        "compat" => compat::run(&Workspace::find()?, rest),
         "fuzz" => fuzz::run(&Workspace::find()?, rest),
         "docs" => docs::run(&Workspace::find()?, rest),
         "servers" => servers::install(&Workspace::find()?),

@@ -17,25 +17,43 @@ use crate::workspace::Workspace;
 /// # Errors
 /// npm, python3 or pip is missing or fails, or the target folder cannot be written.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
-    let servers = workspace.servers();
-    let locks = workspace.root().join("tests/servers");
-    fs::create_dir_all(&servers).with_context(|| format!("cannot create `{}`", servers.display()))?;
-    // Two runs at once (two terminals, an editor) must not install over each other.
-    let alone = File::create(servers.join(".installing"))?;
-    alone.lock().context("cannot wait for another install")?;
+    let (locks, servers) = (workspace.root().join("tests/servers"), workspace.servers());
+    install_all(
+        &servers,
+        &[
+            Set::node(&locks, &servers, "node_modules/@modelcontextprotocol/sdk/package.json"),
+            Set::python(&locks, &servers, "python"),
+        ],
+    )
+}
 
-    let node = Set {
-        locks: locks.join("node"),
-        lock: "package-lock.json",
-        place: servers.join("node"),
-    };
-    node.install_once("node_modules/@modelcontextprotocol/sdk/package.json", install_node)?;
-    let python = Set {
-        locks: locks.join("python"),
-        lock: "requirements.txt",
-        place: servers.join("python"),
-    };
-    python.install_once("bin/python", install_python)
+/// Installs the servers of `cargo xtask compat` that are missing under `target/servers/compat`, a folder for each set.
+///
+/// # Errors
+/// As [`install`].
+pub(crate) fn install_compat(workspace: &Workspace) -> Result<()> {
+    let servers = workspace.servers().join("compat");
+    let locks = workspace.root().join("tests/servers/compat");
+    install_all(
+        &servers,
+        &[
+            Set::node(
+                &locks,
+                &servers,
+                "node_modules/@modelcontextprotocol/server-everything/package.json",
+            ),
+            Set::python(&locks, &servers, "python"),
+            Set::python(&locks, &servers, "python-mcp1"),
+        ],
+    )
+}
+
+fn install_all(places: &Path, sets: &[Set]) -> Result<()> {
+    fs::create_dir_all(places).with_context(|| format!("cannot create `{}`", places.display()))?;
+    // Two runs at once (two terminals, an editor) must not install over each other.
+    let alone = File::create(places.join(".installing"))?;
+    alone.lock().context("cannot wait for another install")?;
+    sets.iter().try_for_each(Set::install_once)
 }
 
 /// One lock file and the folder that it fills.
@@ -46,24 +64,49 @@ struct Set {
     lock: &'static str,
     /// The folder that is filled.
     place: PathBuf,
+    /// A file of the install, whose absence shows that it was removed or has died.
+    witness: &'static str,
+    install: fn(&Self) -> Result<()>,
 }
 
 impl Set {
-    /// Installs unless the marker equals the lock file and `witness` (a file of the install) can still be read:
-    /// a virtual environment dies with the interpreter it was made from.
-    fn install_once(&self, witness: &str, install: fn(&Self) -> Result<()>) -> Result<()> {
+    /// The npm packages of `locks/node`, in `places/node`.
+    fn node(locks: &Path, places: &Path, witness: &'static str) -> Self {
+        Self {
+            locks: locks.join("node"),
+            lock: "package-lock.json",
+            place: places.join("node"),
+            witness,
+            install: install_node,
+        }
+    }
+
+    /// The Python packages of `locks/NAME`, in a virtual environment `places/NAME`.
+    fn python(locks: &Path, places: &Path, name: &str) -> Self {
+        Self {
+            locks: locks.join(name),
+            lock: "requirements.txt",
+            place: places.join(name),
+            witness: "bin/python",
+            install: install_python,
+        }
+    }
+
+    /// Installs unless the marker equals the lock file and the witness can still be read: a virtual environment dies
+    /// with the interpreter it was made from.
+    fn install_once(&self) -> Result<()> {
         let source = self.locks.join(self.lock);
         let wanted = fs::read(&source).with_context(|| format!("cannot read `{}`", source.display()))?;
         let marker = self.place.with_extension("lock");
         let complete = fs::read(&marker).is_ok_and(|installed| installed == wanted);
-        if complete && self.place.join(witness).exists() {
+        if complete && self.place.join(self.witness).exists() {
             return Ok(());
         }
         remove_if_there(&marker)?;
         if self.place.exists() {
             fs::remove_dir_all(&self.place).with_context(|| format!("cannot remove `{}`", self.place.display()))?;
         }
-        install(self)?;
+        (self.install)(self)?;
         fs::write(&marker, wanted).with_context(|| format!("cannot write `{}`", marker.display()))
     }
 
