@@ -22,6 +22,7 @@ mod manifest_accept;
 mod manifest_diff;
 mod manifest_projects;
 mod manifest_sign;
+mod observing;
 mod own_list;
 mod real_servers;
 mod record;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cofferdam_inspect::{ArgumentSchema, Finding, show_safely};
 use cofferdam_manifest::{
-    Access, Consent, Definitions, Launch, Manifest, Program, ProgramPins, Tool, forbidden_grant, tool_digest,
+    Access, Consent, Definitions, Interpreter, Launch, Manifest, Program, ProgramKind, ProgramPins, Tool,
+    forbidden_grant, tool_digest,
 };
 use serde_json::Value;
 
@@ -120,6 +121,9 @@ fn draft(home: &Home, args: &Add, program: &Program) -> Result<Manifest, Failure
     if let Some(zone) = time_zone() {
         manifest.environment.set.insert("TZ".to_owned(), zone);
     }
+    if program.kind == ProgramKind::Interpreter(Interpreter::Python) {
+        manifest.environment.set.insert(HASH_SEED.to_owned(), hash_seed()?);
+    }
     for variable in &args.env {
         match variable.split_once('=') {
             Some((name, value)) => drop(manifest.environment.set.insert(name.to_owned(), value.to_owned())),
@@ -177,6 +181,17 @@ fn time_zone() -> Option<String> {
     let link = std::fs::canonicalize("/etc/localtime").ok()?;
     let name = link.strip_prefix("/usr/share/zoneinfo").ok()?.to_str()?.to_owned();
     Some(name.strip_prefix("posix/").unwrap_or(&name).to_owned())
+}
+
+/// Python's seed for the order of its sets. Without it some servers list their tools in other words at each start, and
+/// what was accepted would look changed.
+const HASH_SEED: &str = "PYTHONHASHSEED";
+
+/// One value for the life of the manifest, and another in each: whoever feeds a server keys that collide would have to know
+/// it.
+fn hash_seed() -> Result<String, Failure> {
+    let seed = getrandom::u32().map_err(|cause| Failure::not_enforced(format!("no random number: {cause}")))?;
+    Ok(seed.to_string())
 }
 
 /// Pins the program's content; folders the person may write to are data, not program.
