@@ -251,7 +251,7 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
         .map(String::as_str)
         .collect();
     output.say(&format!("  variables {}", variables.join(", ")));
-    for note in notes {
+    for note in notes.iter().chain(&observed.unlisted) {
         output.say(&format!("  note      {note}"));
     }
     output.say(&format!(

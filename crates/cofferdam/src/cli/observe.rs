@@ -24,6 +24,8 @@ pub(crate) struct Observed {
     pub(crate) tools: Vec<String>,
     pub(crate) prompts: Vec<String>,
     pub(crate) resources: Vec<String>,
+    /// What it offers and answered with an error when it was asked to list it, in words.
+    pub(crate) unlisted: Vec<String>,
 }
 
 /// A conversation with a gated session that runs on a thread of its own.
@@ -86,12 +88,30 @@ fn listed(client: &mut McpClient) -> Result<Observed, ClientError> {
         observed.tools = settled_tools(client)?.iter().map(ToString::to_string).collect();
     }
     if offers("prompts") {
-        observed.prompts = names(&client.list("prompts/list", "prompts")?, "name");
+        let prompts = listed_or_refused(client, "prompts", &mut observed.unlisted)?;
+        observed.prompts = names(&prompts, "name");
     }
     if offers("resources") {
-        observed.resources = names(&client.list("resources/list", "resources")?, "uri");
+        let resources = listed_or_refused(client, "resources", &mut observed.unlisted)?;
+        observed.resources = names(&resources, "uri");
     }
     Ok(observed)
+}
+
+/// Prompts or resources, which are shown and not pinned. A server may have to reach something to list them: its own
+/// error answer is no reason to turn it away. Tools are pinned, so there an error is one.
+fn listed_or_refused(
+    client: &mut McpClient,
+    what: &str,
+    unlisted: &mut Vec<String>,
+) -> Result<Vec<Value>, ClientError> {
+    match client.list(&format!("{what}/list"), what) {
+        Err(refused @ ClientError::Refused { .. }) => {
+            unlisted.push(refused.to_string());
+            Ok(Vec::new())
+        }
+        listed => listed,
+    }
 }
 
 /// Some servers add tools once they know the client: listed again until nothing changes any more.
