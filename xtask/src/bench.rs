@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: builds the rig and the product in release and lets the rig measure them.
 
+mod peers;
+
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -7,17 +9,18 @@ use anyhow::{Context as _, Result, bail};
 use crate::command;
 use crate::workspace::Workspace;
 
-/// Runs the bench. `--quick` takes well under a minute; `--json FILE` keeps the numbers; `--without-gate` measures the
-/// baselines alone.
+/// Runs the bench. `--quick` measures less; `--json FILE` keeps the numbers; `--without-gate` leaves
+/// the product out, `--skip-peers` other people's gateways, which are installed on first need.
 ///
 /// # Errors
 /// An argument is not understood, something does not build, or a subject fails. A missed goal is not an error.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let (mut with_gate, mut passed_on) = (true, Vec::new());
+    let (mut with_gate, mut with_peers, mut passed_on) = (true, true, Vec::new());
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--without-gate" => with_gate = false,
+            "--skip-peers" => with_peers = false,
             "--quick" => passed_on.push(word.clone()),
             "--json" => {
                 let file = words.next().context("`--json` needs a file")?;
@@ -47,6 +50,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             release.join("cofferdam").to_string_lossy().into_owned(),
         ]);
     }
-    let mut rig = Command::new(release.join("bench_rig"));
+    let rig = release.join("bench_rig");
+    if with_peers {
+        let server = [rig.to_string_lossy().into_owned(), "echo".to_owned()];
+        let file = peers::prepare(workspace, &server)?;
+        passed_on.extend(["--peers".to_owned(), file.to_string_lossy().into_owned()]);
+    }
+    let mut rig = Command::new(rig);
     command::run(rig.arg("measure").args(passed_on).current_dir(workspace.root()))
 }

@@ -23,8 +23,9 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   test [--only STEP]… [--skip STEP]… [--list]   everything that must hold before a change lands
-  bench [--quick] [--json FILE] [--without-gate]
-                                                speed and memory beside a bare server, in release builds
+  bench [--quick] [--skip-peers] [--json FILE] [--without-gate]
+                                                speed and memory beside a bare server and other gateways, in release
+                                                builds
   compat [--only NAME]… [--format text|json] [--keep]
                                                 25 servers from the registries, bare and gated, and the pass rate
   fuzz [TARGET]… [--seconds N]                  fuzz targets, 60 seconds each unless told

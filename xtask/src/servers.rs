@@ -48,6 +48,29 @@ pub(crate) fn install_compat(workspace: &Workspace) -> Result<()> {
     )
 }
 
+/// Fills one virtual environment under `places` from the lock file in the folder `name` of `locks`.
+///
+/// # Errors
+/// As [`install`].
+pub(crate) fn install_python_set(locks: &Path, places: &Path, name: &str) -> Result<()> {
+    install_all(places, &[Set::python(locks, places, name)])
+}
+
+/// The version of `package` that the requirements in `lock` install.
+///
+/// # Errors
+/// The file cannot be read or does not have it.
+pub(crate) fn locked_python_version(lock: &Path, package: &str) -> Result<String> {
+    let text = fs::read_to_string(lock).with_context(|| format!("cannot read `{}`", lock.display()))?;
+    let pinned = text.lines().filter_map(|line| line.split_once("=="));
+    let version = pinned
+        .filter(|(name, _)| *name == package)
+        .find_map(|(_, rest)| rest.split_whitespace().next());
+    version
+        .map(str::to_owned)
+        .with_context(|| format!("`{}` does not have `{package}`", lock.display()))
+}
+
 fn install_all(places: &Path, sets: &[Set]) -> Result<()> {
     fs::create_dir_all(places).with_context(|| format!("cannot create `{}`", places.display()))?;
     // Two runs at once (two terminals, an editor) must not install over each other.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+
+use crate::servers;
 
 /// The folder that stands for `@ROOT@` in a script.
 const ROOT: &str = "@ROOT@";
@@ -142,17 +144,7 @@ fn locked_version(set: &Path, package: &str) -> Result<String> {
             .map(str::to_owned)
             .with_context(|| format!("package-lock.json does not have `{package}`"));
     }
-    let requirements = set.join("requirements.txt");
-    let lock =
-        fs::read_to_string(&requirements).with_context(|| format!("cannot read `{}`", requirements.display()))?;
-    for line in lock.lines() {
-        if let Some((name, rest)) = line.split_once("==")
-            && name == package
-        {
-            return Ok(rest.split_whitespace().next().unwrap_or_default().to_owned());
-        }
-    }
-    bail!("`{}` does not have `{package}`", requirements.display())
+    servers::locked_python_version(&set.join("requirements.txt"), package)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use crate::pump::unbuffered;
 
 /// How a call of the load generator begins; the digits of the id follow.
 pub(crate) const CALL_HEAD: &str = r#"{"jsonrpc":"2.0","id":"#;
-/// What follows the id of a call; the message follows.
-pub(crate) const CALL_MIDDLE: &str = r#","method":"tools/call","params":{"name":"echo","arguments":{"message":""#;
+/// What follows the id of a call of `echo`; the message follows.
+const CALL_MIDDLE: &str = r#","method":"tools/call","params":{"name":"echo","arguments":{"message":""#;
 /// What ends a call.
 pub(crate) const CALL_TAIL: &str = "\"}}}\n";
 /// What follows the id of an answer; the message follows.
@@ -19,6 +19,11 @@ pub(crate) const ANSWER_MIDDLE: &str = r#","result":{"content":[{"type":"text","
 pub(crate) const ANSWER_TAIL: &str = "\"}]}}\n";
 
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// What follows the id of a call of the tool named `tool`: some gateways rename it.
+pub(crate) fn call_middle(tool: &str) -> String {
+    CALL_MIDDLE.replace("\"echo\"", &format!("\"{tool}\""))
+}
 
 /// Serves until stdin ends.
 ///

@@ -1,5 +1,6 @@
 //! The load generator: one client session with a subject over blocking pipes.
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::sync_channel;
@@ -7,8 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
-use crate::echo::{ANSWER_MIDDLE, ANSWER_TAIL, CALL_HEAD, CALL_MIDDLE, CALL_TAIL};
+use crate::echo::{ANSWER_MIDDLE, ANSWER_TAIL, CALL_HEAD, CALL_TAIL, call_middle};
 
 const BUFFER_BYTES: usize = 1 << 20;
 /// How long a subject may take to end once its stdin is closed.
@@ -21,6 +23,24 @@ const INITIALIZE: &str = concat!(
 );
 const INITIALIZED: &str = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n";
 
+/// What a subject makes of the messages that pass through it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passes {
+    /// The server's bytes, in the server's order.
+    Bytes,
+    /// The same answers, spelled its own way, in any order.
+    Meaning,
+}
+
+/// How a subject is started and spoken to.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) command: Vec<String>,
+    /// What the echo server's tool is called behind it.
+    pub(crate) tool: String,
+    pub(crate) passes: Passes,
+}
+
 /// A running subject with a session on it.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -31,6 +51,9 @@ pub(crate) struct Session {
     pub(crate) start: Duration,
     next_id: u64,
     line: Vec<u8>,
+    /// What follows the id of a call.
+    middle: String,
+    passes: Passes,
 }
 
 impl Session {
@@ -38,8 +61,8 @@ impl Session {
     ///
     /// # Errors
     /// The subject does not start, ends, or answers with an error.
-    pub(crate) fn open(command: &[String]) -> Result<Self> {
-        let [program, arguments @ ..] = command else {
+    pub(crate) fn open(target: &Target) -> Result<Self> {
+        let [program, arguments @ ..] = target.command.as_slice() else {
             bail!("no command")
         };
         let started = Instant::now();
@@ -47,7 +70,11 @@ impl Session {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            // Some peers say a line for each call.
+            .stderr(match target.passes {
+                Passes::Bytes => Stdio::inherit(),
+                Passes::Meaning => Stdio::null(),
+            })
             .spawn()
             .with_context(|| format!("cannot start `{program}`"))?;
         let (to, from) = (
@@ -62,6 +89,8 @@ impl Session {
             start: Duration::ZERO,
             next_id: 1,
             line: Vec::new(),
+            middle: call_middle(&target.tool),
+            passes: target.passes,
         };
         session.send(INITIALIZE.as_bytes())?;
         session.receive()?;
@@ -85,20 +114,16 @@ impl Session {
     /// # Errors
     /// The subject ends, or an answer is not what the echo server writes.
     pub(crate) fn sequential(&mut self, bytes: usize, warm_up: usize, count: usize) -> Result<Vec<Duration>> {
-        let message = message(bytes);
+        let message = self.message(bytes);
         let mut took = Vec::with_capacity(count);
         for turn in 0..warm_up + count {
             let id = self.take_id();
-            let (call, expected) = (call(id, &message), answer(id, &message));
+            let call = self.call(id, &message);
             let started = Instant::now();
             self.send(&call)?;
             self.receive()?;
             let elapsed = started.elapsed();
-            ensure!(
-                self.line == expected,
-                "call {id} got another answer: {}",
-                self.shown_line()
-            );
+            self.check(&mut VecDeque::from([id]), &message)?;
             if turn >= warm_up {
                 took.push(elapsed);
             }
@@ -112,9 +137,15 @@ impl Session {
     /// # Errors
     /// The subject ends, or an answer is not what the echo server writes.
     pub(crate) fn pipelined(&mut self, bytes: usize, window: usize, count: usize) -> Result<f64> {
-        let message = message(bytes);
+        let message = self.message(bytes);
         let first = self.next_id;
-        let calls: Vec<Vec<u8>> = (0..count).map(|_| call(self.take_id(), &message)).collect();
+        let calls: Vec<Vec<u8>> = (0..count)
+            .map(|_| {
+                let id = self.take_id();
+                self.call(id, &message)
+            })
+            .collect();
+        let mut expected: VecDeque<u64> = (first..self.next_id).collect();
         let mut to = self.to.take().context("the session is closed")?;
         // A place in the window is taken before a call is written, and given back by its answer.
         let (take, give_back) = sync_channel::<()>(window);
@@ -126,13 +157,9 @@ impl Session {
             }
             Ok(to)
         });
-        for id in (first..).take(count) {
+        while !expected.is_empty() {
             self.receive()?;
-            ensure!(
-                self.line == answer(id, &message),
-                "call {id} got another answer: {}",
-                self.shown_line()
-            );
+            self.check(&mut expected, &message)?;
             give_back.recv().context("the writer is gone")?;
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -179,25 +206,75 @@ impl Session {
         Ok(())
     }
 
+    /// Takes the id that the line just received answers off `expected`.
+    fn check(&self, expected: &mut VecDeque<u64>, message: &str) -> Result<()> {
+        ensure!(
+            is_answer(&self.line, self.passes, (expected, message)),
+            "a call got another answer: {}",
+            self.shown_line()
+        );
+        Ok(())
+    }
+
+    /// A message that makes a call about `bytes` bytes long.
+    fn message(&self, bytes: usize) -> String {
+        let frame = CALL_HEAD.len() + self.middle.len() + CALL_TAIL.len();
+        "x".repeat(bytes.saturating_sub(frame))
+    }
+
+    fn call(&self, id: u64, message: &str) -> Vec<u8> {
+        [CALL_HEAD, &id.to_string(), &self.middle, message, CALL_TAIL]
+            .concat()
+            .into_bytes()
+    }
+
     fn shown_line(&self) -> String {
         String::from_utf8_lossy(&self.line).chars().take(300).collect()
     }
 }
 
-/// A message that makes a call about `bytes` bytes long.
-fn message(bytes: usize) -> String {
-    let frame = CALL_HEAD.len() + CALL_MIDDLE.len() + CALL_TAIL.len();
-    "x".repeat(bytes.saturating_sub(frame))
-}
-
-fn call(id: u64, message: &str) -> Vec<u8> {
-    [CALL_HEAD, &id.to_string(), CALL_MIDDLE, message, CALL_TAIL]
-        .concat()
-        .into_bytes()
+/// Whether `line` answers one of the expected calls, which it is then taken off; by bytes, only the first of them.
+fn is_answer(line: &[u8], passes: Passes, (expected, message): (&mut VecDeque<u64>, &str)) -> bool {
+    if passes == Passes::Bytes {
+        return expected.pop_front().is_some_and(|id| line == answer(id, message));
+    }
+    let Ok(whole) = serde_json::from_slice::<Value>(line) else {
+        return false;
+    };
+    let text = whole.pointer("/result/content/0/text").and_then(Value::as_str);
+    let id = whole.get("id").and_then(Value::as_u64);
+    // Near the front: no more are in flight than the window holds.
+    let place = expected.iter().position(|expected| Some(*expected) == id);
+    let was_asked = place.and_then(|place| expected.remove(place)).is_some();
+    was_asked && text.and_then(|text| text.strip_prefix("Echo: ")) == Some(message)
 }
 
 fn answer(id: u64, message: &str) -> Vec<u8> {
     [CALL_HEAD, &id.to_string(), ANSWER_MIDDLE, message, ANSWER_TAIL]
         .concat()
         .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::{Passes, is_answer};
+
+    #[test]
+    fn an_answer_is_checked_by_bytes_and_order_or_by_meaning() {
+        let exact =
+            b"{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"Echo: x\"}]}}\n";
+        let spelled = b"{\"result\": {\"isError\": false, \"content\": [{\"text\": \"Echo: x\"}]}, \"id\": 7}\n";
+        let is = |line: &[u8], passes, ids: [u64; 2]| {
+            let mut expected = VecDeque::from(ids);
+            is_answer(line, passes, (&mut expected, "x")).then_some(expected.len())
+        };
+        assert_eq!(is(exact, Passes::Bytes, [7, 8]), Some(1));
+        assert_eq!(is(exact, Passes::Bytes, [6, 7]), None);
+        assert_eq!(is(spelled, Passes::Bytes, [7, 8]), None);
+        assert_eq!(is(spelled, Passes::Meaning, [6, 7]), Some(1));
+        assert_eq!(is(spelled, Passes::Meaning, [5, 6]), None);
+        assert_eq!(is(b"{\"id\":7,\"error\":{}}", Passes::Meaning, [7, 8]), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! The bench rig: what `cargo xtask bench` runs in a release build. It is the server, the two baselines and the client.
 //!
-//! `measure` compares four subjects in one run; `echo`, `byte-pump`, `thread-pump` and `spin` are the parts it starts.
+//! `measure` compares the subjects in one run; `echo`, `byte-pump`, `thread-pump` and `spin` are the parts it starts.
 #![forbid(unsafe_code)]
 
 mod echo;
@@ -8,6 +8,7 @@ mod gate;
 mod load;
 mod measure;
 mod memory;
+mod peers;
 mod pump;
 mod report;
 mod spin;

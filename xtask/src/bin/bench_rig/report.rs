@@ -12,10 +12,11 @@ use crate::measure::{Numbers, PAYLOADS, Subject};
 
 /// The subject that everything is compared with.
 pub(crate) const BARE: &str = "bare server";
+/// The least that a process in between can be that reads messages; peers are compared with it too.
+pub(crate) const PUMP: &str = "thread pump";
 /// The subject that the goals are about.
 pub(crate) const GATE: &str = "cofferdam run";
 
-const CELL_WIDTH: usize = 30;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A goal: what, the most (or least) allowed, the unit, and what was reached.
@@ -46,7 +47,7 @@ impl Goal {
 pub(crate) fn write(subjects: &[Subject], json: Option<&Path>) -> Result<()> {
     let measured: Vec<(&str, &Numbers)> = subjects
         .iter()
-        .filter_map(|subject| Some((subject.name, subject.best.as_ref()?)))
+        .filter_map(|subject| Some((subject.name.as_str(), subject.best.as_ref()?)))
         .collect();
     let of = |name: &str| {
         measured
@@ -55,14 +56,15 @@ pub(crate) fn write(subjects: &[Subject], json: Option<&Path>) -> Result<()> {
             .map(|(_, numbers)| *numbers)
     };
     let bare = of(BARE).context("the bare server was not measured")?;
+    let pump = of(PUMP).context("the thread pump was not measured")?;
     let goals = of(GATE).map(|gate| goals(bare, gate)).unwrap_or_default();
     let mut out = std::io::stdout().lock();
-    out.write_all(table(&measured, bare).as_bytes())?;
+    out.write_all(table(&measured, bare, pump).as_bytes())?;
     for goal in &goals {
         out.write_all(goal_line(goal).as_bytes())?;
     }
     if let Some(file) = json {
-        let document = serde_json::to_string_pretty(&document(&measured, bare, &goals))?;
+        let document = serde_json::to_string_pretty(&document(&measured, (bare, pump), &goals))?;
         fs::write(file, document + "\n").with_context(|| format!("cannot write `{}`", file.display()))?;
     }
     Ok(())
@@ -76,64 +78,108 @@ pub(crate) fn progress(line: &str) -> Result<()> {
     Ok(writeln!(std::io::stderr(), "bench: {line}")?)
 }
 
-fn table(measured: &[(&str, &Numbers)], bare: &Numbers) -> String {
-    let row = |title: &str, cell: &dyn Fn(&Numbers) -> String| {
-        let cells: String = measured
-            .iter()
-            .map(|(_, numbers)| format!("{:>CELL_WIDTH$}", cell(numbers)))
-            .collect();
-        format!("{title:<22}{cells}\n")
-    };
-    let heads: String = measured
-        .iter()
-        .map(|(name, _)| format!("{name:>CELL_WIDTH$}"))
-        .collect();
-    let mut table = format!("{:<22}{heads}\n", "");
-    for (place, (name, _)) in PAYLOADS.iter().enumerate() {
-        for (quantile, pick) in [("p50", false), ("p99", true)] {
-            let time = |numbers: &Numbers| round_trip(numbers, place, pick);
-            let cell = |numbers: &Numbers| compared(time(numbers), time(bare));
-            table.push_str(&row(&format!("{name}, {quantile}"), &cell));
+type Measured = dyn Fn(&Numbers) -> Option<f64>;
+
+/// A quantity of a subject that is shown as a section of the table; nothing where it was not measured.
+struct Quantity {
+    title: String,
+    of: Box<Measured>,
+    /// Times are added to the bare server's; rates are not.
+    is_time: bool,
+    words: fn(f64) -> String,
+}
+
+fn quantities() -> Vec<Quantity> {
+    let mut all: Vec<Quantity> = Vec::new();
+    for (place, (size, _)) in PAYLOADS.into_iter().enumerate() {
+        for (name, p99) in [("p50", false), ("p99", true)] {
+            all.push(Quantity {
+                title: format!("round trip of {size}, {name}"),
+                of: Box::new(move |numbers| round_trip(numbers, place, p99)),
+                is_time: true,
+                words: in_words,
+            });
         }
     }
-    let per_second = |numbers: &Numbers| {
-        format!(
-            "{:.0}/s ({:.2}×)",
-            numbers.per_second,
-            numbers.per_second / bare.per_second
-        )
-    };
-    table.push_str(&row("200 B, 64 in flight", &per_second));
-    table.push_str(&row("start to first answer", &|numbers| {
-        compared(micros(numbers.start), micros(bare.start))
-    }));
-    table.push_str(&row("private memory", &|numbers| mebibytes(numbers.private_bytes)));
-    table.push_str(&row("the same after 1 MB", &|numbers| {
-        mebibytes(numbers.private_bytes_after_large)
-    }));
+    all.push(Quantity {
+        title: "calls of 200 B a second, 64 in flight".to_owned(),
+        of: Box::new(|numbers| Some(numbers.per_second)),
+        is_time: false,
+        words: |per_second| format!("{per_second:.0}/s"),
+    });
+    all.push(Quantity {
+        title: "start to first answer".to_owned(),
+        of: Box::new(|numbers| Some(micros(numbers.start))),
+        is_time: true,
+        words: in_words,
+    });
+    all
+}
+
+/// One section a quantity, one line a subject: the value, what is added to the bare server's, and the ratio to the bare
+/// server and to the thread pump.
+fn table(measured: &[(&str, &Numbers)], bare: &Numbers, pump: &Numbers) -> String {
+    let mut table = String::new();
+    for quantity in quantities() {
+        let added = if quantity.is_time { "added" } else { "" };
+        table.push_str(&format!(
+            "{:<38}{:>12}{added:>12}{:>10}{:>10}\n",
+            quantity.title, "", "× bare", "× pump"
+        ));
+        for (name, numbers) in measured {
+            let Some(value) = (quantity.of)(numbers) else { continue };
+            let ratio = |to: &Numbers| (quantity.of)(to).map_or_else(String::new, |to| ratio_in_words(value / to));
+            let added = match (quantity.of)(bare) {
+                Some(bare) if *name != BARE && quantity.is_time => signed(value - bare),
+                _ => String::new(),
+            };
+            table.push_str(&format!(
+                "  {name:<36}{:>12}{added:>12}{:>10}{:>10}\n",
+                (quantity.words)(value),
+                ratio(bare),
+                ratio(pump)
+            ));
+        }
+    }
+    table.push_str(&format!(
+        "{:<38}{:>12}{:>16}\n",
+        "private memory", "", "after the largest"
+    ));
+    for (name, numbers) in measured.iter().filter(|(name, _)| *name != BARE) {
+        table.push_str(&format!(
+            "  {name:<36}{:>12}{:>17}\n",
+            mebibytes(numbers.private_bytes),
+            mebibytes(numbers.private_bytes_after_large)
+        ));
+    }
     table
 }
 
-/// `30.1 µs (+25.4 µs, 6.4×)`; the bare server is compared with nothing.
-fn compared(time: f64, bare: f64) -> String {
-    if (time - bare).abs() < f64::EPSILON {
-        return in_words(time);
-    }
-    let sign = if time < bare { "-" } else { "+" };
-    format!(
-        "{} ({sign}{}, {:.1}×)",
-        in_words(time),
-        in_words((time - bare).abs()),
-        time / bare
-    )
+/// `+25.4 µs`.
+fn signed(micros: f64) -> String {
+    let sign = if micros < 0.0 { "-" } else { "+" };
+    format!("{sign}{}", in_words(micros.abs()))
 }
 
-/// Microseconds, or milliseconds from one on.
+/// Microseconds, milliseconds or seconds, whichever is at least one.
 fn in_words(micros: f64) -> String {
-    if micros < 1000.0 {
+    if micros < 1e3 {
         format!("{micros:.1} µs")
+    } else if micros < 1e6 {
+        format!("{:.2} ms", micros / 1e3)
     } else {
-        format!("{:.2} ms", micros / 1000.0)
+        format!("{:.2} s", micros / 1e6)
+    }
+}
+
+/// About three digits.
+fn ratio_in_words(ratio: f64) -> String {
+    if ratio >= 100.0 {
+        format!("{ratio:.0}")
+    } else if ratio >= 0.1 {
+        format!("{ratio:.2}")
+    } else {
+        format!("{ratio:.4}")
     }
 }
 
@@ -155,14 +201,14 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// Microseconds; 0 for a size that was not measured.
-fn round_trip(numbers: &Numbers, place: usize, p99: bool) -> f64 {
-    let trip = numbers.round_trips.get(place);
-    trip.map_or(0.0, |trip| micros(if p99 { trip.p99 } else { trip.p50 }))
+/// Microseconds; nothing for a size that was not measured.
+fn round_trip(numbers: &Numbers, place: usize, p99: bool) -> Option<f64> {
+    let trip = numbers.round_trips.get(place)?.as_ref()?;
+    Some(micros(if p99 { trip.p99 } else { trip.p50 }))
 }
 
 fn goals(bare: &Numbers, gate: &Numbers) -> Vec<Goal> {
-    let added = |place, p99| Some(round_trip(gate, place, p99) - round_trip(bare, place, p99));
+    let added = |place, p99| Some(round_trip(gate, place, p99)? - round_trip(bare, place, p99)?);
     let at_most = |what, bound, unit, reached| Goal {
         what,
         bound,
@@ -208,12 +254,15 @@ fn goal_line(goal: &Goal) -> String {
     )
 }
 
-fn document(measured: &[(&str, &Numbers)], bare: &Numbers, goals: &[Goal]) -> Value {
+fn document(measured: &[(&str, &Numbers)], (bare, pump): (&Numbers, &Numbers), goals: &[Goal]) -> Value {
     let subject = |(name, numbers): &(&str, &Numbers)| {
         let trips = PAYLOADS.iter().enumerate().map(|(place, (_, bytes))| {
             let compared = |p99| {
-                let (time, without) = (round_trip(numbers, place, p99), round_trip(bare, place, p99));
-                json!({"us": time, "added_us": time - without, "ratio": time / without})
+                let time = round_trip(numbers, place, p99)?;
+                let (bare, pump) = (round_trip(bare, place, p99)?, round_trip(pump, place, p99)?);
+                Some(json!({
+                    "us": time, "added_us": time - bare, "ratio": time / bare, "ratio_to_thread_pump": time / pump,
+                }))
             };
             json!({"bytes": bytes, "p50": compared(false), "p99": compared(true)})
         });
@@ -221,7 +270,9 @@ fn document(measured: &[(&str, &Numbers)], bare: &Numbers, goals: &[Goal]) -> Va
             "name": name,
             "round_trips": trips.collect::<Vec<_>>(),
             "calls_per_second": numbers.per_second,
+            "calls_per_second_ratio": numbers.per_second / bare.per_second,
             "start_us": micros(numbers.start),
+            "start_ratio": micros(numbers.start) / micros(bare.start),
             "private_bytes": numbers.private_bytes,
             "private_bytes_after_large": numbers.private_bytes_after_large,
         })
@@ -240,14 +291,45 @@ fn document(measured: &[(&str, &Numbers)], bare: &Numbers, goals: &[Goal]) -> Va
 
 #[cfg(test)]
 mod tests {
-    use super::{Goal, compared};
+    use super::{BARE, Goal, PUMP, table};
+    use crate::measure::{Numbers, RoundTrip};
+    use std::time::Duration;
+
+    fn numbers(micros: u64) -> Numbers {
+        let time = Duration::from_micros(micros);
+        let trip = RoundTrip {
+            p50: time,
+            p99: time * 3,
+        };
+        Numbers {
+            start: time * 1000,
+            round_trips: vec![Some(trip), Some(trip), None],
+            per_second: 1e6,
+            private_bytes: Some(3 << 20),
+            private_bytes_after_large: None,
+        }
+    }
 
     #[test]
-    fn times_are_compared_with_the_bare_server() {
-        assert_eq!(compared(5.0, 5.0), "5.0 µs");
-        assert_eq!(compared(30.0, 5.0), "30.0 µs (+25.0 µs, 6.0×)");
-        assert_eq!(compared(2500.0, 1250.0), "2.50 ms (+1.25 ms, 2.0×)");
-        assert_eq!(compared(4.0, 5.0), "4.0 µs (-1.0 µs, 0.8×)");
+    fn each_subject_is_compared_with_the_bare_server_and_the_pump() {
+        let (bare, pump, slow) = (numbers(5), numbers(10), numbers(30));
+        let table = table(&[(BARE, &bare), (PUMP, &pump), ("slow", &slow)], &bare, &pump);
+        let line = |section: &str, name: &str| {
+            let mut lines = table.lines().skip_while(|line| !line.starts_with(section)).skip(1);
+            let line = lines.find(|line| line.trim_start().starts_with(name)).unwrap();
+            line.split_whitespace()
+                .skip(name.split(' ').count())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(line("round trip of 200 B, p50", "slow"), "30.0 µs +25.0 µs 6.00 3.00");
+        assert_eq!(line("round trip of 10 KB, p99", BARE), "15.0 µs 1.00 0.50");
+        assert_eq!(line("calls of 200 B", "slow"), "1000000/s 1.00 1.00");
+        assert_eq!(line("start to", PUMP), "10.00 ms +5.00 ms 2.00 1.00");
+        let ratios = [1250.4, 12.345, 0.5, 0.0123].map(super::ratio_in_words);
+        assert_eq!(ratios, ["1250", "12.35", "0.50", "0.0123"]);
+        assert_eq!(super::in_words(2_430_000.0), "2.43 s");
+        assert_eq!(line("private memory", "slow"), "3.0 MiB not shown to us");
     }
 
     #[test]
