@@ -1,9 +1,10 @@
-// Performs a script of MCP requests with the TypeScript SDK and prints what came back, as one normalised JSON document.
+// Performs a script of MCP requests with a TypeScript SDK and prints what came back, as one normalised JSON document.
 //
-//     node client.mjs [--modules FOLDER] [--define NAME=VALUE]… [--seconds N] SCRIPT.json -- COMMAND ARGUMENT…
+//     node client.mjs [--sdk v1|v2] [--mode legacy|auto|2026-07-28] [--modules FOLDER] [--define NAME=VALUE]…
+//                     [--seconds N] SCRIPT.json -- COMMAND ARGUMENT…
 //
 // A run against the bare server and one through the gate must print the same bytes. README.md describes the script.
-// --modules: the folder whose node_modules holds the SDK (default: target/servers/node of this repository).
+// --modules: the folder whose node_modules holds the SDKs (default: target/servers/clients of this repository).
 // The server gets the SDK's default environment; its stderr is ours. Exit code 0: the script ran to its end (a step
 // that was answered with an error is a result); 1: it did not.
 
@@ -17,94 +18,77 @@ import { Transcript, loadScript } from "./transcript.mjs";
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    modules: { type: "string", default: fileURLToPath(new URL("../../target/servers/node", import.meta.url)) },
+    sdk: { type: "string", default: "v1" },
+    mode: { type: "string", default: "legacy" },
+    modules: { type: "string", default: fileURLToPath(new URL("../../target/servers/clients", import.meta.url)) },
     define: { type: "string", multiple: true, default: [] },
     seconds: { type: "string", default: "60" },
   },
 });
-const [scriptPath, command, ...commandArguments] = positionals;
+const [scriptPath, command, ...args] = positionals;
 if (command === undefined) throw new Error("usage: client.mjs [OPTIONS] SCRIPT.json -- COMMAND ARGUMENT…");
 
-const locate = createRequire(resolve(options.modules, "package.json"));
-const sdk = (name) => import(pathToFileURL(locate.resolve(`@modelcontextprotocol/sdk/${name}`)).href);
-const { Client } = await sdk("client/index.js");
-const { StdioClientTransport } = await sdk("client/stdio.js");
-const { InMemoryTaskStore } = await sdk("experimental/tasks/stores/in-memory.js");
-const types = await sdk("types.js");
+const LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel";
+// How long an open subscription waits for its events before the run fails.
+const LISTEN_MILLISECONDS_MAX = 10_000;
+
+/** A module of an SDK; `import` and `require` find the same packages, and both SDKs answer to `import`. */
+async function imported(name) {
+  const found = createRequire(resolve(options.modules, "package.json")).resolve(name);
+  return import(pathToFileURL(found).href);
+}
 
 const define = Object.fromEntries(options.define.map((pair) => pair.split(/=(.*)/s, 2)));
 const script = loadScript(scriptPath, define);
 const transcript = new Transcript(script, define);
 
-/** Only what the script has an answer for is declared, and each such request may also be run as a task. */
-function capabilities() {
-  const declared = {};
-  const requests = {};
-  if (script.roots) declared.roots = { listChanged: true };
-  if (script.sampling) {
-    declared.sampling = {};
-    requests.sampling = { createMessage: {} };
-  }
-  if (script.elicitation) {
-    declared.elicitation = { form: {}, url: {} };
-    requests.elicitation = { create: {} };
-  }
-  if (Object.keys(requests).length > 0) declared.tasks = { list: {}, cancel: {}, requests };
-  return declared;
+/** Whether the script leaves this sampling request to be cancelled. */
+function isNeverAnswered(params) {
+  return script.unanswered !== undefined && JSON.stringify(params.messages).includes(script.unanswered);
 }
 
-/** Answers at once, or as a task when the server asked for one. */
-async function answer(params, extra, result) {
-  if (!params.task) return result;
-  const task = await extra.taskStore.createTask({ ttl: params.task.ttl });
-  await extra.taskStore.storeTaskResult(task.taskId, "completed", result);
-  return { task };
-}
-
-function connectHandlers(client) {
+/** The canned answers to the server's requests. Only what the script has an answer for is declared. */
+function answers() {
+  const handlers = {};
+  const capabilities = {};
   if (script.roots) {
-    client.setRequestHandler(types.ListRootsRequestSchema, () => {
+    capabilities.roots = { listChanged: true };
+    handlers["roots/list"] = () => {
       transcript.event("roots/list", {});
       return { roots: script.roots };
-    });
+    };
   }
   if (script.sampling) {
-    client.setRequestHandler(types.CreateMessageRequestSchema, ({ params }, extra) => {
+    capabilities.sampling = {};
+    handlers["sampling/createMessage"] = async (params, signal) => {
       transcript.event("sampling/createMessage", params);
-      return answer(params, extra, script.sampling);
-    });
+      if (isNeverAnswered(params)) {
+        await new Promise((done) => signal.addEventListener("abort", done));
+        transcript.event("cancelled by the server", {});
+      }
+      return script.sampling;
+    };
   }
   if (script.elicitation) {
-    client.setRequestHandler(types.ElicitRequestSchema, ({ params }, extra) => {
+    capabilities.elicitation = { form: {}, url: {} };
+    handlers["elicitation/create"] = (params) => {
       transcript.event("elicitation/create", params);
       // Accepting an address to visit carries no content.
-      return answer(params, extra, params.mode === "url" ? { action: "accept" } : script.elicitation);
-    });
+      return params.mode === "url" ? { action: "accept" } : script.elicitation;
+    };
   }
-  client.fallbackNotificationHandler = async ({ method, params }) => transcript.event(method, params ?? {});
-}
-
-/** Runs a tool as a task and gives its final result and the states it went through. */
-async function callAsTask(client, params) {
-  const states = [];
-  const stream = client.experimental.tasks.callToolStream(params, types.CallToolResultSchema, { task: { ttl: 60_000 } });
-  for await (const message of stream) {
-    if (message.type === "error") throw message.error;
-    if (message.type === "result") return { result: message.result, states };
-    // How often a state is seen depends on polling; that it is seen does not.
-    if (states.at(-1) !== message.task.status) states.push(message.task.status);
-  }
-  throw new Error("the task ended without a result");
+  return { handlers, capabilities };
 }
 
 /** The SDK's own method for each MCP method. */
-function send(client, step, requestOptions) {
+function send(session, step, requestOptions) {
+  const { client } = session;
   const named = { name: step.name, arguments: step.arguments };
   switch (step.method) {
     case "tools/list":
       return client.listTools();
     case "tools/call":
-      return client.callTool(named, undefined, requestOptions);
+      return session.callTool(step.log ? { ...named, _meta: { [LOG_LEVEL_KEY]: step.log } } : named, requestOptions);
     case "prompts/list":
       return client.listPrompts();
     case "prompts/get":
@@ -132,24 +116,48 @@ function send(client, step, requestOptions) {
 }
 
 /** Sends one step and gives its entry for the transcript. */
-async function perform(client, step) {
+async function perform(session, step) {
   const progress = [];
-  const requestOptions = step.progress
-    ? {
-        // The SDK forgets the handler when the answer comes; the last report may come in the same instant, so it is not kept.
-        onprogress: ({ progress: done, total, message }) => {
-          if (done !== total) progress.push([done, total ?? null, message ?? null]);
-        },
-      }
-    : {};
+  const stop = new AbortController();
+  // The SDK forgets the handler when the answer comes; the last report may come in the same instant, so it is not kept.
+  const onprogress = ({ progress: done, total, message }) => {
+    if (done !== total) progress.push([done, total ?? null, message ?? null]);
+    if (step.cancel) stop.abort();
+  };
+  const watched = step.progress || step.cancel;
   try {
-    if (step.task) return await callAsTask(client, { name: step.name, arguments: step.arguments });
-    const result = await send(client, step, requestOptions);
-    return step.progress ? { result, progress } : { result };
+    if (step.task) return await session.callAsTask({ name: step.name, arguments: step.arguments });
+    const result = await send(session, step, watched ? { onprogress, signal: stop.signal } : {});
+    return watched ? { result, progress } : { result };
   } catch (error) {
-    if (!(error instanceof types.McpError)) throw error;
+    if (stop.signal.aborted) return { cancelled: true, progress };
+    if (!session.isError(error)) throw error;
     return { error: { code: error.code, message: error.message, data: error.data ?? null } };
   }
+}
+
+/** Opens a subscription, takes the steps inside it, and waits for the events that the script expects. */
+async function listen(session, step) {
+  const seen = () => Object.entries(transcript.events).flatMap(([method, events]) => (/changed|updated/.test(method) ? events : []));
+  const wanted = seen().length + step.events;
+  const filter = {
+    toolsListChanged: step.filter.tools_list_changed,
+    promptsListChanged: step.filter.prompts_list_changed,
+    resourceSubscriptions: step.filter.resource_subscriptions,
+  };
+  const subscription = await session.listen(filter);
+  for (const inner of step.steps) transcript.step(inner, await perform(session, inner));
+  await transcript.waitUntil(() => seen().length >= wanted, LISTEN_MILLISECONDS_MAX, `${step.events} events`);
+  await subscription.close();
+  return { honored: subscription.honoredFilter, closed: await subscription.closed };
+}
+
+/** One step of the script, in the eras and for the client it is meant for. */
+async function take(session, step) {
+  if ((step.client ?? "typescript") !== "typescript" || (step.era ?? session.era) !== session.era) return;
+  if (step.method === "wait") await transcript.waitFor(step.event, step.count);
+  else if (step.method === "subscriptions/listen") transcript.step(step, await listen(session, step));
+  else transcript.step(step, await perform(session, step));
 }
 
 const deadline = setTimeout(() => {
@@ -157,26 +165,15 @@ const deadline = setTimeout(() => {
   process.exit(1);
 }, Number(options.seconds) * 1000);
 
-const taskStore = new InMemoryTaskStore();
-const client = new Client(
-  { name: "cofferdam-test-client", version: "1" },
-  // No task message queue: with one, the SDK queues our answer to a task's elicitation instead of sending it.
-  { capabilities: capabilities(), taskStore },
-);
-connectHandlers(client);
-const transport = new StdioClientTransport({ command, args: commandArguments });
-await client.connect(transport);
+const { open } = await import(`./sdk-${options.sdk}.mjs`);
+const info = { name: "cofferdam-test-client", version: "1" };
+const session = await open({ imported, transcript, answers: answers(), mode: options.mode, info, command, args });
 transcript.connected({
-  server: client.getServerVersion(),
-  capabilities: client.getServerCapabilities(),
-  instructions: client.getInstructions() ?? null,
+  server: session.client.getServerVersion() ?? null,
+  capabilities: session.client.getServerCapabilities() ?? null,
+  instructions: session.client.getInstructions() ?? null,
 });
-for (const step of script.steps) {
-  if ((step.client ?? "typescript") !== "typescript") continue;
-  if (step.method === "wait") await transcript.waitFor(step.event, step.count);
-  else transcript.step(step, await perform(client, step));
-}
-await client.close();
-taskStore.cleanup(); // its timers would keep this process alive for as long as a task may be asked for
+for (const step of script.steps) await take(session, step);
+await session.close();
 clearTimeout(deadline);
 console.log(transcript.text());

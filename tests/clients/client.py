@@ -22,6 +22,10 @@ from transcript import Transcript, load_script  # noqa: E402
 warnings.simplefilter("ignore", mcp.MCPDeprecationWarning)
 
 CLIENT_INFO = types.Implementation(name="cofferdam-test-client", version="1")
+MODERN = "2026-07-28"
+LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
+# How long a listen step waits for its events before the run fails.
+LISTEN_SECONDS_MAX = 10
 
 
 def plain(model):
@@ -53,7 +57,18 @@ class Session:
 
     async def on_sampling(self, context, params):
         self.transcript.event("sampling/createMessage", plain(params))
+        if self.is_never_answered(params):
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                self.transcript.event("cancelled by the server", {})
+                raise
         return types.CreateMessageResult.model_validate(self.script["sampling"])
+
+    def is_never_answered(self, params):
+        """Whether the script leaves this sampling request to be cancelled."""
+        unanswered = self.script.get("unanswered")
+        return unanswered is not None and any(unanswered in str(message.content) for message in params.messages)
 
     async def on_elicitation(self, context, params):
         self.transcript.event("elicitation/create", plain(params))
@@ -73,20 +88,49 @@ class Session:
     async def perform(self, client, step):
         """Sends one step and gives its entry for the transcript."""
         progress = []
+        scope = anyio.CancelScope()
 
         async def on_progress(done, total, message):
             progress.append([done, total, message])
+            if step.get("cancel"):
+                scope.cancel()
 
+        wants_progress = step.get("progress") or step.get("cancel")
         try:
-            answer = await send(client, step, on_progress if step.get("progress") else None)
+            with scope:
+                answer = await send(client, step, on_progress if wants_progress else None)
         except mcp.MCPError as error:
             return {"error": plain(error.error)}
         except ValueError as error:
             return {"refused by the client": type(error).__name__}
-        entry = {"result": plain(answer)}
-        if step.get("progress"):
+        entry = {"cancelled": True} if scope.cancelled_caught else {"result": plain(answer)}
+        if wants_progress:
             entry["progress"] = progress
         return entry
+
+    async def listen(self, client, step):
+        """Opens a subscription, takes the steps inside it, and gives the events that came."""
+        events = []
+        async with client.listen(**step["filter"]) as subscription:
+            for inner in step["steps"]:
+                self.transcript.step(inner, await self.perform(client, inner))
+            with anyio.fail_after(LISTEN_SECONDS_MAX):
+                while len(events) < step["events"]:
+                    events.append(repr(await anext(subscription)))
+        return {"honored": plain(subscription.honored), "events": sorted(events)}
+
+    async def take(self, client, step):
+        """One step of the script, in the eras and for the client it is meant for."""
+        era = "legacy" if client.protocol_version < MODERN else "modern"
+        if step.get("client", "python") != "python" or step.get("era", era) != era:
+            return
+        match step["method"]:
+            case "wait":
+                await self.transcript.wait_for(step["event"], step["count"], anyio.sleep)
+            case "subscriptions/listen":
+                self.transcript.step(step, await self.listen(client, step))
+            case _:
+                self.transcript.step(step, await self.perform(client, step))
 
 
 async def send(client, step, on_progress):
@@ -95,7 +139,8 @@ async def send(client, step, on_progress):
         case "tools/list":
             return await client.list_tools()
         case "tools/call":
-            return await client.call_tool(step["name"], step.get("arguments"), progress_callback=on_progress)
+            meta = {LOG_LEVEL_KEY: step["log"]} if "log" in step else None
+            return await client.call_tool(step["name"], step.get("arguments"), progress_callback=on_progress, meta=meta)
         case "prompts/list":
             return await client.list_prompts()
         case "prompts/get":
@@ -142,12 +187,7 @@ async def run(options, script):
                 client.instructions,
             )
             for step in script["steps"]:
-                if step.get("client", "python") != "python":
-                    continue
-                if step["method"] == "wait":
-                    await transcript.wait_for(step["event"], step["count"], anyio.sleep)
-                else:
-                    transcript.step(step, await session.perform(client, step))
+                await session.take(client, step)
     return transcript
 
 

@@ -2,7 +2,8 @@
 
 Writes `PREFIX.in` (our stdin, as sent to the command) and `PREFIX.out` (its stdout, as sent on). Put one on each side of
 a gate and compare the files: allowed traffic must be the same bytes. Ends with the command's exit code; a signal that
-ends us ends the command too.
+ends us ends the command too. `python` as the command is the Python that runs this: a gate puts the file behind a link
+in its place, and a virtual environment is found by the link.
 """
 
 import os
@@ -33,6 +34,8 @@ def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     prefix, command = sys.argv[1], sys.argv[2:]
+    if command[0] == "python":
+        command[0] = sys.executable
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     for end in (signal.SIGTERM, signal.SIGINT):
         signal.signal(end, lambda number, frame: child.send_signal(number))

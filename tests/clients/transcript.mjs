@@ -52,9 +52,15 @@ export class Transcript {
   }
 
   /** Returns when `count` events of `method` have been seen in all. */
-  async waitFor(method, count) {
-    for (let waited = 0; (this.events[method]?.length ?? 0) < count; waited += WAIT_STEP_MILLISECONDS) {
-      if (waited > WAIT_MILLISECONDS_MAX) throw new Error(`waited ${waited} ms for ${count} of \`${method}\``);
+  waitFor(method, count) {
+    const enough = () => (this.events[method]?.length ?? 0) >= count;
+    return this.waitUntil(enough, WAIT_MILLISECONDS_MAX, `${count} of \`${method}\``);
+  }
+
+  /** Returns when `enough` says so. */
+  async waitUntil(enough, milliseconds, what) {
+    for (let waited = 0; !enough(); waited += WAIT_STEP_MILLISECONDS) {
+      if (waited > milliseconds) throw new Error(`waited ${waited} ms for ${what}`);
       await sleep(WAIT_STEP_MILLISECONDS);
     }
   }

@@ -7,13 +7,16 @@
     reason = "tests fail by panicking"
 )]
 
+mod byte_identity;
 mod client_requests;
 mod command_line;
 mod compartment;
 mod demo;
+mod driven;
 mod ends;
 mod forged;
 mod frames;
+mod inspector;
 mod kills;
 mod life;
 mod listing_server;
@@ -29,6 +32,7 @@ mod record;
 mod restart;
 mod schemas;
 mod scripted;
+mod suite_clients;
 mod support;
 mod tools;
 mod trust;

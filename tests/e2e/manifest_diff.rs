@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::driven::node_server;
 use crate::listing_server::{Listing, tool};
-use crate::real_servers::node_server;
 use crate::support::{STUCK, Stage, said_in, text};
 
 #[test]

@@ -1,4 +1,4 @@
-//! Installs the real MCP servers and client SDKs that the tests drive, at exact versions with integrity hashes.
+//! Installs the real MCP servers, clients and suites that the tests drive, at exact versions with integrity hashes.
 //!
 //! Each set is installed once for each content of its lock file: a copy of the lock file, written last, marks a
 //! complete install, so a half-done one is done again and a complete one costs a file comparison.
@@ -12,16 +12,19 @@ use anyhow::{Context as _, Result};
 use crate::command;
 use crate::workspace::Workspace;
 
-/// Installs what is missing under `target/servers/{node,python}`.
+/// Installs what is missing under `target/servers/{node,clients,python}`.
 ///
 /// # Errors
 /// npm, python3 or pip is missing or fails, or the target folder cannot be written.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let (locks, servers) = (workspace.root().join("tests/servers"), workspace.servers());
+    let sdk = "node_modules/@modelcontextprotocol/sdk/package.json";
     install_all(
         &servers,
         &[
-            Set::node(&locks, &servers, "node_modules/@modelcontextprotocol/sdk/package.json"),
+            // The servers apart from the rest: all that lies beside a server is part of its program, which the gate reads whole.
+            Set::node(&locks, &servers, ("node", sdk)),
+            Set::node(&locks, &servers, ("clients", sdk)),
             Set::python(&locks, &servers, "python"),
         ],
     )
@@ -40,7 +43,10 @@ pub(crate) fn install_compat(workspace: &Workspace) -> Result<()> {
             Set::node(
                 &locks,
                 &servers,
-                "node_modules/@modelcontextprotocol/server-everything/package.json",
+                (
+                    "node",
+                    "node_modules/@modelcontextprotocol/server-everything/package.json",
+                ),
             ),
             Set::python(&locks, &servers, "python"),
             Set::python(&locks, &servers, "python-mcp1"),
@@ -93,12 +99,12 @@ struct Set {
 }
 
 impl Set {
-    /// The npm packages of `locks/node`, in `places/node`.
-    fn node(locks: &Path, places: &Path, witness: &'static str) -> Self {
+    /// The npm packages of `locks/NAME`, in `places/NAME`.
+    fn node(locks: &Path, places: &Path, (name, witness): (&str, &'static str)) -> Self {
         Self {
-            locks: locks.join("node"),
+            locks: locks.join(name),
             lock: "package-lock.json",
-            place: places.join("node"),
+            place: places.join(name),
             witness,
             install: install_node,
         }
