@@ -11,6 +11,7 @@ mod byte_identity;
 mod client_requests;
 mod command_line;
 mod compartment;
+mod conformance;
 mod demo;
 mod driven;
 mod ends;
