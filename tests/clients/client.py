@@ -16,6 +16,7 @@ import mcp
 import mcp.types as types
 
 sys.dont_write_bytecode = True  # the repository is not written to
+from tasks import Tasks  # noqa: E402
 from transcript import Transcript, load_script  # noqa: E402
 
 # The scripts use what the newest revision deprecates, because real servers do.
@@ -49,6 +50,8 @@ class Session:
             declared["sampling_callback"] = self.on_sampling
         if "elicitation" in self.script:
             declared["elicitation_callback"] = self.on_elicitation
+        if self.script.get("tasks"):
+            declared["extensions"] = [Tasks(self.transcript, self.script["elicitation"])]
         return declared
 
     async def on_roots(self, context):

@@ -55,8 +55,15 @@ fn is_the_same_with(client: Client, expected: &[(&str, usize)]) {
         &through_the_gate(&stage, "suite"),
     );
     assert_same(client, &bare, &gated);
-    let refused = stage.records().into_iter().find(|record| record["decision"] == "deny");
-    assert!(refused.is_none(), "{refused:?}");
+    let records = stage.records();
+    let decided = |decision: &str| {
+        records
+            .iter()
+            .filter(|record| record["facts"]["decision"] == decision)
+            .count()
+    };
+    assert!(decided("allow") > 80, "{} lines were allowed", decided("allow"));
+    assert_eq!(decided("deny"), 0);
     assert!(stage.verify().iter().all(|verdict| verdict["intact"] == true));
 }
 
