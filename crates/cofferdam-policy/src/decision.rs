@@ -219,11 +219,14 @@ fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> 
     match (context.sender, message.kind()) {
         (Sender::Server, MessageKind::Request) => client_request_denial(message.method()?, context.client_requests),
         (Sender::Server, MessageKind::Response) => {
-            let asked = embedded_requests(message.result_member("inputRequests")?);
-            asked.map_or_else(
-                || Some(unreadable_requests()),
-                |asked| first_denial(&asked, context.client_requests),
-            )
+            embedded_denial(message.result_member("inputRequests")?, context.client_requests)
+        }
+        (Sender::Server, MessageKind::Notification) if message.method() == Some(TASK_CHANGED) => {
+            let Ok(members) = members(message.params()?) else {
+                return Some(unreadable_requests());
+            };
+            let (_, asked) = members.into_iter().find(|(key, _)| key == "inputRequests")?;
+            embedded_denial(asked, context.client_requests)
         }
         (Sender::Server, MessageKind::ErrorResponse) => {
             let asks = message
@@ -239,6 +242,9 @@ fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> 
     }
 }
 
+/// Notification of the tasks extension (2026-07-28): a whole task, with what it asks the client for.
+const TASK_CHANGED: &str = "notifications/tasks";
+
 /// Error code of 2025-11-25 that asks the client to open URLs.
 const URL_ELICITATION_REQUIRED: i64 = -32042;
 
@@ -247,7 +253,12 @@ fn error_code(error: &str) -> Option<i64> {
     code.parse().ok()
 }
 
-/// Methods of the requests that an `input_required` result carries (2026-07-28); `None` where they cannot be read.
+/// What forbids requests to the client that a server embeds in something else.
+fn embedded_denial(requests: &str, granted: &[ClientRequest]) -> Option<(&'static str, String)> {
+    embedded_requests(requests).map_or_else(|| Some(unreadable_requests()), |asked| first_denial(&asked, granted))
+}
+
+/// Methods of the requests that an `input_required` result or task carries (2026-07-28); `None` where they cannot be read.
 fn embedded_requests(requests: &str) -> Option<Vec<String>> {
     let requests = members(requests).ok()?;
     let methods = requests.into_iter().map(|(_, request)| {

@@ -259,6 +259,33 @@ fn what_a_server_may_not_ask_it_may_not_ask_in_an_answer() {
 }
 
 #[test]
+fn a_task_asks_only_for_what_is_granted() {
+    let admitted = admitted();
+    let decided = |line: &str, granted: &[ClientRequest]| {
+        let context = Context {
+            client_requests: granted,
+            ..context(&admitted, Sender::Server, None)
+        };
+        rule(decide(message(line), &context, &[], &Redaction::none()))
+    };
+    let task = |requests: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/tasks","params":{{"taskId":"1","status":"input_required","inputRequests":{requests}}}}}"#
+        )
+    };
+    let asks = task(r#"{"a":{"method":"elicitation/create","params":{}}}"#);
+    assert_eq!(decided(&asks, &[]), "client-request/not-granted");
+    assert_eq!(decided(&asks, &[ClientRequest::Sampling]), "client-request/not-granted");
+    assert_eq!(decided(&asks, &[ClientRequest::Elicitation]), "allow");
+    assert_eq!(
+        decided(&task("[]"), &[ClientRequest::Elicitation]),
+        "client-request/not-granted"
+    );
+    let working = r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"1","status":"working"}}"#;
+    assert_eq!(decided(working, &[]), "allow");
+}
+
+#[test]
 fn facts_stay_small_whatever_a_peer_names_itself() {
     let admitted = admitted();
     let huge = "x".repeat(2_000_000);
