@@ -80,6 +80,37 @@ fn grants_are_what_the_manifest_says_and_no_more() {
     assert!(!read.join("new").exists());
 }
 
+/// A server that means to run a shell finds none, whichever way it tries; what its manifest lists, it can run.
+#[test]
+fn only_listed_programs_are_there() {
+    let stage = Stage::with_fixture(&[]);
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    let left = gate.call("daemon", json!({}));
+    assert!(said_in(&left).contains("No such file"), "{left}");
+    assert!(gate.end().success());
+    let listed = Stage::with_daemon_fixture(&[]);
+    let mut gate = listed.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    let left = gate.call("daemon", json!({}));
+    assert_eq!(said_in(&left), "left\n", "{left}");
+    drop(gate);
+    let manifest = std::fs::read_to_string(listed.manifest("fixture")).unwrap();
+    assert!(
+        manifest.contains("[programs]\nallow = [\"/bin/sh\", \"setsid\", \"sleep\"]"),
+        "{manifest}"
+    );
+    // A name that is nowhere is refused before anything starts.
+    listed.edit_manifest("fixture", |text| text.replace("\"setsid\"", "\"no-such-program\""));
+    let refused = listed.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("`no-such-program`"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
 #[test]
 fn what_was_enforced_is_recorded_before_the_first_line() {
     let stage = Stage::with_fixture(&[]);

@@ -79,7 +79,7 @@ fn a_server_that_ignores_the_end_of_its_input_is_ended_in_time() {
 
 #[test]
 fn a_process_the_server_left_behind_does_not_outlive_the_session() {
-    let stage = Stage::with_fixture(&[]);
+    let stage = Stage::with_daemon_fixture(&[]);
     let mut gate = started(&stage);
     assert!(said_in(&gate.call("daemon", json!({}))).contains("left"));
     let session = gate.child.id();
@@ -120,7 +120,7 @@ fn sigterm_ends_in_order() {
 
 #[test]
 fn sigkill_of_the_gate_leaves_no_process_and_an_intact_record() {
-    let stage = Stage::with_fixture(&["--mark=sigkill-74"]);
+    let stage = Stage::with_daemon_fixture(&["--mark=sigkill-74"]);
     let mut gate = started(&stage);
     gate.call("daemon", json!({}));
     gate.child.kill().unwrap();

@@ -32,6 +32,15 @@ impl Stage {
         stage
     }
 
+    /// The same, and the fixture may execute what its `daemon` tool needs.
+    pub(crate) fn with_daemon_fixture(extra: &[&str]) -> Self {
+        let stage = Self::new();
+        let programs = ["--execute", "/bin/sh", "--execute", "setsid", "--execute", "sleep"];
+        let added = stage.add("fixture", &programs, &[&[fixture().as_str()], extra].concat());
+        assert!(added.status.success(), "{}", text(&added.stderr));
+        stage
+    }
+
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }

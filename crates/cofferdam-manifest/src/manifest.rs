@@ -21,8 +21,8 @@ pub struct Manifest {
     pub filesystem: Filesystem,
     /// `[network]`: allowed names and ports.
     pub network: Network,
-    /// `[programs]`: what the server may execute; `None` when the section is absent, which restricts nothing yet.
-    pub programs: Option<Programs>,
+    /// `[programs]`: what the server may execute besides itself; an absent section is an empty one.
+    pub programs: Programs,
     /// `[sockets]`: UNIX sockets by path.
     pub sockets: Sockets,
     /// `[environment]`: the whole environment beside what the compartment itself sets.
@@ -331,7 +331,7 @@ impl Manifest {
             launch,
             filesystem: Filesystem::default(),
             network: Network::default(),
-            programs: None,
+            programs: Programs::default(),
             sockets: Sockets::default(),
             environment: Environment::default(),
             limits: Limits::default(),

@@ -37,10 +37,12 @@ impl Manifest {
             &list(self.network.allow.iter().map(ToString::to_string)),
             &mut out,
         );
-        if let Some(programs) = &self.programs {
-            section("programs", "Programs it may execute besides itself.", &mut out);
-            pair("allow", &list(&programs.allow), &mut out);
-        }
+        section(
+            "programs",
+            "Programs it may execute besides itself. Others, shells too, are not there.",
+            &mut out,
+        );
+        pair("allow", &list(&self.programs.allow), &mut out);
         if !self.sockets.allow.is_empty() {
             section("sockets", "UNIX sockets it may connect to.", &mut out);
             pair("allow", &paths(&self.sockets.allow), &mut out);

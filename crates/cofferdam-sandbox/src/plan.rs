@@ -29,8 +29,11 @@ pub struct Plan {
     pub environment: Vec<(String, String)>,
     /// The working directory, as a path inside.
     pub directory: PathBuf,
+    /// Files and folders that the program consists of: read-only, and libraries in them can be loaded.
+    pub program_files: Vec<PathBuf>,
     /// Files and folders granted read-only. Absolute; symbolic links are resolved once, at launch, and what
-    /// they led to then is what appears at the path given here.
+    /// they led to then is what appears at the path given here. They are data: where only listed programs may
+    /// run, nothing in them can be executed or loaded.
     pub read: Vec<PathBuf>,
     /// Files and folders granted for reading and writing; never for executing.
     pub write: Vec<PathBuf>,
@@ -55,7 +58,8 @@ pub struct Plan {
 pub enum Programs {
     /// Whatever can be read and does not lie in a writable place.
     Any,
-    /// These files only; `/usr` then shows its libraries and these, and no other program.
+    /// These files only; `/usr` then shows its libraries and these, and no other program. Helpers that a listed
+    /// program keeps for itself (`git` in `/usr/lib/git-core`) come with it.
     Only(Vec<PathBuf>),
 }
 
@@ -95,8 +99,8 @@ impl Default for Limits {
 }
 
 impl Plan {
-    /// The sealed default for one program without arguments: no host files but the system's, no network,
-    /// nothing in the environment but the folders inside, [`Feature::DEFAULT_REQUIRED`].
+    /// The sealed default for one program without arguments: no host files but the system's libraries, no other
+    /// program, no network, nothing in the environment but the folders inside, [`Feature::DEFAULT_REQUIRED`].
     #[must_use]
     pub fn sealed(program: &str) -> Self {
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -109,9 +113,10 @@ impl Plan {
                 variable("LANG", "C.UTF-8"),
             ],
             directory: PathBuf::from(HOME),
+            program_files: Vec::new(),
             read: Vec::new(),
             write: Vec::new(),
-            programs: Programs::Any,
+            programs: Programs::Only(Vec::new()),
             limits: Limits::default(),
             hostname: "compartment".to_owned(),
             executable_tmp: false,
@@ -162,12 +167,13 @@ impl Plan {
             Programs::Any => &[],
             Programs::Only(listed) => listed,
         };
-        if self.read.len() + self.write.len() + listed.len() > GRANTS_MAX {
+        if self.program_files.len() + self.read.len() + self.write.len() + listed.len() > GRANTS_MAX {
             return refuse(format!("more than {GRANTS_MAX} paths are granted"));
         }
         for path in self
-            .read
+            .program_files
             .iter()
+            .chain(&self.read)
             .chain(&self.write)
             .chain(listed)
             .chain([&self.directory])

@@ -25,23 +25,12 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     if let Some(directory) = &manifest.launch.directory {
         plan.directory.clone_from(directory);
     }
-    plan.read = manifest
-        .launch
-        .program
-        .iter()
-        .chain(&manifest.filesystem.read)
-        .cloned()
-        .collect();
+    plan.program_files.clone_from(&manifest.launch.program);
+    plan.read.clone_from(&manifest.filesystem.read);
     plan.write.clone_from(&manifest.filesystem.write);
-    if let Some(programs) = &manifest.programs {
-        plan.programs = Programs::Only(
-            programs
-                .allow
-                .iter()
-                .map(|name| find_program(name))
-                .collect::<Result<_, _>>()?,
-        );
-    }
+    let programs = manifest.programs.allow.iter().map(|name| find_program(name));
+    plan.programs = Programs::Only(programs.collect::<Result<_, _>>()?);
+    plan.require.push(Feature::ProgramWalls);
     plan.limits.memory_bytes = manifest.limits.memory_bytes;
     plan.limits.processes = manifest.limits.processes.into();
     plan.limits.open_files = manifest.limits.open_files.into();

@@ -40,8 +40,10 @@ pub(super) fn endpoints(section: &Table<'_>, key: &str, faults: &mut Faults) -> 
     endpoints
 }
 
-pub(super) fn programs(root: &Table<'_>, faults: &mut Faults) -> Option<Programs> {
-    let section = root.table("programs", &["allow"], faults)?;
+pub(super) fn programs(root: &Table<'_>, faults: &mut Faults) -> Programs {
+    let Some(section) = root.table("programs", &["allow"], faults) else {
+        return Programs::default();
+    };
     let mut allow = Vec::new();
     for item in section.distinct_strings("allow", faults) {
         let is_name = !item.text.is_empty() && !item.text.contains('/') && item.text != "." && item.text != "..";
@@ -54,7 +56,7 @@ pub(super) fn programs(root: &Table<'_>, faults: &mut Faults) -> Option<Programs
             allow.push(item.text.to_owned());
         }
     }
-    Some(Programs { allow })
+    Programs { allow }
 }
 
 pub(super) fn environment(root: &Table<'_>, faults: &mut Faults) -> Environment {

@@ -135,7 +135,7 @@ fn allow_granted(order: &Order, ruleset: &OwnedFd, handled: u64) -> Result<(), S
     for graft in &order.grafts {
         let rights = match graft.access {
             Access::System | Access::Read if any => READ | EXECUTE,
-            Access::System | Access::Read | Access::Configuration => READ,
+            Access::System | Access::Read | Access::Data | Access::Configuration => READ,
             Access::Write => WRITE,
             Access::Device => continue,
         };

@@ -108,8 +108,15 @@ pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
         kernel_mounts: kernel_mounts()?,
         ..Sources::default()
     };
-    sources.add_system(matches!(plan.programs, Programs::Any));
-    for (paths, access) in [(&plan.write, Access::Write), (&plan.read, Access::Read)] {
+    let any = matches!(plan.programs, Programs::Any);
+    sources.add_system(any);
+    let data = if any { Access::Read } else { Access::Data };
+    let granted = [
+        (&plan.write, Access::Write),
+        (&plan.program_files, Access::Read),
+        (&plan.read, data),
+    ];
+    for (paths, access) in granted {
         for path in paths {
             let graft = sources.granted(path, access)?;
             sources.add(graft);
@@ -120,6 +127,7 @@ pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
     if let Programs::Only(listed) = &plan.programs {
         for program in listed {
             sources.add_program(program)?;
+            sources.add_helpers(program);
         }
     }
     sources.refuse_writable_links()?;
@@ -196,7 +204,8 @@ impl Sources {
     /// Adds a graft, unless the same place has one already (writing was added before reading).
     fn add(&mut self, mut graft: Graft) {
         graft.target = self.behind_links(&graft.target);
-        let shown_by_system = graft.access == Access::Read && self.is_within(&graft.target, Access::System);
+        let is_read = matches!(graft.access, Access::Read | Access::Data);
+        let shown_by_system = is_read && self.is_within(&graft.target, Access::System);
         if !shown_by_system && self.grafts.iter().all(|other| other.target != graft.target) {
             self.grafts.push(graft);
         }
@@ -218,11 +227,33 @@ impl Sources {
             read.map_err(|error| source_error(&path, &error))?;
             next = interpreter(&start).or_else(|| elf::loader(&graft.source));
             self.executables.push(path.clone());
-            if !self.is_visible(&path, &graft.source) {
+            if !self.is_visible(&path, &graft.source) || self.is_data(&path) {
+                self.grafts
+                    .retain(|other| other.target != graft.target || other.access != Access::Data);
                 self.add(graft);
             }
         }
         Ok(())
+    }
+
+    /// The folder of helpers that a program of the system keeps for itself, as `git` does in `git-core`: it looks
+    /// there first, and gives up when it may not execute what it finds.
+    fn add_helpers(&mut self, program: &Path) {
+        let (Some(name), Some(prefix)) = (program.file_name(), program.parent().and_then(Path::parent)) else {
+            return;
+        };
+        if !prefix.starts_with("/usr") {
+            return;
+        }
+        let mut folder = name.to_owned();
+        folder.push("-core");
+        for place in ["lib", "libexec"] {
+            let helpers = prefix.join(place).join(&folder);
+            if helpers.is_dir() {
+                self.add_if_present(&helpers, Access::System);
+                self.executables.push(helpers);
+            }
+        }
     }
 
     /// Whether a path already leads inside to what it leads to here.
@@ -232,6 +263,14 @@ impl Sources {
             self.grafts.iter().any(|graft| path.starts_with(&graft.target))
         };
         within(path) && within(source)
+    }
+
+    /// Whether what a path shows inside is data, by the innermost graft it lies in.
+    fn is_data(&self, path: &Path) -> bool {
+        let path = self.behind_links(path);
+        let around = self.grafts.iter().filter(|graft| path.starts_with(&graft.target));
+        let innermost = around.max_by_key(|graft| graft.target.components().count());
+        innermost.is_some_and(|graft| graft.access == Access::Data)
     }
 
     fn is_within(&self, path: &Path, access: Access) -> bool {

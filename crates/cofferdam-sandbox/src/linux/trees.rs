@@ -37,7 +37,7 @@ fn open(graft: &Graft, owners: Option<&mut Owners>) -> Result<OwnedFd, SandboxEr
         errno: errno(&error),
     };
     let tree = open_tree(&pinned, c"", flags).map_err(|error| failed(error.into()))?;
-    let is_granted = matches!(graft.access, Access::Read | Access::Write);
+    let is_granted = matches!(graft.access, Access::Read | Access::Data | Access::Write);
     if let Some(owners) = owners.filter(|_| is_granted) {
         map_owner(graft, &pinned, &tree, owners)?;
     }
@@ -82,7 +82,9 @@ fn attributes(access: Access) -> libc::mount_attr {
     let base = libc::MOUNT_ATTR_NOSUID;
     let set = match access {
         Access::System | Access::Read => base | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY,
-        Access::Configuration => base | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC,
+        Access::Configuration | Access::Data => {
+            base | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC
+        }
         // Read-only keeps the node itself as it is; what is behind it is read and written all the same.
         Access::Device => base | libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC,
         Access::Write => base | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC,
@@ -110,7 +112,7 @@ fn map_owner(graft: &Graft, pinned: &OwnedFd, tree: &OwnedFd, owners: &mut Owner
     };
     let mode = fstat(pinned).map_or(0, |found| found.st_mode);
     let is_open_to_all = mode & 0o002 != 0;
-    if graft.access == Access::Read || is_open_to_all {
+    if graft.access != Access::Write || is_open_to_all {
         return Ok(());
     }
     Err(SandboxError::SourceOwner {

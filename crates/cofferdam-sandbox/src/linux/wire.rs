@@ -66,6 +66,8 @@ pub(super) enum Access {
     Device,
     /// Granted read-only.
     Read,
+    /// Granted read-only, as data: nothing in it can be executed or loaded.
+    Data,
     /// Granted for writing.
     Write,
 }

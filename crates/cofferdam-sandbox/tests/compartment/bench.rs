@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use cofferdam_sandbox::{Enforced, Plan};
+use cofferdam_sandbox::{Enforced, Plan, Programs};
 use tempfile::TempDir;
 
 /// The ordinary user that root's tests become.
@@ -116,10 +116,11 @@ impl Bench {
         }
     }
 
-    /// A plan for the probe program.
+    /// A plan for the probe program, with the system's programs in sight: most tests use some.
     pub(crate) fn probe(&self, arguments: &[&str]) -> Plan {
         let program = self.path("probe");
         let mut plan = Plan::sealed(program.to_str().unwrap());
+        plan.programs = Programs::Any;
         plan.command
             .extend(arguments.iter().map(|argument| (*argument).to_owned()));
         plan

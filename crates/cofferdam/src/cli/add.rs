@@ -130,6 +130,7 @@ fn draft(home: &Home, args: &Add, program: &Program) -> Result<Manifest, Failure
             None => manifest.environment.pass.push(variable.clone()),
         }
     }
+    manifest.programs.allow.clone_from(&args.execute);
     manifest.client.allow = args.client.iter().copied().map(ClientMay::into).collect();
     // What a person cannot write into a manifest, a flag cannot either.
     cofferdam_manifest::parse(&manifest.to_toml(), "the new manifest")
@@ -242,6 +243,7 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
     ));
     output.say(&format!("  reads     {}", list_of(&manifest.filesystem.read)));
     output.say(&format!("  writes    {}", list_of(&manifest.filesystem.write)));
+    output.say(&format!("  executes  {}", programs_in_words(&manifest.programs.allow)));
     output.say("  network   none");
     let variables: Vec<&str> = manifest
         .environment
@@ -286,6 +288,14 @@ pub(crate) fn show_tools(contract: &Contract, output: &mut Output) {
             ));
         }
     }
+}
+
+/// What it may execute, for people.
+fn programs_in_words(allow: &[String]) -> String {
+    if allow.is_empty() {
+        return "nothing but itself".to_owned();
+    }
+    escaped(format!("itself, {}", allow.join(", ")).as_bytes())
 }
 
 fn list_of(roots: &[PathBuf]) -> String {

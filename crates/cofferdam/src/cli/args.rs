@@ -98,6 +98,9 @@ pub(crate) struct Add {
     /// A file or folder that belongs to the program: readable and pinned.
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Vec<PathBuf>,
+    /// Let the server execute this program, by name or absolute path, such as `git`. Others are not there, shells neither.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) execute: Vec<String>,
     /// Set a variable inside (`NAME=VALUE`) or pass on one of the client's (`NAME`). Never a secret.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,

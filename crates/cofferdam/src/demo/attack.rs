@@ -36,7 +36,7 @@ pub(super) const ATTACKS: [Attack; 8] = [
         sends: "search_notes {\"pattern\": \"x; cat ../home/.ssh/id_demo\"}",
         call: |facts| json!({"name": "search_notes", "arguments": {"pattern": format!("x /dev/null; cat {}/home/.ssh/id_demo", facts.machine)}}),
         evidence: Evidence::InAnswer(PRIVATE_KEY),
-        nothing_found: "the injected command runs inside the compartment and finds no key",
+        nothing_found: "there is no shell inside the compartment to run the injected command",
     },
     Attack {
         title: "SQL injection: a customer's name carries a condition",

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use cofferdam_sandbox::{Compartment, Plan};
+use cofferdam_sandbox::{Compartment, Plan, Programs};
 
 use super::server::{self, PRIVATE_KEY};
 use crate::failure::{Exit, Failure, file_failure};
@@ -138,6 +138,7 @@ impl Stage {
         let mut plan = Plan::sealed(&self.server_program);
         // The bare machine has its own loopback, and nothing beyond it.
         plan.loopback = true;
+        plan.programs = Programs::Any;
         let machine = self.machine();
         plan.command.extend([
             "__vulnerable-server".to_owned(),
