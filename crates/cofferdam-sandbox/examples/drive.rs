@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use cofferdam_sandbox::{Compartment, Ended, Plan, launch, run_if_launcher};
+use cofferdam_sandbox::{Compartment, Ended, Observer, Plan, launch, launch_observed, run_if_launcher};
 
 const REFUSED: u8 = 125;
 
@@ -33,7 +33,10 @@ fn drive() -> Result<u8, Box<dyn Error>> {
     if let Ok(count) = env::var("DRIVE_AT_ONCE") {
         return many_at_once(&plan, count.parse()?);
     }
-    let mut compartment = launch(&plan)?;
+    let mut compartment = match env::var_os("DRIVE_OBSERVED") {
+        Some(path) => launch_observed(&plan, into_file(File::create(path)?))?,
+        None => launch(&plan)?,
+    };
     if env::var_os("DRIVE_HANDLE").is_some() {
         return handle(&mut compartment);
     }
@@ -67,6 +70,15 @@ fn drive() -> Result<u8, Box<dyn Error>> {
         Ended::Exited(code) => u8::try_from(code)?,
         Ended::Signaled(signal) => 128 + u8::try_from(signal)?,
         Ended::Killed => 137,
+    })
+}
+
+/// Writes each observation as a line of JSON.
+fn into_file(mut file: File) -> Observer {
+    Box::new(move |observation| {
+        let line = serde_json::to_string(&observation).unwrap_or_default();
+        // What is missing there fails the test that reads it.
+        let _unwritten = writeln!(file, "{line}");
     })
 }
 

@@ -254,8 +254,27 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
         "echo" => echo(),
         "loopback" => loopback(),
         "core-limit" => core_limit(),
+        "refused-flood" => refused_flood(),
+        "spawn" => Command::new(argument)
+            .arg("an argument")
+            .status()
+            .map(|status| status.to_string()),
         other => Ok(format!("unknown probe `{other}`")),
     }
+}
+
+/// As many refused calls as fast as they go, from several threads.
+fn refused_flood() -> io::Result<String> {
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(|| {
+                let refused = (0..5_000).filter(|_| call(libc::SYS_ptrace, [0x4206, 1, 0, 0, 0]).is_err());
+                refused.count()
+            })
+        })
+        .collect();
+    let counts = threads.into_iter().map(|thread| thread.join().unwrap_or(0));
+    Ok(format!("{} refused", counts.sum::<usize>()))
 }
 
 fn table(calls: Vec<Attempt>) -> io::Result<String> {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::{Ended, Enforced, Feature, Lack, Plan, Probe, SandboxError};
+use crate::{Ended, Enforced, Feature, Lack, Observer, Plan, Probe, SandboxError};
 
 /// A compartment, of which there are none on this system.
 #[derive(Debug)]
@@ -68,6 +68,14 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
     Err(SandboxError::Unsupported {
         system: std::env::consts::OS.to_owned(),
     })
+}
+
+/// Refuses as [`launch`] does.
+///
+/// # Errors
+/// Always.
+pub fn launch_observed(plan: &Plan, _observer: Observer) -> Result<Compartment, SandboxError> {
+    launch(plan)
 }
 
 /// There is no launcher on this system, so this process was not started as one.

@@ -59,6 +59,9 @@ pub struct Enforced {
     pub kernel_files: Vec<String>,
     /// What binds the programs that may be executed.
     pub walls: Walls,
+    /// What it executes, connects to and is refused is told to the launching process.
+    #[serde(default)]
+    pub is_observed: bool,
     /// The process was looked at from outside as well, and both views agree.
     pub confirmed_outside: bool,
     /// After its program had started, its status was read again and still held. False when it had already ended.

@@ -26,6 +26,7 @@
 mod enforced;
 mod error;
 mod feature;
+mod observation;
 mod plan;
 mod probe;
 
@@ -35,13 +36,14 @@ mod elsewhere;
 mod linux;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Compartment, launch, probe, run_if_launcher};
+pub use elsewhere::{Compartment, launch, launch_observed, probe, run_if_launcher};
 pub use enforced::{
     Capabilities, Descriptor, Ended, Enforced, IdMap, Landlock, Limit, Memory, Mount, Namespace, Walls,
 };
 pub use error::SandboxError;
 pub use feature::{Feature, UnknownFeature};
 #[cfg(target_os = "linux")]
-pub use linux::{Compartment, launch, probe, run_if_launcher};
+pub use linux::{Compartment, launch, launch_observed, probe, run_if_launcher};
+pub use observation::{Deed, Observation, Observer};
 pub use plan::{HOME, Limits, Plan, Programs};
 pub use probe::{Lack, Probe};

@@ -15,6 +15,8 @@ pub(super) enum Verdict {
     Errno(i32),
     /// End the whole process.
     Kill,
+    /// Tell the observer, which gives the answer that [`Filter::verdict`] has for the same call.
+    Observe,
 }
 
 /// A test of one argument. What is compared is the lower 32 bits: each such argument is an `int` to the
@@ -76,6 +78,7 @@ fn give(verdict: Verdict) -> sock_filter {
         Verdict::Allow => libc::SECCOMP_RET_ALLOW,
         Verdict::Errno(number) => libc::SECCOMP_RET_ERRNO | (number.unsigned_abs() & libc::SECCOMP_RET_DATA),
         Verdict::Kill => libc::SECCOMP_RET_KILL_PROCESS,
+        Verdict::Observe => libc::SECCOMP_RET_USER_NOTIF,
     };
     statement(libc::BPF_RET | libc::BPF_K, value)
 }
@@ -126,6 +129,19 @@ impl Filter {
 }
 
 impl Filter {
+    /// What the assembled program says about a call of its own architecture, without running it.
+    pub(super) fn verdict(&self, number: u32, arguments: &[u64; 6]) -> Verdict {
+        if self.foreign_from.is_some_and(|foreign| number >= foreign) {
+            return Verdict::Kill;
+        }
+        match self.rules.iter().find(|rule| rule.number == i64::from(number)) {
+            Some(rule) if rule.holds(arguments) => rule.then,
+            Some(rule) => rule.otherwise,
+            None if number > self.newest => self.unknown,
+            None => self.unlisted,
+        }
+    }
+
     /// Neighbouring numbers that are always treated alike, as first, last and verdict; and the other rules.
     /// Ranges keep the program short, which the kernel reads once for every number there is.
     #[expect(clippy::type_complexity, reason = "two lists that are taken apart at once")]
@@ -155,6 +171,13 @@ impl Rule {
         }
     }
 
+    /// Whether all tests of any of the cases hold.
+    fn holds(&self, arguments: &[u64; 6]) -> bool {
+        self.cases
+            .iter()
+            .any(|case| case.iter().all(|test| test.holds(arguments)))
+    }
+
     /// What follows the comparison of the number. It always ends in a verdict, so the accumulator may change.
     fn assemble(&self) -> Result<Vec<sock_filter>, TooLong> {
         let mut body = Vec::new();
@@ -178,6 +201,19 @@ impl Rule {
 }
 
 impl Test {
+    fn holds(self, arguments: &[u64; 6]) -> bool {
+        let (Self::Equal { argument, .. } | Self::AnyBit { argument, .. } | Self::NotNull { argument }) = self;
+        let index = usize::try_from(argument).unwrap_or(usize::MAX);
+        let value = arguments.get(index).copied().unwrap_or(0);
+        match self {
+            Self::Equal {
+                mask, value: wanted, ..
+            } => value & u64::from(mask) == u64::from(wanted),
+            Self::AnyBit { mask, .. } => value & u64::from(mask) != 0,
+            Self::NotNull { .. } => value != 0,
+        }
+    }
+
     /// Goes on when the test holds, and jumps over what follows when not.
     fn assemble(self, follows: u8) -> Vec<sock_filter> {
         match self {
@@ -202,4 +238,4 @@ impl Test {
 
 #[cfg(test)]
 #[path = "bpf_tests.rs"]
-mod tests;
+pub(super) mod tests;

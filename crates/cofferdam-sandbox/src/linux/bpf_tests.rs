@@ -5,7 +5,7 @@ use libc::sock_filter;
 use super::{Filter, Rule, Test, TooLong, Verdict};
 
 /// What the kernel's interpreter does with the few instructions used here.
-fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+pub(in crate::linux) fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
     let mut data = Vec::new();
     data.extend(number.to_le_bytes());
     data.extend(architecture.to_le_bytes());

@@ -25,8 +25,12 @@ pub(super) const DESCRIPTORS_MAX: usize = 200;
 pub(super) enum Report {
     /// The first process of the compartment exists; its pidfd is beside this message.
     Started { pid: i32 },
-    /// The process is sealed, has measured itself and waits for a word.
-    Measured(Box<Enforced>),
+    /// The process is sealed, has measured itself and waits for a word. What an observer listens on is beside
+    /// this message, if there is to be one.
+    Measured {
+        enforced: Box<Enforced>,
+        refuses_memory_files: bool,
+    },
     /// A step failed; nothing of the program has run.
     Failed(SandboxError),
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
@@ -181,9 +181,15 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
     syscalls::close_from(3, true).map_err(failed("mark the descriptors"))?;
     let landlock: Landlock = landlock::restrict(order)?;
     let refuse_memory_files = !plan.executable_tmp && settings.memfd_noexec.is_none();
-    seccomp::install(refuse_memory_files)?;
+    let listener = seccomp::install(refuse_memory_files, order.is_observed)?;
     let enforced = measure::inside(order, landlock, settings)?;
-    channel::report(control, &Report::Measured(Box::new(enforced)), &[]).map_err(failed("report the measurement"))?;
+    let beside: Vec<BorrowedFd<'_>> = listener.iter().map(OwnedFd::as_fd).collect();
+    let report = Report::Measured {
+        enforced: Box::new(enforced),
+        refuses_memory_files: refuse_memory_files,
+    };
+    channel::report(control, &report, &beside).map_err(failed("report the measurement"))?;
+    drop(listener);
     let word = channel::receive(control, WORD_BYTES_MAX).map_err(failed("hear the word"))?;
     if word.bytes != RUN {
         syscalls::end(1);

@@ -15,8 +15,8 @@ use super::compartment::{Compartment, Init};
 use super::launcher::HANDED_OVER;
 use super::synthetic::Synthetic;
 use super::wire::{self, Order, SUBCOMMAND};
-use super::{errno, init, measure, sources};
-use crate::{Enforced, Plan, SandboxError};
+use super::{errno, init, measure, observe, seccomp, sources};
+use crate::{Enforced, Observer, Plan, SandboxError};
 
 /// How long a start may take. A granted folder on a dead network mount would hold it for ever.
 const START_SECONDS_MAX: u64 = 30;
@@ -37,13 +37,29 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 /// Whatever step failed, with the kernel's number; [`SandboxError::NotEnforced`] when all succeeded and
 /// something required is missing all the same.
 pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
+    start(plan, None)
+}
+
+/// The same, and tells `observer` what the program executes, connects to, and is refused.
+///
+/// Observing never enforces: what is refused is refused by the filter's own rules, and what goes on is judged by
+/// the kernel, Landlock and the mount table afterwards. `observer` is called from a thread of its own while the
+/// call waits, so it should be quick; it is dropped when the compartment has ended.
+///
+/// # Errors
+/// As [`launch`], and when no thread can be made.
+pub fn launch_observed(plan: &Plan, observer: Observer) -> Result<Compartment, SandboxError> {
+    start(plan, Some(observer))
+}
+
+fn start(plan: &Plan, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
     plan.check()?;
     // The launcher starts while the plan is being prepared, and waits for it.
     let (mut launching, handed) = Launching::start()?;
-    let (heard, group) = match prepare(plan) {
+    let (heard, group) = match prepare(plan, observer.is_some()) {
         Ok((order, group)) => {
             let heard = launching.hand_over(&order, handed);
-            (heard.and_then(|()| launching.follow(plan, &group)), group)
+            (heard.and_then(|()| launching.follow(plan, &group, observer)), group)
         }
         Err(error) => (Err(error), ControlGroup::default()),
     };
@@ -51,7 +67,7 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
 }
 
 /// Resolves everything the plan names, and makes the control groups.
-fn prepare(plan: &Plan) -> Result<(Order, ControlGroup), SandboxError> {
+fn prepare(plan: &Plan, is_observed: bool) -> Result<(Order, ControlGroup), SandboxError> {
     let sources = sources::resolve(plan)?;
     let group = ControlGroup::make(&plan.limits);
     let order = Order {
@@ -62,8 +78,18 @@ fn prepare(plan: &Plan) -> Result<(Order, ControlGroup), SandboxError> {
         executables: sources.executables,
         control_groups: group.places(),
         memory_is_capped: group.memory.is_some(),
+        is_observed,
     };
     Ok((order, group))
+}
+
+/// What the sealed process sent.
+struct Measured {
+    enforced: Enforced,
+    pid: i32,
+    refuses_memory_files: bool,
+    /// What an observer listens on.
+    listener: Option<OwnedFd>,
 }
 
 /// A launcher at work.
@@ -121,8 +147,18 @@ impl Launching {
     }
 
     /// Hears the reports until the program runs.
-    fn follow(&mut self, plan: &Plan, group: &ControlGroup) -> Result<Enforced, SandboxError> {
-        let (mut enforced, pid) = self.measured()?;
+    fn follow(
+        &mut self,
+        plan: &Plan,
+        group: &ControlGroup,
+        observer: Option<Observer>,
+    ) -> Result<Enforced, SandboxError> {
+        let Measured {
+            mut enforced,
+            pid,
+            refuses_memory_files,
+            listener,
+        } = self.measured()?;
         measure::confirm(&mut enforced, pid)?;
         enforced.memory = group.memory.clone();
         enforced.cpu_percent = group.cpu_percent;
@@ -138,12 +174,20 @@ impl Launching {
                 reasons: enforced.not_enforced,
             });
         }
+        if let Some(observer) = observer {
+            let nobody = || failed("hear what to listen on")(io::ErrorKind::InvalidData.into());
+            let (listener, init) = listener.zip(self.init.as_ref()).ok_or_else(nobody)?;
+            let until = init.pidfd.try_clone().map_err(failed("observe"))?;
+            let filter = seccomp::filter(refuses_memory_files);
+            observe::start(listener, until, filter, observer).map_err(failed("observe"))?;
+            enforced.is_observed = true;
+        }
         channel::send(&self.control, init::RUN, &[]).map_err(failed("give the word"))?;
         let last = self.receive()?;
         if !last.bytes.is_empty() {
             return Err(match parse(&last)? {
                 Report::Failed(error) => error,
-                Report::Started { .. } | Report::Measured(_) => {
+                Report::Started { .. } | Report::Measured { .. } => {
                     failed("hear a report that makes sense")(io::ErrorKind::InvalidData.into())
                 }
             });
@@ -153,7 +197,7 @@ impl Launching {
     }
 
     /// Waits for the measurement of the sealed process, and for the number of that process.
-    fn measured(&mut self) -> Result<(Enforced, i32), SandboxError> {
+    fn measured(&mut self) -> Result<Measured, SandboxError> {
         loop {
             let message = self.receive()?;
             if message.bytes.is_empty() {
@@ -165,9 +209,17 @@ impl Launching {
                 Report::Started { pid } => {
                     self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
                 }
-                Report::Measured(enforced) => {
+                Report::Measured {
+                    enforced,
+                    refuses_memory_files,
+                } => {
                     let nobody = || failed("learn who sent the measurement")(io::ErrorKind::InvalidData.into());
-                    return Ok((*enforced, sender.ok_or_else(nobody)?));
+                    return Ok(Measured {
+                        enforced: *enforced,
+                        pid: sender.ok_or_else(nobody)?,
+                        refuses_memory_files,
+                        listener: message.descriptors.into_iter().next(),
+                    });
                 }
             }
         }

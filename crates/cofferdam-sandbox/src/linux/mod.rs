@@ -1,6 +1,7 @@
 //! The native backend of Linux.
 
 mod bpf;
+mod caller;
 mod cgroup;
 mod channel;
 mod compartment;
@@ -15,12 +16,14 @@ mod limits;
 mod measure;
 mod mountinfo;
 mod mounts;
+mod observe;
 mod private_proc;
 mod probe;
 mod seal;
 mod seccomp;
 mod sources;
 mod synthetic;
+mod syscall_names;
 mod syscall_table;
 #[expect(
     unsafe_code,
@@ -31,7 +34,7 @@ mod trees;
 mod wire;
 
 pub use compartment::Compartment;
-pub use launch::launch;
+pub use launch::{launch, launch_observed};
 pub use launcher::run_if_launcher;
 pub use probe::probe;
 

@@ -1,5 +1,7 @@
 //! The system-call filter: an allow-list, and what is looked at in the arguments of listed calls.
 
+use std::os::fd::OwnedFd;
+
 use super::bpf::{Filter, Rule, Test, TooLong, Verdict};
 use super::syscall_table::{ABSENT, ALLOWED, ARCHITECTURE, CREATING, FOREIGN_FROM, MODE_SETTING, NEWEST, SETRLIMIT};
 use super::{errno, syscalls};
@@ -146,11 +148,64 @@ fn memory_file_rule(refuse_executable: bool) -> Rule {
     }
 }
 
+/// Calls that are allowed and worth telling.
+const TELLING: [i64; 3] = [libc::SYS_execve, libc::SYS_execveat, libc::SYS_connect];
+/// Calls that are refused and not told: the measurement makes them itself, before anybody observes.
+const UNTOLD: [i64; 2] = [libc::SYS_personality, libc::SYS_memfd_create];
+/// Calls that are absent and told all the same: no runtime needs them to start.
+const TOLD_ABSENT: [i64; 3] = [
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
+
+/// The same filter with an observer: what is refused, and what is worth telling, goes to it. Nothing is allowed
+/// by that: without an observer such calls fail, and its answer is [`answer`].
+pub(super) fn observed(plain: Filter) -> Filter {
+    let told = |number: i64, verdict: Verdict| match verdict {
+        Verdict::Allow if TELLING.contains(&number) => Verdict::Observe,
+        MISSING if TOLD_ABSENT.contains(&number) => Verdict::Observe,
+        REFUSED if !UNTOLD.contains(&number) => Verdict::Observe,
+        other => other,
+    };
+    let rules = plain.rules.into_iter().map(|rule| Rule {
+        then: told(rule.number, rule.then),
+        otherwise: told(rule.number, rule.otherwise),
+        ..rule
+    });
+    Filter {
+        rules: rules.collect(),
+        unlisted: Verdict::Observe,
+        ..plain
+    }
+}
+
+/// What an observed call is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The kernel goes on with it, and Landlock and the mount table decide.
+    GoOn,
+    /// It is refused with this number of the kernel.
+    Refuse(i32),
+}
+
+/// The answer to an observed call: what the filter without an observer says. Nothing but the three calls that
+/// every filter allows can ever go on.
+pub(super) fn answer(plain: &Filter, number: i32, arguments: &[u64; 6]) -> Answer {
+    let verdict = u32::try_from(number).map_or(REFUSED, |number| plain.verdict(number, arguments));
+    match verdict {
+        Verdict::Allow if TELLING.contains(&i64::from(number)) => Answer::GoOn,
+        Verdict::Errno(errno) => Answer::Refuse(errno),
+        Verdict::Allow | Verdict::Kill | Verdict::Observe => Answer::Refuse(libc::EPERM),
+    }
+}
+
 /// The filter of this architecture. `refuse_memory_files` refuses memory files that could be executed, where
 /// the kernel's own setting could not be made.
 pub(super) fn filter(refuse_memory_files: bool) -> Filter {
     let mut rules = argument_rules();
     rules.push(memory_file_rule(refuse_memory_files));
+    rules.push(Rule::always(libc::SYS_personality, REFUSED));
     rules.extend(ALLOWED.iter().map(|number| Rule::always(*number, Verdict::Allow)));
     rules.extend(ABSENT.iter().map(|number| Rule::always(*number, MISSING)));
     Filter {
@@ -163,24 +218,96 @@ pub(super) fn filter(refuse_memory_files: bool) -> Filter {
     }
 }
 
-/// Installs the filter in this process, for good.
-pub(super) fn install(refuse_memory_files: bool) -> Result<(), SandboxError> {
-    let program = filter(refuse_memory_files).assemble();
-    let mut program = program.map_err(|TooLong| SandboxError::Seccomp { errno: libc::E2BIG })?;
-    syscalls::install_seccomp(&mut program).map_err(|error| SandboxError::Seccomp { errno: errno(&error) })
+/// Installs the filter in this process, for good. Gives what an observer listens on, if there is to be one.
+pub(super) fn install(refuse_memory_files: bool, is_observed: bool) -> Result<Option<OwnedFd>, SandboxError> {
+    let plain = filter(refuse_memory_files);
+    let filter = if is_observed { observed(plain) } else { plain };
+    let mut program = filter
+        .assemble()
+        .map_err(|TooLong| SandboxError::Seccomp { errno: libc::E2BIG })?;
+    let failed = |error: std::io::Error| SandboxError::Seccomp { errno: errno(&error) };
+    if is_observed {
+        syscalls::install_observed_seccomp(&mut program)
+            .map(Some)
+            .map_err(failed)
+    } else {
+        syscalls::install_seccomp(&mut program).map(|()| None).map_err(failed)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::filter;
+    use super::{Answer, TELLING, answer, filter, observed};
+    use crate::linux::bpf::{Verdict, tests::run};
+    use crate::linux::syscall_table::ARCHITECTURE;
 
     #[test]
     fn no_call_has_two_rules() {
         let rules = filter(true).rules;
         let numbers: BTreeSet<i64> = rules.iter().map(|rule| rule.number).collect();
         assert_eq!(numbers.len(), rules.len());
+    }
+
+    /// Arguments around every value that any rule looks at.
+    fn arguments(seed: u64) -> [u64; 6] {
+        const VALUES: [u64; 12] = [
+            0,
+            1,
+            2,
+            4,
+            10,
+            16,
+            0x1000,
+            0x1_0000_0001,
+            0x5412,
+            0x1000_0000,
+            0o4755,
+            u64::MAX,
+        ];
+        std::array::from_fn(|at| {
+            let mixed = seed
+                .wrapping_mul(0x9e37_79b9)
+                .wrapping_add(at as u64)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                >> 32;
+            VALUES[(mixed % 12) as usize]
+        })
+    }
+
+    /// Observing never enforces and never allows: whatever is told is answered as it would be without an observer.
+    #[test]
+    fn an_observed_call_gets_the_answer_of_the_filter_without_an_observer() {
+        let plain = filter(true);
+        let (alone, told) = (
+            filter(true).assemble().expect("assembled"),
+            observed(filter(true)).assemble().expect("assembled"),
+        );
+        let mut answers = BTreeSet::new();
+        for number in (0..470).chain([0x4000_0000]) {
+            for arguments in (0..64).map(arguments) {
+                let without = run(&alone, ARCHITECTURE, number, arguments);
+                let with = run(&told, ARCHITECTURE, number, arguments);
+                if with != libc::SECCOMP_RET_USER_NOTIF {
+                    assert_eq!(with, without, "{number} {arguments:x?}");
+                    continue;
+                }
+                let answer = answer(&plain, i32::try_from(number).expect("small"), &arguments);
+                let expected = match answer {
+                    Answer::GoOn => libc::SECCOMP_RET_ALLOW,
+                    Answer::Refuse(errno) => libc::SECCOMP_RET_ERRNO | errno.unsigned_abs(),
+                };
+                assert_eq!(without, expected, "{number} {arguments:x?}");
+                assert!(answer != Answer::GoOn || TELLING.contains(&i64::from(number)));
+                answers.insert(expected);
+            }
+        }
+        assert_eq!(
+            answers.len(),
+            3,
+            "allowed, refused and absent calls are told: {answers:x?}"
+        );
     }
 
     #[test]
@@ -191,7 +318,7 @@ mod tests {
 
     #[test]
     fn calls_that_reach_other_processes_or_the_kernel_have_no_rule() {
-        let numbers: BTreeSet<i64> = filter(true).rules.iter().map(|rule| rule.number).collect();
+        let plain = filter(true);
         let never = [
             libc::SYS_ptrace,
             libc::SYS_process_vm_readv,
@@ -223,7 +350,8 @@ mod tests {
             libc::SYS_seccomp,
         ];
         for number in never {
-            assert!(!numbers.contains(&number), "{number}");
+            let number = u32::try_from(number).expect("a number of the kernel");
+            assert_eq!(plain.verdict(number, &[0; 6]), Verdict::Errno(libc::EPERM), "{number}");
         }
     }
 }

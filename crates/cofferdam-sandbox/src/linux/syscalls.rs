@@ -191,6 +191,80 @@ pub(super) fn install_seccomp(program: &mut [libc::sock_filter]) -> io::Result<(
     .map(drop)
 }
 
+/// Installs it with a listener: what the program does not decide itself is told there, and waits for an answer.
+pub(super) fn install_observed_seccomp(program: &mut [libc::sock_filter]) -> io::Result<OwnedFd> {
+    let length = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog {
+        len: length,
+        filter: program.as_mut_ptr(),
+    };
+    let install = |flags: libc::c_ulong| {
+        // SAFETY: the program and its length belong together and outlive the call; the kernel checks the rest.
+        owned(unsafe {
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                ptr::from_ref(&program),
+            )
+        })
+    };
+    let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    // From Linux 5.19 on a signal does not break off a call that was told already, which would be told again.
+    match install(listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => install(listener),
+        installed => installed,
+    }
+}
+
+/// A call that was told and waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    /// Names this call; a call that was given up has no answer.
+    pub(super) id: u64,
+    /// The calling process, as a number of the reader.
+    pub(super) pid: u32,
+    pub(super) number: c_int,
+    pub(super) arguments: [u64; 6],
+}
+
+/// The next call that was told to a listener.
+pub(super) fn receive_told(listener: &OwnedFd) -> io::Result<Told> {
+    let mut told = MaybeUninit::<libc::seccomp_notif>::zeroed();
+    let command = libc::SECCOMP_IOCTL_NOTIF_RECV;
+    // SAFETY: the structure is the kernel's own, zeroed as the kernel asks, and lives for the call.
+    checked(unsafe { libc::ioctl(listener.as_raw_fd(), command, told.as_mut_ptr()) }.into())?;
+    // SAFETY: it was zeroed, which is a valid value of each of its numbers, and written by the kernel since.
+    let told = unsafe { told.assume_init() };
+    Ok(Told {
+        id: told.id,
+        pid: told.pid,
+        number: told.data.nr,
+        arguments: told.data.args,
+    })
+}
+
+/// Answers a call that was told: with a number of the kernel to refuse it, without one to let it go on.
+pub(super) fn answer_told(listener: &OwnedFd, id: u64, refuse: Option<c_int>) -> io::Result<()> {
+    let goes_on = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).map_err(io::Error::other)?;
+    let answer = libc::seccomp_notif_resp {
+        id,
+        val: 0,
+        error: refuse.map_or(0, |errno| -errno),
+        flags: if refuse.is_some() { 0 } else { goes_on },
+    };
+    let command = libc::SECCOMP_IOCTL_NOTIF_SEND;
+    // SAFETY: the structure is the kernel's own and lives for the call, which only reads it.
+    checked(unsafe { libc::ioctl(listener.as_raw_fd(), command, ptr::from_ref(&answer)) }.into()).map(drop)
+}
+
+/// Whether a call that was told still waits: then its process is still the one that made it.
+pub(super) fn is_told_waiting(listener: &OwnedFd, id: u64) -> bool {
+    let command = libc::SECCOMP_IOCTL_NOTIF_ID_VALID;
+    // SAFETY: the number lives for the call, which only reads it.
+    checked(unsafe { libc::ioctl(listener.as_raw_fd(), command, ptr::from_ref(&id)) }.into()).is_ok()
+}
+
 /// Makes one call with arguments that are plain numbers, to see what the filter says.
 pub(super) fn attempt(number: c_long, argument: c_long) -> io::Result<c_long> {
     // SAFETY: it is called only for `personality`, which takes one number and no memory.

@@ -38,6 +38,8 @@ pub(super) struct Order {
     pub(super) control_groups: Places,
     /// Whether one of them caps memory.
     pub(super) memory_is_capped: bool,
+    /// Whether the launching process observes calls.
+    pub(super) is_observed: bool,
 }
 
 /// A file or folder of the host that is to appear inside.
@@ -134,6 +136,7 @@ mod tests {
             executables: Vec::new(),
             control_groups: Places::default(),
             memory_is_capped: false,
+            is_observed: false,
         }
     }
 

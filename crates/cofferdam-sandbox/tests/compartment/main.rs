@@ -7,4 +7,5 @@
 mod bench;
 mod confined;
 mod lifetime;
+mod observed;
 mod runtimes;
