@@ -27,6 +27,7 @@ mod manifest_diff;
 mod manifest_projects;
 mod manifest_sign;
 mod observing;
+mod observed;
 mod own_list;
 mod real_servers;
 mod record;

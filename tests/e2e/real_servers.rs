@@ -42,7 +42,6 @@ fn git() -> Case {
     Case {
         name: "git",
         server: [server, ["--repository", "@ROOT@"].map(str::to_owned).to_vec()].concat(),
-        options: vec!["--execute", "git"],
         folder: Folder::Filled,
         ..Case::default()
     }

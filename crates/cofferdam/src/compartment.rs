@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use cofferdam_manifest::Manifest;
-use cofferdam_sandbox::{Compartment, Feature, Plan, Programs, SandboxError, launch};
+use cofferdam_sandbox::{Compartment, Feature, Observer, Plan, Programs, SandboxError, launch, launch_observed};
 
 use crate::failure::{Exit, Failure};
 
@@ -99,21 +99,39 @@ fn find_program(name: &str) -> Result<PathBuf, Failure> {
     })
 }
 
+/// The name that leads to this program on the path inside, if one does.
+pub(crate) fn name_inside(path: &str) -> Option<&str> {
+    let name = Path::new(path).file_name()?.to_str()?;
+    let found = find_program(name).ok()?;
+    let is_same = found == Path::new(path) || found.canonicalize().ok()? == Path::new(path).canonicalize().ok()?;
+    is_same.then_some(name)
+}
+
 /// Starts the compartment.
 ///
 /// # Errors
 /// Whatever keeps it from being enforced as planned; the program has not run then.
 pub(crate) fn start(plan: &Plan) -> Result<Compartment, Failure> {
-    launch(plan).map_err(|error| {
-        let exit = if matches!(error, SandboxError::Plan { .. }) {
-            Exit::Misconfigured
-        } else {
-            Exit::NotEnforced
-        };
-        let failure = Failure::new(exit, format!("the compartment was not started: {error}"));
-        match error.help() {
-            Some(help) => failure.help(help),
-            None => failure,
-        }
-    })
+    launch(plan).map_err(|error| not_started(&error))
+}
+
+/// Starts the compartment; `observer` is told what its program executes, connects to and is refused.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_observed(plan: &Plan, observer: Observer) -> Result<Compartment, Failure> {
+    launch_observed(plan, observer).map_err(|error| not_started(&error))
+}
+
+fn not_started(error: &SandboxError) -> Failure {
+    let exit = if matches!(error, SandboxError::Plan { .. }) {
+        Exit::Misconfigured
+    } else {
+        Exit::NotEnforced
+    };
+    let failure = Failure::new(exit, format!("the compartment was not started: {error}"));
+    match error.help() {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
 }

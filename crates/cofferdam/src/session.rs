@@ -5,13 +5,13 @@ use std::sync::mpsc::Receiver;
 
 use cofferdam_audit::{Durability, Entry, Kind, Log, Opening, Options, Quota, SystemClock};
 use cofferdam_manifest::{Digest, Limits, Manifest};
-use cofferdam_sandbox::{Compartment, Plan};
+use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
 use serde_json::json;
 
 use crate::compartment;
 use crate::contract::{Contract, Place};
 use crate::failure::Failure;
-use crate::gate::{self, Ended, Pipes, Terms};
+use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
 
 /// What a session is about.
@@ -23,6 +23,7 @@ pub(crate) struct Session {
     accepted: Option<[Digest; 2]>,
     /// Facts of the `open` record.
     about: serde_json::Value,
+    executed: Executed,
 }
 
 impl Session {
@@ -51,6 +52,7 @@ impl Session {
             plan: pinned_plan(contract)?,
             accepted: Some(digests(contract)),
             about,
+            executed: Executed::default(),
         })
     }
 
@@ -76,7 +78,18 @@ impl Session {
             plan: compartment::plan(manifest)?,
             accepted: None,
             about,
+            executed: Executed::default(),
         })
+    }
+
+    /// Lets the server execute any program of the system this once, and gives what will tell which it did; for `add`.
+    pub(crate) fn any_program(&mut self) -> Executed {
+        self.plan.programs = Programs::Any;
+        self.plan.require.retain(|feature| *feature != Feature::ProgramWalls);
+        if let Some(members) = self.about.as_object_mut() {
+            members.insert("programs".to_owned(), json!("any"));
+        }
+        self.executed.clone()
     }
 
     /// Opens the record, starts the compartment, runs the gate to its end.
@@ -89,10 +102,11 @@ impl Session {
             plan,
             accepted,
             about,
+            executed,
         } = self;
         let log = open_log(home, &terms.name, &terms.limits, about)?;
-        let compartment = match compartment::start(&plan) {
-            Ok(compartment) => compartment,
+        let launched = match launch(&plan, &executed) {
+            Ok(launched) => launched,
             Err(failure) => {
                 let facts = json!({"cause": "not-started", "why": failure.what}).to_string();
                 // The failure itself is what the caller must hear; the record says it too where it can.
@@ -100,14 +114,14 @@ impl Session {
                 return Err(failure);
             }
         };
-        record_enforcement(&log, &compartment)?;
+        record_enforcement(&log, &launched.compartment)?;
         let name = terms.name.clone();
         let relaunch = |log: &Log| match &accepted {
-            Some(accepted) => relaunch(log, &plan_again(home, &name, accepted)?),
-            None => relaunch(log, &plan),
+            Some(accepted) => relaunch(log, &plan_again(home, &name, accepted)?, &executed),
+            None => relaunch(log, &plan, &executed),
         };
         let server = gate::Server {
-            compartment,
+            launched,
             relaunch: &relaunch,
         };
         gate::run(terms, log, server, pipes, signals)
@@ -147,10 +161,18 @@ fn plan_again(home: &Home, name: &str, accepted: &[Digest; 2]) -> Result<Plan, F
 }
 
 /// Starts another process and puts on record what is enforced on it.
-fn relaunch(log: &Log, plan: &Plan) -> Result<Compartment, Failure> {
-    let compartment = compartment::start(plan)?;
-    record_enforcement(log, &compartment)?;
-    Ok(compartment)
+fn relaunch(log: &Log, plan: &Plan, executed: &Executed) -> Result<Launched, Failure> {
+    let launched = launch(plan, executed)?;
+    record_enforcement(log, &launched.compartment)?;
+    Ok(launched)
+}
+
+fn launch(plan: &Plan, executed: &Executed) -> Result<Launched, Failure> {
+    let (observer, observations) = observations(executed.clone());
+    Ok(Launched {
+        compartment: compartment::start_observed(plan, observer)?,
+        observations,
+    })
 }
 
 fn open_log(home: &Home, server: &str, limits: &Limits, mut about: serde_json::Value) -> Result<Log, Failure> {

@@ -49,10 +49,12 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
         "starting `{}` sealed and without network, to see what it lists …",
         args.name
     ));
-    let session = Session::unpinned(&args.name, &manifest, "add")?;
+    let mut session = Session::unpinned(&args.name, &manifest, "add")?;
+    let executed = session.any_program();
     let timeout = Duration::from_secs(args.timeout);
     let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;
 
+    allow_executed(&mut manifest, &executed.paths());
     let definitions = Definitions::collect(observed.tools.iter().map(String::as_str))
         .map_err(|error| Failure::misconfigured(format!("the tools of `{}` cannot be accepted: {error}", args.name)))?;
     manifest.tools = accepted(&definitions)?;
@@ -244,6 +246,12 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
     output.say(&format!("  reads     {}", list_of(&manifest.filesystem.read)));
     output.say(&format!("  writes    {}", list_of(&manifest.filesystem.write)));
     output.say(&format!("  executes  {}", programs_in_words(&manifest.programs.allow)));
+    for program in manifest.programs.allow.iter().filter(|program| runs_any_code(program)) {
+        let program = escaped(program.as_bytes());
+        output.say(&format!(
+            "  note      `{program}` runs any code that is given to it: only what is granted bounds that"
+        ));
+    }
     output.say("  network   none");
     let variables: Vec<&str> = manifest
         .environment
@@ -288,6 +296,31 @@ pub(crate) fn show_tools(contract: &Contract, output: &mut Output) {
             ));
         }
     }
+}
+
+/// Lists what the server executed while it was observed, besides itself. A program on the path inside is listed by name.
+fn allow_executed(manifest: &mut Manifest, executed: &[String]) {
+    for path in executed {
+        let is_itself = manifest.launch.command.first() == Some(path);
+        let name = crate::compartment::name_inside(path).unwrap_or(path);
+        let allow = &mut manifest.programs.allow;
+        if !is_itself && !allow.iter().any(|known| known == name || known == path) {
+            allow.push(name.to_owned());
+        }
+    }
+}
+
+/// Whether a program is a shell, an interpreter, or one that starts whatever it is told to.
+fn runs_any_code(program: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "sh", "bash", "dash", "zsh", "ksh", "fish", "busybox", "env", "xargs", "python", "node", "perl", "ruby", "php",
+        "lua", "awk",
+    ];
+    let name = Path::new(program).file_name().and_then(|name| name.to_str());
+    let base = name
+        .unwrap_or(program)
+        .trim_end_matches(|end: char| end.is_ascii_digit() || end == '.');
+    NAMES.contains(&base)
 }
 
 /// What it may execute, for people.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cofferdam_audit::{Ended, Follow, Located, Payloads, Reader, Record, SessionState, Store, Verdict};
+use cofferdam_audit::{Ended, Follow, Kind, Located, Payloads, Reader, Record, SessionState, Store, Verdict};
 use serde_json::{Value, json};
 
 use super::args::{AuditShow, AuditTail, AuditVerify};
@@ -78,6 +78,7 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
     if let Some(reference) = args.reference.as_ref().filter(|reference| reference.contains(':')) {
         let located = store.record(reference).map_err(|error| failure(&error))?;
         print(&located.session, &located.server, &located.record, true, output)?;
+        seen_during(&store, &located, output)?;
         return Ok(Exit::Fine);
     }
     let session = match &args.reference {
@@ -120,6 +121,45 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
     Ok(Exit::Fine)
 }
 
+/// What the server was seen doing while this call was in flight, if it is one.
+fn seen_during(store: &Store, located: &Located, output: &mut Output) -> Result<(), Failure> {
+    let call: Value = serde_json::from_slice(&located.record.payload).unwrap_or_default();
+    let is_call = located.record.kind == Kind::ClientLine && call.get("method").is_some_and(|it| it == "tools/call");
+    let Some(id) = call.get("id").filter(|_| is_call) else {
+        return Ok(());
+    };
+    let session = store.session(&located.session).map_err(|error| failure(&error))?;
+    let mut reader = Reader::open(&session.path)
+        .map_err(|error| failure(&error))?
+        .keeping(Payloads::Whole);
+    while let Some(record) = reader.next_record().map_err(|error| failure(&error))? {
+        if record.seq <= located.record.seq {
+            continue;
+        }
+        let facts: Value = serde_json::from_str(&record.facts).unwrap_or_default();
+        let during = facts
+            .get("during")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        match record.kind {
+            Kind::SystemCall | Kind::Connection if during.iter().any(|call| call.get("id") == Some(id)) => {
+                print(&located.session, &located.server, &record, true, output)?;
+            }
+            // The id may be used again from here on.
+            Kind::ClientLine if is_request(&record.payload, id) => return Ok(()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a line is a request with this id.
+fn is_request(line: &[u8], id: &Value) -> bool {
+    let message: Value = serde_json::from_slice(line).unwrap_or_default();
+    message.get("method").is_some() && message.get("id") == Some(id)
+}
+
 /// One record, one line; whole, the facts and payload on lines of their own.
 fn print(session: &str, server: &str, record: &Record, is_whole: bool, output: &mut Output) -> Result<(), Failure> {
     let short = session.get(..8).unwrap_or(session);
@@ -140,7 +180,7 @@ fn print(session: &str, server: &str, record: &Record, is_whole: bool, output: &
         _ => Style::Dim,
     };
     let word = output.styled(style, decision);
-    let about: Vec<&str> = ["rule", "method", "tool", "cause"]
+    let about: Vec<&str> = ["rule", "method", "tool", "cause", "call", "path", "address"]
         .iter()
         .filter_map(|key| facts.get(*key))
         .filter_map(Value::as_str)

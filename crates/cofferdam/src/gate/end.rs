@@ -93,6 +93,8 @@ impl Gate {
         let process = self.end_process(cause, compartment);
         // What the server wrote before it ended is still on its way through the line.
         let waited = running.is_done.recv_timeout(DRAIN);
+        // So is what it was seen doing.
+        let _ = running.is_observed.recv_timeout(DRAIN);
         self.ending.store(true, Ordering::Relaxed);
         // A record that refused while the session was ending is no orderly end.
         for event in happened.try_iter() {

@@ -11,6 +11,7 @@ use cofferdam_sandbox::Compartment;
 use crate::failure::Failure;
 
 use super::end::Ended;
+use super::observed::{Launched, start_recording};
 use super::outlet::Outlet;
 use super::pump::{forward_signals, has_hung_up, pump_client, start, start_server};
 use super::stderr::OperatorLines;
@@ -33,11 +34,11 @@ impl std::fmt::Debug for Pipes {
 }
 
 /// Starts the server's process again, exactly as it was accepted, and records what is enforced on it.
-pub(crate) type Relaunch<'a> = &'a dyn Fn(&Log) -> Result<Compartment, Failure>;
+pub(crate) type Relaunch<'a> = &'a dyn Fn(&Log) -> Result<Launched, Failure>;
 
 /// The server's side.
 pub(crate) struct Server<'a> {
-    pub(crate) compartment: Compartment,
+    pub(crate) launched: Launched,
     pub(crate) relaunch: Relaunch<'a>,
 }
 
@@ -52,6 +53,8 @@ pub(super) struct Running {
     pub(super) compartment: Compartment,
     /// Received once all of its stdout went through the line.
     pub(super) is_done: Receiver<()>,
+    /// Received once everything it was seen doing is on record.
+    pub(super) is_observed: Receiver<()>,
 }
 
 /// Runs the gate over `server` until one side ends. Blocks; everything is recorded, flushed and ended when it returns.
@@ -65,12 +68,9 @@ pub(crate) fn run(
     pipes: Pipes,
     signals: Option<Receiver<i32>>,
 ) -> std::io::Result<Ended> {
-    let Server {
-        mut compartment,
-        relaunch,
-    } = server;
+    let Server { mut launched, relaunch } = server;
     let operator = OperatorLines::start(pipes.operator)?;
-    let server_stdin = compartment.stdin.take().ok_or_else(no_pipes)?;
+    let server_stdin = launched.compartment.stdin.take().ok_or_else(no_pipes)?;
     let outlets = (
         Outlet::new("client", pipes.to_client)?,
         Outlet::new("server", Box::new(server_stdin))?,
@@ -81,7 +81,7 @@ pub(crate) fn run(
     start("client", &gate, &events, move |gate, events| {
         pump_client(gate, events, pipes.from_client)
     })?;
-    let mut running = attach(&gate, &events, compartment)?;
+    let mut running = attach(&gate, &events, launched)?;
     start("watch", &gate, &events, move |gate, events| {
         watch::watch(gate, events, || has_hung_up(&pipes.hang_up))
     })?;
@@ -96,18 +96,27 @@ pub(crate) fn run(
             continue;
         }
         match gate.restart(&event, &running, relaunch) {
-            Some(compartment) => running = attach(&gate, &events, compartment)?,
+            Some(launched) => running = attach(&gate, &events, launched)?,
             None => return Ok(gate.end(event, &happened, &running)),
         }
     }
 }
 
 /// Starts to read from the process that runs now.
-fn attach(gate: &Arc<Gate>, events: &Events<Event>, mut compartment: Compartment) -> std::io::Result<Running> {
+fn attach(gate: &Arc<Gate>, events: &Events<Event>, launched: Launched) -> std::io::Result<Running> {
+    let Launched {
+        mut compartment,
+        observations,
+    } = launched;
+    let is_observed = start_recording(gate, events, observations)?;
     let stdout = compartment.stdout.take().ok_or_else(no_pipes)?;
     let stderr = compartment.stderr.take().ok_or_else(no_pipes)?;
     let is_done = start_server(gate, events, gate.process(), (stdout, stderr))?;
-    Ok(Running { compartment, is_done })
+    Ok(Running {
+        compartment,
+        is_done,
+        is_observed,
+    })
 }
 
 fn no_pipes() -> std::io::Error {

@@ -12,12 +12,13 @@ use std::time::Duration;
 use cofferdam_audit::{Kind, Recorded};
 use cofferdam_policy::Permitted;
 use cofferdam_protocol::{Id, Pending, Sender};
-use cofferdam_sandbox::{Compartment, Ended as ProcessEnd};
+use cofferdam_sandbox::Ended as ProcessEnd;
 use serde_json::json;
 
 use super::answer::{Refusal, refuse};
 use super::end::process_words;
 use super::life::{Relaunch, Running};
+use super::observed::Launched;
 use super::{Event, Fault, Gate};
 
 /// Crashes within [`CRASHES_WITHIN_MS`] after which a server is not started again.
@@ -61,7 +62,7 @@ impl Gate {
     }
 
     /// Starts the server again if it crashed and the era allows it; `None` where the session ends.
-    pub(super) fn restart(&self, event: &Event, running: &Running, relaunch: Relaunch<'_>) -> Option<Compartment> {
+    pub(super) fn restart(&self, event: &Event, running: &Running, relaunch: Relaunch<'_>) -> Option<Launched> {
         if !matches!(event, Event::ServerClosed(_) | Event::ServerDeaf(_)) || !self.is_stateless() {
             return None;
         }
@@ -72,18 +73,19 @@ impl Gate {
         // Nothing the crashed server left behind speaks for its successor.
         running.compartment.kill();
         running.is_done.recv_timeout(OUTPUT_WAIT).ok()?;
+        running.is_observed.recv_timeout(OUTPUT_WAIT).ok()?;
         let now_ms = self.now_ms();
         if !self.crashes().is_bearable(now_ms) {
             self.say_crashed(&format!("more than {CRASHES_MAX} crashes within a minute"));
             return None;
         }
-        let mut compartment = relaunch(&self.log)
+        let mut launched = relaunch(&self.log)
             .inspect_err(|failure| self.say_crashed(&failure.what))
             .ok()?;
-        let stdin = compartment.stdin.take()?;
+        let stdin = launched.compartment.stdin.take()?;
         let lost = self.replace_process(Box::new(stdin));
         self.tell_lost(lost, running, crashed).ok()?;
-        Some(compartment)
+        Some(launched)
     }
 
     /// From here on lines go to the new process. Gives the requests that the old one will not answer.
