@@ -111,6 +111,67 @@ fn only_listed_programs_are_there() {
     );
 }
 
+/// Secrets in a granted folder read as empty; what an editor puts in their place is masked again, and that is recorded.
+#[test]
+fn secrets_in_granted_folders_are_masked() {
+    let stage = Stage::new();
+    let folder = stage.workspace().join("project");
+    std::fs::create_dir_all(folder.join(".git")).unwrap();
+    for (name, content) in [
+        (".env", "TOKEN=hunter2"),
+        ("deploy.pem", "-----BEGIN PRIVATE KEY-----"),
+        (".git/HEAD", "ref: refs/heads/main"),
+        (
+            ".git/config",
+            "[remote \"o\"]\n url = https://me:hunter2@example.org/x\n",
+        ),
+        ("tokens.json", "hunter2"),
+        ("readme", "hello"),
+    ] {
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+    let added = stage.add("fixture", &["--write", folder.to_str().unwrap()], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    stage.edit_manifest("fixture", |manifest| {
+        manifest.replacen("\n# `host:port`", "mask = [\"tokens.json\"]\n\n# `host:port`", 1)
+    });
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    let mut read = |name: &str| said_in(&gate.call("look", json!({"read": folder.join(name)}))).to_owned();
+    for name in [".env", "deploy.pem", ".git/config", "tokens.json"] {
+        assert_eq!(read(name), "", "{name}");
+    }
+    assert_eq!(read("readme"), "hello");
+    std::fs::write(folder.join("edited"), "TOKEN=hunter3").unwrap();
+    std::fs::rename(folder.join("edited"), folder.join(".env")).unwrap();
+    let began = std::time::Instant::now();
+    while !read(".env").is_empty() {
+        assert!(began.elapsed() < crate::support::STUCK, "it stays readable");
+    }
+    assert!(gate.end().success());
+    assert_eq!(std::fs::read_to_string(folder.join(".env")).unwrap(), "TOKEN=hunter3");
+    let records = stage.records();
+    let notices: Vec<_> = records
+        .iter()
+        .filter(|record| record["facts"]["call"] == "mask")
+        .collect();
+    assert!(
+        notices
+            .iter()
+            .any(|notice| notice["facts"]["path"] == json!(folder.join(".env")) && notice["facts"]["masked"] == true),
+        "{notices:?}"
+    );
+    // A second name would show what the first hides.
+    std::fs::hard_link(folder.join(".env"), folder.join("harmless")).unwrap();
+    let refused = stage.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("hard links"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
 #[test]
 fn what_was_enforced_is_recorded_before_the_first_line() {
     let stage = Stage::with_fixture(&[]);

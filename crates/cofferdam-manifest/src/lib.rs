@@ -23,6 +23,7 @@ mod grant;
 mod key;
 mod limits;
 mod manifest;
+mod mask;
 mod nearest;
 mod not_yet;
 mod pins;
@@ -50,6 +51,7 @@ pub use manifest::{
     Argument, Backend, Client, ClientRequest, Consent, Deliver, Environment, Filesystem, Isolation, Launch, Manifest,
     Network, Package, Programs, Role, SECRET_TTL_SECONDS_MAX, Secret, Sockets, Tool,
 };
+pub use mask::{MASKED_IF_KEYS, MASKED_NAMES, NOT_MASKED};
 pub use not_yet::NotYet;
 pub use pins::{Checked, PinsError, ProgramChanged, ProgramPins};
 pub use program::{Interpreter, LaunchError, Program, ProgramKind, understand};

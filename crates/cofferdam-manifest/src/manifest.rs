@@ -74,6 +74,8 @@ pub struct Filesystem {
     pub read: Vec<PathBuf>,
     /// Readable and writable.
     pub write: Vec<PathBuf>,
+    /// Further names that are masked in them, beside [`MASKED_NAMES`](crate::MASKED_NAMES).
+    pub mask: Vec<String>,
 }
 
 /// Where the server may connect to; empty means no network at all.

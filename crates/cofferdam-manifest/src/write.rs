@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::diagnostic::is_invisible;
 use crate::limits::Limits;
-use crate::manifest::{Launch, Manifest, Secret, Tool};
+use crate::manifest::{Filesystem, Launch, Manifest, Secret, Tool};
 use crate::quantity::{bytes_in_words, seconds_in_words};
 
 /// Lists longer than this get one line for each entry.
@@ -20,13 +20,7 @@ impl Manifest {
     pub fn to_toml(&self) -> String {
         let mut out = String::from("# What this MCP server may do. `cofferdam manifest check` checks it.\n");
         launch(&self.launch, &mut out);
-        section(
-            "filesystem",
-            "Files and folders it sees besides its own program.",
-            &mut out,
-        );
-        pair("read", &paths(&self.filesystem.read), &mut out);
-        pair("write", &paths(&self.filesystem.write), &mut out);
+        filesystem(&self.filesystem, &mut out);
         section(
             "network",
             "`host:port` it may connect to. Empty: no network at all.",
@@ -88,6 +82,19 @@ impl Manifest {
             tool(name, tool_of, &mut out);
         }
         out
+    }
+}
+
+fn filesystem(filesystem: &Filesystem, out: &mut String) {
+    section(
+        "filesystem",
+        "Files and folders it sees besides its own program. Secrets in them (`.env`, keys, what `mask` names) read as empty.",
+        out,
+    );
+    pair("read", &paths(&filesystem.read), out);
+    pair("write", &paths(&filesystem.write), out);
+    if !filesystem.mask.is_empty() {
+        pair("mask", &list(&filesystem.mask), out);
     }
 }
 

@@ -36,6 +36,7 @@ fn full() -> Manifest {
     });
     manifest.filesystem.read = vec!["~".into(), "~/projects".into(), "/srv/data".into()];
     manifest.filesystem.write = vec!["/srv/out".into()];
+    manifest.filesystem.mask = vec!["tokens/*.json".into()];
     manifest.network.allow = ["api.github.com:443", "[2001:db8::1]:8443"]
         .map(|text| text.parse().unwrap())
         .to_vec();

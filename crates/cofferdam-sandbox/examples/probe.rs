@@ -254,6 +254,10 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
         "echo" => echo(),
         "loopback" => loopback(),
         "core-limit" => core_limit(),
+        "remove" => fs::remove_file(argument).map(|()| "removed".to_owned()),
+        "rename-over" => rename_over(argument),
+        "link" => fs::hard_link(argument, format!("{argument}-linked")).map(|()| "linked".to_owned()),
+        "until-hidden" => until_hidden(argument),
         "refused-flood" => refused_flood(),
         "spawn" => Command::new(argument)
             .arg("an argument")
@@ -261,6 +265,38 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
             .map(|status| status.to_string()),
         other => Ok(format!("unknown probe `{other}`")),
     }
+}
+
+/// Puts another file in the place of this one.
+fn rename_over(path: &str) -> io::Result<String> {
+    let new = format!("{path}-new");
+    fs::write(&new, "new")?;
+    fs::rename(new, path).map(|()| "renamed".to_owned())
+}
+
+/// Waits until a file shows something, and then until it shows nothing; says how long it did.
+fn until_hidden(path: &str) -> io::Result<String> {
+    say("ready");
+    let shows = || fs::read(path).is_ok_and(|text| !text.is_empty());
+    let start = std::time::Instant::now();
+    let mut first = None;
+    while start.elapsed() < Duration::from_secs(10) {
+        match (first, shows()) {
+            (None, true) => first = Some(std::time::Instant::now()),
+            (Some(then), false) => return Ok(format!("hidden after {} us", then.elapsed().as_micros())),
+            _ => {}
+        }
+        // Where the window was shorter than one look, the test says when it is over.
+        if first.is_none() && fs::exists(format!("{path}.done"))? {
+            return Ok("never seen".to_owned());
+        }
+    }
+    Ok(if first.is_some() {
+        "shown for good"
+    } else {
+        "never seen"
+    }
+    .to_owned())
 }
 
 /// As many refused calls as fast as they go, from several threads.

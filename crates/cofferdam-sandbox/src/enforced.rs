@@ -39,6 +39,12 @@ pub struct Enforced {
     pub memfd_noexec: Option<u64>,
     /// Every mount there is.
     pub mounts: Vec<Mount>,
+    /// Places in granted folders that show nothing.
+    #[serde(default)]
+    pub masks: Vec<PathBuf>,
+    /// Secrets that were found there and can be read all the same.
+    #[serde(default)]
+    pub unmasked: Vec<PathBuf>,
     /// Network interfaces that are up.
     pub interfaces_up: Vec<String>,
     /// Routes, of both protocols, in words of `/proc/net`.
@@ -260,6 +266,8 @@ impl Enforced {
             Feature::MemoryLimit => self.memory.is_some(),
             Feature::CpuLimit => self.cpu_percent.is_some(),
             Feature::ProgramWalls => self.walls.all(),
+            // Nothing measured has no mount table.
+            Feature::Masks => self.unmasked.is_empty() && !self.mounts.is_empty(),
         }
     }
 

@@ -66,6 +66,32 @@ pub enum SandboxError {
         /// The kernel's number.
         errno: i32,
     },
+    /// A granted folder cannot be watched for secrets.
+    Unwatched {
+        /// The folder.
+        path: PathBuf,
+        /// The kernel's number.
+        errno: i32,
+    },
+    /// There is more in a granted folder than can be looked through for secrets.
+    TooMuchToMask {
+        /// The folder, or the secret that was one too many.
+        path: PathBuf,
+        /// How much.
+        what: String,
+    },
+    /// A secret in a granted folder has further names, under which it could be read.
+    LinkedSecret {
+        /// The secret.
+        path: PathBuf,
+        /// How many names it has.
+        links: u64,
+    },
+    /// A secret that appeared while the program ran could not be masked.
+    Unmasked {
+        /// The kernel's number.
+        errno: i32,
+    },
     /// The namespaces could not be made.
     Namespaces {
         /// The kernel's number.
@@ -209,6 +235,14 @@ impl fmt::Display for SandboxError {
                     path.display()
                 )
             }
+            Self::TooMuchToMask { path, what } => {
+                write!(out, "`{}` cannot be looked through for secrets: {what}", path.display())
+            }
+            Self::LinkedSecret { path, links } => write!(
+                out,
+                "the secret `{}` cannot be masked: it has {links} names (hard links), and others may be readable",
+                path.display()
+            ),
             Self::Disagreement { what } => write!(out, "inside and outside disagree about the compartment: {what}"),
             Self::NotEnforced { missing, reasons } => {
                 write!(out, "required and not enforced: {}", listed(missing))?;
@@ -237,6 +271,8 @@ impl SandboxError {
                 format!("cannot map the owner of `{}` for writing", path.display()),
                 errno,
             ),
+            Self::Unwatched { path, errno } => (format!("cannot watch `{}` for secrets", path.display()), errno),
+            Self::Unmasked { errno } => ("cannot mask a secret that appeared".to_owned(), errno),
             Self::Namespaces { errno } => ("cannot make the namespaces".to_owned(), errno),
             Self::Identity { doing, errno } => (format!("cannot {doing}"), errno),
             Self::ControlGroup { path, errno } => (format!("cannot use the control group `{}`", path.display()), errno),
@@ -270,6 +306,11 @@ impl SandboxError {
                 "allow user namespaces: on Ubuntu 24.04 and later an AppArmor profile with `userns,` for this \
                  program; on older Debian `sysctl kernel.unprivileged_userns_clone=1`; inside a container, one \
                  that is allowed to make namespaces"
+            }
+            Self::Unwatched { .. } => "raise `fs.inotify.max_user_watches` with sysctl, or grant a narrower folder",
+            Self::TooMuchToMask { .. } => "grant a narrower folder",
+            Self::LinkedSecret { .. } => {
+                "make it a file of its own (`cp FILE FILE.new && mv FILE.new FILE`), or grant a narrower folder"
             }
             Self::Source { errno: 2, .. } => "create it, or take it out of the grants",
             Self::Source { errno: 13, .. } => "this user may not enter one of the folders above it",

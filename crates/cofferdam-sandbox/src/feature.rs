@@ -61,10 +61,12 @@ pub enum Feature {
     CpuLimit,
     /// Only listed programs can be executed, by every wall there is.
     ProgramWalls,
+    /// No secret that the plan masks can be read in a granted folder, and folders are watched for more.
+    Masks,
 }
 
 /// The features with a fixed name; `Landlock` carries a number.
-const NAMES: [(Feature, &str); 24] = [
+const NAMES: [(Feature, &str); 25] = [
     (Feature::UserNamespace, "user-namespace"),
     (Feature::PidNamespace, "pid-namespace"),
     (Feature::MountNamespace, "mount-namespace"),
@@ -89,6 +91,7 @@ const NAMES: [(Feature, &str); 24] = [
     (Feature::MemoryLimit, "memory-limit"),
     (Feature::CpuLimit, "cpu-limit"),
     (Feature::ProgramWalls, "program-walls"),
+    (Feature::Masks, "masks"),
 ];
 
 impl Feature {
@@ -118,6 +121,7 @@ impl Feature {
         Self::OpenFileLimit,
         Self::FileSizeLimit,
         Self::DiskLimit,
+        Self::Masks,
     ];
 }
 

@@ -26,6 +26,7 @@
 mod enforced;
 mod error;
 mod feature;
+mod mask;
 mod observation;
 mod plan;
 mod probe;
@@ -44,6 +45,7 @@ pub use error::SandboxError;
 pub use feature::{Feature, UnknownFeature};
 #[cfg(target_os = "linux")]
 pub use linux::{Compartment, launch, launch_observed, probe, run_if_launcher};
+pub use mask::Masks;
 pub use observation::{Deed, Observation, Observer};
 pub use plan::{HOME, Limits, Plan, Programs};
 pub use probe::{Lack, Probe};

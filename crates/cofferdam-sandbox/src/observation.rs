@@ -39,6 +39,13 @@ pub enum Deed {
         /// Where to, as `ADDRESS:PORT`, `unix:PATH` or `family-N`; none when it could not be read.
         address: Option<String>,
     },
+    /// A secret in a granted folder was masked again, or could not be: then the compartment is ended.
+    Mask {
+        /// Where, inside; why not, when it could not be.
+        path: String,
+        /// Whether it is masked now.
+        is_masked: bool,
+    },
     /// Anything else.
     Other {
         /// The first three arguments, as numbers.

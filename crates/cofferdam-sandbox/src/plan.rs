@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Feature, SandboxError};
+use crate::{Feature, Masks, SandboxError};
 
 /// The home folder inside every compartment: private, empty, forgotten at the end.
 pub const HOME: &str = "/home/sandbox";
@@ -37,6 +37,8 @@ pub struct Plan {
     pub read: Vec<PathBuf>,
     /// Files and folders granted for reading and writing; never for executing.
     pub write: Vec<PathBuf>,
+    /// What is not readable in what is granted.
+    pub masks: Masks,
     /// What may be executed besides the program itself.
     pub programs: Programs,
     /// What it may use up.
@@ -116,6 +118,7 @@ impl Plan {
             program_files: Vec::new(),
             read: Vec::new(),
             write: Vec::new(),
+            masks: Masks::default(),
             programs: Programs::Only(Vec::new()),
             limits: Limits::default(),
             hostname: "compartment".to_owned(),
@@ -156,6 +159,9 @@ impl Plan {
             .find(|(name, _)| name.is_empty() || name.contains('='))
         {
             return refuse(format!("`{name}` cannot be the name of a variable"));
+        }
+        if let Some(problem) = self.masks.problem() {
+            return refuse(problem);
         }
         self.check_paths()?;
         self.check_limits()

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use cofferdam_manifest::Manifest;
-use cofferdam_sandbox::{Compartment, Feature, Observer, Plan, Programs, SandboxError, launch, launch_observed};
+use cofferdam_manifest::{MASKED_IF_KEYS, MASKED_NAMES, Manifest, NOT_MASKED};
+use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Programs, SandboxError, launch, launch_observed};
 
 use crate::failure::{Exit, Failure};
 
@@ -27,6 +27,7 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     }
     plan.program_files.clone_from(&manifest.launch.program);
     plan.read.clone_from(&manifest.filesystem.read);
+    plan.masks = masks(&manifest.filesystem.mask);
     plan.write.clone_from(&manifest.filesystem.write);
     let programs = manifest.programs.allow.iter().map(|name| find_program(name));
     plan.programs = Programs::Only(programs.collect::<Result<_, _>>()?);
@@ -52,6 +53,19 @@ pub(crate) fn required_features(manifest: &Manifest) -> Result<Vec<Feature>, Fai
     required
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::misconfigured(format!("`[isolation] require`: {error}")))
+}
+
+/// What is not readable in granted folders: the names secrets lie under, and those of the manifest.
+fn masks(further: &[String]) -> Masks {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let mut names = owned(MASKED_NAMES);
+    names.extend_from_slice(further);
+    Masks {
+        names,
+        private_keys: owned(MASKED_IF_KEYS),
+        except: owned(NOT_MASKED),
+        git_credentials: true,
+    }
 }
 
 /// The whole environment inside: the compartment's own, then what the manifest sets and passes on.

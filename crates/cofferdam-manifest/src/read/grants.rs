@@ -5,15 +5,33 @@ use std::path::{Path, PathBuf};
 use super::table::{Faults, Table, Text};
 use crate::grant::{Access, forbidden_grant, path_fault};
 use crate::manifest::{Filesystem, Sockets};
+use crate::mask::mask_fault;
 
 pub(super) fn filesystem(root: &Table<'_>, faults: &mut Faults) -> Filesystem {
-    let Some(section) = root.table("filesystem", &["read", "write"], faults) else {
+    let Some(section) = root.table("filesystem", &["read", "write", "mask"], faults) else {
         return Filesystem::default();
     };
     Filesystem {
         read: granted(&section, "read", Access::Read, faults),
         write: granted(&section, "write", Access::Write, faults),
+        mask: masks(&section, faults),
     }
+}
+
+/// Names that are masked, each the last parts of a path.
+fn masks(section: &Table<'_>, faults: &mut Faults) -> Vec<String> {
+    let mut masks = Vec::new();
+    for item in section.distinct_strings("mask", faults) {
+        match mask_fault(item.text) {
+            Some(help) => faults.add(
+                &item.span,
+                format!("`{}` cannot be masked", item.text),
+                Some(help.to_owned()),
+            ),
+            None => masks.push(item.text.to_owned()),
+        }
+    }
+    masks
 }
 
 pub(super) fn sockets(root: &Table<'_>, faults: &mut Faults) -> Sockets {

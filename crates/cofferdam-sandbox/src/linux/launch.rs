@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,9 +14,11 @@ use super::cgroup::ControlGroup;
 use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
 use super::launcher::HANDED_OVER;
+use super::masker::Namespaces;
+use super::secrets::Secrets;
 use super::synthetic::Synthetic;
 use super::wire::{self, Order, SUBCOMMAND};
-use super::{errno, init, measure, observe, seccomp, sources};
+use super::{errno, init, mask_watch, measure, observe, seccomp, secrets, sources};
 use crate::{Enforced, Observer, Plan, SandboxError};
 
 /// How long a start may take. A granted folder on a dead network mount would hold it for ever.
@@ -56,31 +59,44 @@ fn start(plan: &Plan, observer: Option<Observer>) -> Result<Compartment, Sandbox
     plan.check()?;
     // The launcher starts while the plan is being prepared, and waits for it.
     let (mut launching, handed) = Launching::start()?;
-    let (heard, group) = match prepare(plan, observer.is_some()) {
-        Ok((order, group)) => {
+    let watching = Watching {
+        observer: observer.map(|observer| Arc::new(Mutex::new(observer))),
+        secrets: None,
+    };
+    let (heard, group) = match prepare(plan, watching) {
+        Ok((order, group, watching)) => {
             let heard = launching.hand_over(&order, handed);
-            (heard.and_then(|()| launching.follow(plan, &group, observer)), group)
+            (heard.and_then(|()| launching.follow(plan, &group, watching)), group)
         }
         Err(error) => (Err(error), ControlGroup::default()),
     };
     launching.finish(heard, group)
 }
 
-/// Resolves everything the plan names, and makes the control groups.
-fn prepare(plan: &Plan, is_observed: bool) -> Result<(Order, ControlGroup), SandboxError> {
+/// What goes on beside the program while it runs.
+struct Watching {
+    observer: Option<mask_watch::Shared>,
+    secrets: Option<Secrets>,
+}
+
+/// Resolves everything the plan names, finds what is to be masked, and makes the control groups.
+fn prepare(plan: &Plan, mut watching: Watching) -> Result<(Order, ControlGroup, Watching), SandboxError> {
     let sources = sources::resolve(plan)?;
+    watching.secrets = secrets::find(&plan.masks, &sources.grafts)?;
+    let masks = watching.secrets.as_mut().map(Secrets::take_found).unwrap_or_default();
     let group = ControlGroup::make(&plan.limits);
     let order = Order {
         plan: plan.clone(),
         grafts: sources.grafts,
+        masks,
         links: sources.links,
         synthetic: Synthetic::compose(plan),
         executables: sources.executables,
         control_groups: group.places(),
         memory_is_capped: group.memory.is_some(),
-        is_observed,
+        is_observed: watching.observer.is_some(),
     };
-    Ok((order, group))
+    Ok((order, group, watching))
 }
 
 /// What the sealed process sent.
@@ -147,12 +163,7 @@ impl Launching {
     }
 
     /// Hears the reports until the program runs.
-    fn follow(
-        &mut self,
-        plan: &Plan,
-        group: &ControlGroup,
-        observer: Option<Observer>,
-    ) -> Result<Enforced, SandboxError> {
+    fn follow(&mut self, plan: &Plan, group: &ControlGroup, watching: Watching) -> Result<Enforced, SandboxError> {
         let Measured {
             mut enforced,
             pid,
@@ -174,12 +185,21 @@ impl Launching {
                 reasons: enforced.not_enforced,
             });
         }
+        let until = || {
+            let nobody = || io::Error::from(io::ErrorKind::InvalidData);
+            self.init.as_ref().ok_or_else(nobody)?.pidfd.try_clone()
+        };
+        let Watching { observer, secrets } = watching;
+        if let Some(secrets) = secrets {
+            let inside = Namespaces::of(pid).map_err(failed("keep the namespaces"))?;
+            let until = until().map_err(failed("watch for secrets"))?;
+            mask_watch::start(secrets, inside, until, observer.clone()).map_err(failed("watch for secrets"))?;
+        }
         if let Some(observer) = observer {
-            let nobody = || failed("hear what to listen on")(io::ErrorKind::InvalidData.into());
-            let (listener, init) = listener.zip(self.init.as_ref()).ok_or_else(nobody)?;
-            let until = init.pidfd.try_clone().map_err(failed("observe"))?;
+            let nothing = || failed("hear what to listen on")(io::ErrorKind::InvalidData.into());
             let filter = seccomp::filter(refuses_memory_files);
-            observe::start(listener, until, filter, observer).map_err(failed("observe"))?;
+            let until = until().map_err(failed("observe"))?;
+            observe::start(listener.ok_or_else(nothing)?, until, filter, observer).map_err(failed("observe"))?;
             enforced.is_observed = true;
         }
         channel::send(&self.control, init::RUN, &[]).map_err(failed("give the word"))?;

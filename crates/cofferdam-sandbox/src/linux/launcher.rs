@@ -19,7 +19,7 @@ use super::identity::{self, Identity};
 use super::init::{self, Newborn};
 use super::syscalls::{self, Cloned};
 use super::wire::{self, Order, SUBCOMMAND};
-use super::{errno, trees};
+use super::{errno, masker, trees};
 use crate::SandboxError;
 
 /// Exit code of a launcher that was started by hand: wrong usage.
@@ -38,7 +38,11 @@ pub(super) const READY: &[u8] = b"ready";
 #[must_use]
 pub fn run_if_launcher() -> Option<ExitCode> {
     let mut arguments = env::args_os().skip(1);
-    if arguments.next()? != SUBCOMMAND {
+    let first = arguments.next()?;
+    if first == masker::SUBCOMMAND {
+        return Some(masker::run());
+    }
+    if first != SUBCOMMAND {
         return None;
     }
     let problem = if arguments.next().is_some() {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> R
     enforced.max_user_namespaces = settings.max_user_namespaces;
     enforced.memfd_noexec = settings.memfd_noexec;
     enforced.mounts = mounts(order)?;
+    masks(order, &mut enforced);
     enforced.interfaces_up = interfaces_up();
     enforced.routes = routes()?;
     enforced.limits = limits::measured();
@@ -85,6 +86,17 @@ fn mounts(order: &Order) -> Result<Vec<Mount>, SandboxError> {
         mount.source = graft.map(|graft| graft.source.clone());
     }
     Ok(mounts)
+}
+
+/// Moves the mounts that are masks to a list of their own, and says what is there and has none.
+fn masks(order: &Order, enforced: &mut Enforced) {
+    let is_mask = |mount: &Mount| order.masks.iter().any(|mask| mask.target == mount.path);
+    let (masks, others): (Vec<Mount>, Vec<Mount>) = std::mem::take(&mut enforced.mounts).into_iter().partition(is_mask);
+    enforced.mounts = others;
+    enforced.masks = masks.into_iter().map(|mount| mount.path).collect();
+    let is_open = |path: &PathBuf| !enforced.masks.contains(path) && fs::File::open(path).is_ok();
+    let wanted = order.masks.iter().map(|mask| mask.target.clone());
+    enforced.unmasked = wanted.filter(is_open).collect();
 }
 
 /// What `/proc/PID/status` says (proc(5)); everything else is left empty.

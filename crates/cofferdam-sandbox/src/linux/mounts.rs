@@ -23,12 +23,17 @@ use crate::{Limits, SandboxError};
 /// Size and files of the root itself: only what is synthetic lies in it.
 const ROOT_BYTES: u64 = 4 << 20;
 const ROOT_INODES: u64 = 8192;
+const EMPTY_ATTRIBUTES: u64 =
+    libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
 /// Private folders, all on one file system so that one limit holds for them together.
 const PRIVATE: [(&str, &str, u32); 3] = [
     ("tmp", "/tmp", 0o1777),
     ("home", HOME, 0o700),
     ("shm", "/dev/shm", 0o1777),
 ];
+/// What masked places show, relative to the root: nothing.
+pub(super) const EMPTY_FILE: &str = "etc/.masked";
+pub(super) const EMPTY_FOLDER: &str = "etc/.masked-folder";
 pub(super) const NOSUID_NODEV: MountAttrFlags =
     MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
@@ -67,6 +72,7 @@ pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), S
     }
     mount_private(&root, &order.plan.limits, order.plan.executable_tmp).map_err(failed(Path::new("/tmp")))?;
     mount_grafts(&root, order, &opened)?;
+    mount_masks(&root, order)?;
     private_proc::mount(&root, &order.synthetic.proc).map_err(failed(Path::new("/proc")))?;
     pivot(&root).map_err(|error| SandboxError::PivotRoot { errno: errno(&error) })
 }
@@ -80,6 +86,30 @@ fn mount_grafts(root: &OwnedFd, order: &Order, opened: &[OwnedFd]) -> Result<(),
         place(root, &graft.target, graft.is_folder, may_create)
             .and_then(|place| attach(tree, &place, Path::new("")))
             .map_err(failed(&graft.target))?;
+    }
+    Ok(())
+}
+
+/// Mounts nothing over what is not to be read. What is gone by now, or out of this user's reach, needs no mask.
+fn mount_masks(root: &OwnedFd, order: &Order) -> Result<(), SandboxError> {
+    if order.plan.masks.is_empty() {
+        return Ok(());
+    }
+    let at = Path::new(EMPTY_FILE);
+    let made = write(root, at, "").and_then(|()| Ok(mkdirat(root, EMPTY_FOLDER, Mode::from_raw_mode(0o555))?));
+    made.map_err(failed(at))?;
+    for mask in &order.masks {
+        let empty = if mask.is_folder { EMPTY_FOLDER } else { EMPTY_FILE };
+        let mounted = place(root, &mask.target, mask.is_folder, false).and_then(|place| {
+            let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let empty = openat(root, empty, flags, Mode::empty())?;
+            let tree = trees::clone_of(empty, EMPTY_ATTRIBUTES)?;
+            attach(&tree, &place, Path::new(""))
+        });
+        match mounted {
+            Err(error) if matches!(errno(&error), libc::ENOENT | libc::EACCES) => {}
+            other => other.map_err(failed(&mask.target))?,
+        }
     }
     Ok(())
 }

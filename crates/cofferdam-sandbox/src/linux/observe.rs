@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::PoisonError;
 use std::thread::Builder;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -9,24 +10,25 @@ use rustix::io::Errno;
 
 use super::bpf::Filter;
 use super::caller::Caller;
+use super::mask_watch::Shared;
 use super::seccomp::{Answer, answer};
 use super::syscall_names;
 use super::syscalls::{self, Told};
-use crate::{Deed, Observation, Observer};
+use crate::{Deed, Observation};
 
 /// It decodes a path and an address, and calls the observer.
 const STACK_BYTES: usize = 256 * 1024;
 
 /// Observes until the compartment has ended. `plain` is the filter as it would be without an observer.
-pub(super) fn start(listener: OwnedFd, until: OwnedFd, plain: Filter, observer: Observer) -> io::Result<()> {
+pub(super) fn start(listener: OwnedFd, until: OwnedFd, plain: Filter, observer: Shared) -> io::Result<()> {
     Builder::new()
         .name("observer".to_owned())
         .stack_size(STACK_BYTES)
-        .spawn(move || observe(&listener, &until, &plain, observer))
+        .spawn(move || observe(&listener, &until, &plain, &observer))
         .map(drop)
 }
 
-fn observe(listener: &OwnedFd, until: &OwnedFd, plain: &Filter, mut observer: Observer) {
+fn observe(listener: &OwnedFd, until: &OwnedFd, plain: &Filter, observer: &Shared) {
     // The program itself is the first: that it is started is no news.
     let mut is_started = false;
     loop {
@@ -52,7 +54,7 @@ fn observe(listener: &OwnedFd, until: &OwnedFd, plain: &Filter, mut observer: Ob
         if is_started || i64::from(told.number) != libc::SYS_execve {
             let observation = observation(&told, answer);
             if syscalls::is_told_waiting(listener, told.id) {
-                observer(observation);
+                observer.lock().unwrap_or_else(PoisonError::into_inner)(observation);
             }
         }
         is_started = true;

@@ -29,6 +29,8 @@ pub(super) struct Order {
     pub(super) plan: Plan,
     /// What is to appear inside, parents before children.
     pub(super) grafts: Vec<Graft>,
+    /// What of them shows nothing.
+    pub(super) masks: Vec<Mask>,
     /// Symbolic links of the root: where and to what.
     pub(super) links: Vec<(PathBuf, PathBuf)>,
     /// Files and links that are made up.
@@ -55,6 +57,13 @@ pub(super) struct Graft {
     pub(super) owner: (u32, u32),
     pub(super) is_folder: bool,
     pub(super) access: Access,
+}
+
+/// A place inside that shows nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mask {
+    pub(super) target: PathBuf,
+    pub(super) is_folder: bool,
 }
 
 /// What a graft may be used for.
@@ -131,6 +140,7 @@ mod tests {
         Order {
             plan: Plan::sealed("/usr/bin/true"),
             grafts: Vec::new(),
+            masks: Vec::new(),
             links: Vec::new(),
             synthetic: Synthetic::default(),
             executables: Vec::new(),

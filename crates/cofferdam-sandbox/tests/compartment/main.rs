@@ -7,5 +7,6 @@
 mod bench;
 mod confined;
 mod lifetime;
+mod masks;
 mod observed;
 mod runtimes;

@@ -206,6 +206,11 @@ fn facts(seen: &Seen, times: u64) -> (Kind, String) {
                 add("address", json!(address));
                 add("racy", json!(true));
             }
+            Deed::Mask { path, is_masked } => {
+                kind = Kind::Notice;
+                add("path", json!(path));
+                add("masked", json!(is_masked));
+            }
             Deed::Other { values } => add("values", json!(values)),
         }
         if let Some(errno) = refused {
