@@ -104,9 +104,12 @@ const RULES: &[Rule] = &[
         direct: &[
             "cofferdam-inspect",
             "cofferdam-manifest",
+            "jsonc-parser",
+            "saphyr-parser",
             "serde",
             "serde_json",
             "thiserror",
+            "toml",
         ],
         others_max: NO_CAP,
         never: ASYNC,

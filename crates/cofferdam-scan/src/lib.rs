@@ -6,8 +6,15 @@
 //! Invariant: nothing is executed and nothing is opened; text goes in, findings come out.
 #![forbid(unsafe_code)]
 
+mod client;
+mod document;
 mod launch;
 mod rule;
 
+pub use client::{
+    CLIENTS, Client, ConfigFile, EditFault, Entry, LaunchLine, Place, Server, Shape, Step, Undo, Words, entries,
+    restore, rewrite,
+};
+pub use document::{DOCUMENT_BYTES_MAX, DocumentFault, Format};
 pub use launch::launch_line;
 pub use rule::SCAN_RULES;
