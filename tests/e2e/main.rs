@@ -29,6 +29,7 @@ mod manifest_sign;
 mod observed;
 mod observing;
 mod own_list;
+mod protect;
 mod real_servers;
 mod record;
 mod restart;

@@ -123,6 +123,17 @@ pub struct Secret {
     pub header: Option<String>,
 }
 
+impl Secret {
+    /// The source of a secret that the client sets in our own environment, under the secret's name.
+    pub const ENVIRONMENT: &str = "environment";
+
+    /// Whether this version delivers it: a variable of the client's, handed on as a variable.
+    #[must_use]
+    pub fn is_environment(&self) -> bool {
+        self.source == Self::ENVIRONMENT && self.deliver == Deliver::Env
+    }
+}
+
 /// How a secret reaches the server, safest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

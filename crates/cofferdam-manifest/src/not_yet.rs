@@ -34,7 +34,11 @@ impl Manifest {
             "sockets.allow",
             "UNIX sockets are always denied so far",
         );
-        add(!self.secrets.is_empty(), "secrets", "secrets are not delivered so far");
+        add(
+            self.secrets.values().any(|secret| !secret.is_environment()),
+            "secrets",
+            "secrets are delivered from the client's environment as variables only so far",
+        );
         add(
             self.isolation.backend != Backend::Native,
             "isolation.backend",

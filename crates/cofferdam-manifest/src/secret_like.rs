@@ -81,6 +81,12 @@ pub(crate) fn secret_like_setting(name: &str, value: &str) -> Option<&'static st
     secret_like_value(value).or_else(|| (secret_like_name(name) && !harmless).then_some("a secret, by its name"))
 }
 
+/// What a variable looks like that a person would not want to see written down, such as `a GitHub token`; `None` for plain settings.
+#[must_use]
+pub fn looks_secret(name: &str, value: &str) -> Option<&'static str> {
+    secret_like_setting(name, value).or_else(|| secret_like_name(name).then_some("a secret, by its name"))
+}
+
 /// True when a variable's name says that its value is a credential.
 pub(crate) fn secret_like_name(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();

@@ -5,7 +5,7 @@ mod entry;
 mod table;
 
 pub use edit::{EditFault, Undo, restore, rewrite};
-pub use entry::{Entry, LaunchLine, Server, entries};
+pub use entry::{Entry, LaunchLine, Server, entries, has_substitution};
 pub use table::CLIENTS;
 
 use crate::document::Format;
@@ -82,7 +82,7 @@ pub struct Shape {
 }
 
 /// One step into a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The member of this name.
     Key(&'static str),

@@ -13,7 +13,7 @@ mod rule;
 
 pub use client::{
     CLIENTS, Client, ConfigFile, EditFault, Entry, LaunchLine, Place, Server, Shape, Step, Undo, Words, entries,
-    restore, rewrite,
+    has_substitution, restore, rewrite,
 };
 pub use document::{DOCUMENT_BYTES_MAX, DocumentFault, Format};
 pub use launch::launch_line;

@@ -85,7 +85,8 @@ fn environment(manifest: &Manifest, program: &Path) -> Result<Vec<(String, Strin
     ]);
     variables.extend(PINNED_LOCALE.map(|(name, value)| (name.to_owned(), value.to_owned())));
     variables.extend(manifest.environment.set.clone());
-    for name in &manifest.environment.pass {
+    let secrets = manifest.secrets.iter().filter(|(_, secret)| secret.is_environment());
+    for name in manifest.environment.pass.iter().chain(secrets.map(|(name, _)| name)) {
         let value = std::env::var(name).map_err(|_unset| {
             Failure::misconfigured(format!(
                 "the manifest passes on the variable `{name}`, and it is not set here"

@@ -90,6 +90,11 @@ impl Home {
         self.config.join("projects")
     }
 
+    /// What changes while we run.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// The record.
     pub(crate) fn audit(&self) -> PathBuf {
         self.state.join("audit")

@@ -15,6 +15,7 @@ mod keys;
 mod own_files;
 pub mod proof;
 mod proposal;
+mod protect;
 mod random;
 mod rules;
 mod session;

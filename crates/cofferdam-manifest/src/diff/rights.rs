@@ -99,7 +99,8 @@ impl Rights {
         );
         let requests = |manifest: &Manifest| strings(&manifest.client.allow);
         self.list("client.allow", &requests(before), &requests(after));
-        self.programs(before, after);
+        let programs = |manifest: &Manifest| strings(&manifest.programs.allow);
+        self.list("programs.allow", &programs(before), &programs(after));
         self.map("secrets", &before.secrets, &after.secrets, Direction::Narrowed);
         // What must hold is a bound: more of it allows less.
         let (then, now) = (strings(&before.isolation.require), strings(&after.isolation.require));
@@ -111,24 +112,6 @@ impl Rights {
             &before.isolation.backend,
             &after.isolation.backend,
         );
-    }
-
-    fn programs(&mut self, before: &Manifest, after: &Manifest) {
-        let section = "programs.allow";
-        match (&before.programs, &after.programs) {
-            (Some(then), Some(now)) => self.list(section, &strings(&then.allow), &strings(&now.allow)),
-            (Some(then), None) => {
-                let gone = entries(&BTreeSet::new(), &strings(&then.allow));
-                let summary = "it may execute whatever it can read";
-                self.changes.push(change(section, Direction::Widened, summary, gone));
-            }
-            (None, Some(now)) => {
-                let named = entries(&strings(&now.allow), &BTreeSet::new());
-                let summary = "it may execute these programs only";
-                self.changes.push(change(section, Direction::Narrowed, summary, named));
-            }
-            (None, None) => {}
-        }
     }
 
     fn environment(&mut self, before: &Manifest, after: &Manifest) {

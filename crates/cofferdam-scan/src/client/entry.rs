@@ -76,7 +76,8 @@ impl LaunchLine {
 }
 
 /// Whether a client would put something else in place of part of this text.
-pub(crate) fn has_substitution(text: &str) -> bool {
+#[must_use]
+pub fn has_substitution(text: &str) -> bool {
     let after_dollar =
         |rest: &str| rest.starts_with(|next: char| next == '{' || next == '_' || next.is_ascii_alphabetic());
     let has_dollar = text.split('$').skip(1).any(after_dollar);

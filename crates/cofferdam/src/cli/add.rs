@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cofferdam_inspect::{ArgumentSchema, Finding, show_safely};
 use cofferdam_manifest::{
-    Access, Consent, Definitions, Interpreter, Launch, Manifest, Program, ProgramKind, ProgramPins, Tool,
-    forbidden_grant, tool_digest,
+    Access, Consent, Definitions, Deliver, Interpreter, Launch, Manifest, Program, ProgramKind, ProgramPins,
+    SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
 };
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use super::observe::{Observed, converse, observe};
 use super::output::{Output, Style};
 use super::run::understood;
 use crate::client::Declares;
-use crate::contract::folder::{Before, Texts};
+use crate::contract::folder::{Before, ContractFolder, Texts};
 use crate::contract::{Contract, Place, own_folder, program_json};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
@@ -40,32 +40,12 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
             finding.evidence
         ));
     }
-    let program = understood(home, &args.command)?;
-    let mut manifest = draft(home, &args, &program)?;
-    let pins = pinned(&program, &args, &manifest)?;
-    manifest.launch.digest = Some(pins.digest());
-
     output.say(&format!(
         "starting `{}` sealed and without network, to see what it lists …",
         args.name
     ));
-    let mut session = Session::unpinned(&args.name, &manifest, "add")?;
-    let executed = session.any_program();
-    let timeout = Duration::from_secs(args.timeout);
-    let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;
-
-    allow_executed(&mut manifest, &executed.paths());
-    let definitions = Definitions::collect(observed.tools.iter().map(String::as_str))
-        .map_err(|error| Failure::misconfigured(format!("the tools of `{}` cannot be accepted: {error}", args.name)))?;
-    manifest.tools = accepted(&definitions)?;
-    let texts = Texts {
-        manifest: manifest.to_toml(),
-        definitions: definitions.to_json(),
-        program: program_json(&pins)?,
-    };
-    // As it will be read: what cannot be written down, such as a tool with an invisible name, is refused now.
-    let contract = Contract::assemble(home, &args.name, texts, Place::Own(folder.clone()))?;
-    show(&contract, &observed, &program.notes, output)?;
+    let candidate = Candidate::observed(home, &args, &[])?;
+    candidate.show(output)?;
     if !args.yes && !output.is_confirmed(&format!("accept `{}` as shown?", args.name)) {
         return Err(Failure::new(Exit::Nothing, "nothing was written").help("answer `y` on a terminal, or say `--yes`"));
     }
@@ -74,19 +54,88 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
     } else {
         Before::Nothing
     };
-    contract.write(&folder, before)?;
-    output.say(&format!("wrote {}", folder.manifest().display()));
+    let manifest = candidate.accept(before)?;
+    output.say(&format!("wrote {}", manifest.display()));
     output.say(&format!(
         "in your MCP client: command `{}`, arguments `run {}`",
-        own_program(),
+        own_program().display(),
         args.name
     ));
     Ok(Exit::Fine)
 }
 
+/// A server that was seen once and that nobody accepted yet.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) contract: Contract,
+    folder: ContractFolder,
+    observed: Observed,
+    notes: Vec<String>,
+}
+
+impl Candidate {
+    /// Starts the server once, sealed and without network. `stand_ins` are variables for this start alone.
+    ///
+    /// # Errors
+    /// The launch line is not understood, a grant can never be given, or the server cannot be observed.
+    pub(crate) fn observed(home: &Home, args: &Add, stand_ins: &[(String, String)]) -> Result<Self, Failure> {
+        let folder = own_folder(home, &args.name)?;
+        let program = understood(home, &args.command, args.directory.as_deref())?;
+        let mut manifest = draft(home, args, &program)?;
+        let pins = pinned(&program, args, &manifest)?;
+        manifest.launch.digest = Some(pins.digest());
+
+        let mut session = Session::unpinned(&args.name, &seen_with(&manifest, stand_ins), "add")?;
+        let executed = session.any_program();
+        let timeout = Duration::from_secs(args.timeout);
+        let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;
+
+        allow_executed(&mut manifest, &executed.paths());
+
+        let definitions = Definitions::collect(observed.tools.iter().map(String::as_str)).map_err(|error| {
+            Failure::misconfigured(format!("the tools of `{}` cannot be accepted: {error}", args.name))
+        })?;
+        manifest.tools = accepted(&definitions)?;
+        let texts = Texts {
+            manifest: manifest.to_toml(),
+            definitions: definitions.to_json(),
+            program: program_json(&pins)?,
+        };
+        // As it will be read: what cannot be written down, such as a tool with an invisible name, is refused now.
+        let contract = Contract::assemble(home, &args.name, texts, Place::Own(folder.clone()))?;
+        Ok(Self {
+            contract,
+            folder,
+            observed,
+            notes: program.notes,
+        })
+    }
+
+    /// One screen: what it is, what it may reach, what it offers, what was found.
+    pub(crate) fn show(&self, output: &mut Output) -> Result<(), Failure> {
+        show(&self.contract, &self.observed, &self.notes, output)
+    }
+
+    /// Writes it down; gives the manifest's path.
+    pub(crate) fn accept(self, before: Before<'_>) -> Result<PathBuf, Failure> {
+        self.contract.write(&self.folder, before)?;
+        Ok(self.folder.manifest())
+    }
+}
+
+/// The manifest for a first look: variables that are passed on stand in for themselves, and no secret is there.
+fn seen_with(manifest: &Manifest, stand_ins: &[(String, String)]) -> Manifest {
+    let mut seen = manifest.clone();
+    let is_stood_in = |name: &String| stand_ins.iter().any(|(one, _)| one == name);
+    seen.environment.pass.retain(|name| !is_stood_in(name));
+    seen.secrets.clear();
+    seen.environment.set.extend(stand_ins.iter().cloned());
+    seen
+}
+
 /// Our own absolute path: GUI clients have a short PATH.
-fn own_program() -> String {
-    std::env::current_exe().map_or_else(|_unknown| "cofferdam".to_owned(), |path| path.display().to_string())
+pub(crate) fn own_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_unknown| PathBuf::from("cofferdam"))
 }
 
 /// The manifest before the server was seen: its program, and what the person grants.
@@ -133,11 +182,25 @@ fn draft(home: &Home, args: &Add, program: &Program) -> Result<Manifest, Failure
         }
     }
     manifest.programs.allow.clone_from(&args.execute);
+    for name in &args.secret {
+        manifest.secrets.insert(name.clone(), environment_secret());
+    }
     manifest.client.allow = args.client.iter().copied().map(ClientMay::into).collect();
     // What a person cannot write into a manifest, a flag cannot either.
     cofferdam_manifest::parse(&manifest.to_toml(), "the new manifest")
         .map_err(|error| Failure::misconfigured(error.to_string()))?;
     Ok(manifest)
+}
+
+/// A secret that the client has in our environment: as long-lived as it is there.
+fn environment_secret() -> Secret {
+    Secret {
+        source: Secret::ENVIRONMENT.to_owned(),
+        ttl_seconds: SECRET_TTL_SECONDS_MAX,
+        deliver: Deliver::Env,
+        hosts: Vec::new(),
+        header: None,
+    }
 }
 
 impl From<ClientMay> for cofferdam_manifest::ClientRequest {
@@ -261,6 +324,13 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
         .map(String::as_str)
         .collect();
     output.say(&format!("  variables {}", variables.join(", ")));
+    if !manifest.secrets.is_empty() {
+        let names: Vec<&str> = manifest.secrets.keys().map(String::as_str).collect();
+        output.say(&format!(
+            "  secrets   {} (long-lived: the server gets what the client has)",
+            names.join(", ")
+        ));
+    }
     for note in notes.iter().chain(&observed.unlisted) {
         output.say(&format!("  note      {note}"));
     }

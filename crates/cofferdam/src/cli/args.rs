@@ -37,6 +37,12 @@ pub(crate) enum Verb {
     Run(Target),
     /// Watch a server once, sealed and without network, and write its manifest.
     Add(Add),
+    /// Seal the servers that MCP clients have: observe each, show it, and make its client start it through the gate.
+    Protect(Protect),
+    /// Put clients' configurations back as they were.
+    Unprotect(Unprotect),
+    /// List every server of every client, and whether it is protected.
+    Status(Status),
     /// Show a server's tools, pins and findings.
     Tools(Tools),
     /// Make one tool call through the gate.
@@ -104,6 +110,12 @@ pub(crate) struct Add {
     /// Set a variable inside (`NAME=VALUE`) or pass on one of the client's (`NAME`). Never a secret.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
+    /// Pass on a secret variable of the client's. It is as long-lived as it is there; a vault is better.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Vec<String>,
+    /// The folder the client starts the server in.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
     /// Let the server ask the client for this.
     #[arg(long = "client", value_name = "REQUEST", value_enum)]
     pub(crate) client: Vec<ClientMay>,
@@ -113,6 +125,49 @@ pub(crate) struct Add {
     /// The server's launch line.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+/// Which configurations.
+#[derive(Debug, Args)]
+pub(crate) struct Configurations {
+    /// Only this client, by its id, such as `cursor`.
+    #[arg(long, value_name = "CLIENT")]
+    pub(crate) client: Option<String>,
+    /// Only this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Protect {
+    #[command(flatten)]
+    pub(crate) which: Configurations,
+    /// Say what would be done; start nothing, change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Accept every server as it is shown.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
+    /// Leave the server of this name as it is, from now on, and remember why.
+    #[arg(long, value_name = "NAME=REASON")]
+    pub(crate) leave: Vec<String>,
+    /// Seconds a server may take for each answer while it is observed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unprotect {
+    #[command(flatten)]
+    pub(crate) which: Configurations,
+    /// Only servers of these names.
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) which: Configurations,
 }
 
 /// What a server may ask of the client.

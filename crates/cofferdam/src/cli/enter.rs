@@ -21,7 +21,7 @@ pub(crate) fn run(home: &Home, target: Target) -> Result<Exit, Failure> {
         Some(name) => {
             let mut manifest = Contract::load(home, &name)?.manifest;
             if !target.command.is_empty() {
-                let program = understood(home, &target.command)?;
+                let program = understood(home, &target.command, None)?;
                 manifest.launch.command = program.argv;
             }
             compartment::plan(&manifest)?

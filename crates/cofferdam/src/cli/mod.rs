@@ -1,7 +1,7 @@
 //! The command line: one file a verb, one printer, one place that turns a failure into an exit code.
 
-mod add;
-mod args;
+pub(crate) mod add;
+pub(crate) mod args;
 mod audit;
 mod call;
 mod enter;
@@ -16,7 +16,7 @@ mod run;
 mod tools;
 
 pub(crate) use add::findings;
-pub(crate) use run::UNPINNED;
+pub(crate) use run::{UNPINNED, understood};
 
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
@@ -86,6 +86,9 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
     match cli.verb {
         Verb::Run(target) => run::run(&home, target),
         Verb::Add(args) => add::run(&home, args, output),
+        Verb::Protect(args) => crate::protect::protect(&home, &args, output),
+        Verb::Unprotect(args) => crate::protect::unprotect(&home, &args, output),
+        Verb::Status(args) => crate::protect::status(&home, &args, output),
         Verb::Tools(args) => tools::run(&home, &args, output),
         Verb::Call(args) => call::run(&home, args, output),
         Verb::Enter(target) => enter::run(&home, target),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
 use cofferdam_manifest::{Digest, Launch, Manifest, understand};
@@ -72,7 +73,7 @@ fn session(home: &Home, target: Target) -> Result<Session, Failure> {
 
 /// The sealed default for a command: the program's own files and nothing else.
 pub(crate) fn sealed_manifest(home: &Home, command: &[String]) -> Result<Manifest, Failure> {
-    let program = understood(home, command)?;
+    let program = understood(home, command, None)?;
     let launch = Launch {
         command: program.argv,
         directory: program.directory,
@@ -85,11 +86,18 @@ pub(crate) fn sealed_manifest(home: &Home, command: &[String]) -> Result<Manifes
     Ok(manifest)
 }
 
-/// What a launch line means on this machine.
-pub(crate) fn understood(home: &Home, command: &[String]) -> Result<cofferdam_manifest::Program, Failure> {
+/// What a launch line means on this machine, started in `directory` or else here.
+pub(crate) fn understood(
+    home: &Home,
+    command: &[String],
+    directory: Option<&Path>,
+) -> Result<cofferdam_manifest::Program, Failure> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let here = std::env::current_dir()
-        .map_err(|cause| Failure::misconfigured(format!("cannot find the working directory: {cause}")))?;
+    let here = match directory {
+        Some(directory) => std::path::absolute(directory),
+        None => std::env::current_dir(),
+    };
+    let here = here.map_err(|cause| Failure::misconfigured(format!("cannot find the working directory: {cause}")))?;
     understand(command, &path, &here, &home.user_home).map_err(|error| {
         let failure = Failure::misconfigured(error.to_string());
         match error.help() {

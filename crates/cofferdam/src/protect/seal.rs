@@ -1,0 +1,368 @@
+//! One bare entry after another: understood, observed sealed, shown, accepted, and only then rewritten.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cofferdam_inspect::show_safely;
+use cofferdam_manifest::{can_name_server, looks_secret};
+use cofferdam_scan::{Entry, LaunchLine, Server, entries, rewrite};
+
+use super::config_file::ConfigText;
+use super::discover::Found;
+use super::journal::{OpenJournal, Rewritten};
+use super::outcome::{Outcome, State};
+use super::unreadable;
+use crate::cli::add::{Candidate, own_program};
+use crate::cli::args::{Add, Protect};
+use crate::cli::output::Output;
+use crate::cli::understood;
+use crate::contract::folder::Before;
+use crate::contract::{Contract, own_names};
+use crate::failure::Failure;
+use crate::home::Home;
+
+/// Servers that are observed at once.
+const AT_ONCE: usize = 4;
+/// What stands in for a secret while a server is observed: it shows what it lists, and can do nothing.
+const STAND_IN: &str = "observed-without-secrets";
+
+/// An entry that a client starts by itself.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    found: Found,
+    entry: Entry,
+    line: LaunchLine,
+}
+
+/// How a wanted entry can be sealed.
+enum Way {
+    /// As a server that was accepted before, for another client or another entry.
+    Known,
+    /// As a new one.
+    New(Box<Candidate>),
+}
+
+impl Wanted {
+    pub(super) fn new(found: &Found, entry: Entry, line: LaunchLine) -> Self {
+        Self {
+            found: found.clone(),
+            entry,
+            line,
+        }
+    }
+
+    pub(super) fn intended(&self) -> Outcome {
+        let outcome = Outcome::of_entry(&self.found, &self.entry, State::Intended);
+        match self.check() {
+            Ok(()) => outcome,
+            Err(failure) => outcome.failed(&failure),
+        }
+    }
+
+    /// Nobody but the client knows what it would put in, so nobody else can tell what would be started.
+    fn check(&self) -> Result<(), Failure> {
+        let mut open = self.line.substitutions();
+        if let Some(word) = open.next() {
+            return Err(Failure::misconfigured(format!(
+                "`{}` in its launch line is put in by the client, so what would be started is not known here",
+                show_safely(word)
+            ))
+            .help("write out what it stands for, then run `cofferdam protect` again"));
+        }
+        if let Some(file) = &self.line.environment_file {
+            return Err(Failure::misconfigured(format!(
+                "its variables come from the file `{}`, which only the client reads",
+                show_safely(file)
+            ))
+            .help("name the variables in the entry itself, then run `cofferdam protect` again"));
+        }
+        Ok(())
+    }
+
+    /// What `add` would be told.
+    fn add(&self, name: &str, timeout: u64) -> Add {
+        let (secret, env) = self.variables();
+        Add {
+            name: name.to_owned(),
+            yes: false,
+            replace: false,
+            read: Vec::new(),
+            write: Vec::new(),
+            program: Vec::new(),
+            execute: Vec::new(),
+            env,
+            secret,
+            directory: self.line.directory.as_ref().map(Into::into),
+            client: Vec::new(),
+            timeout,
+            command: self.line.command.clone(),
+        }
+    }
+
+    /// The names of its variables: those that look like secrets, and the others.
+    fn variables(&self) -> (Vec<String>, Vec<String>) {
+        let set = self
+            .line
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let passed = self.line.passed.iter().map(|name| (name.as_str(), "unknown"));
+        let (secret, plain): (Vec<_>, Vec<_>) = set
+            .chain(passed)
+            .partition(|(name, value)| looks_secret(name, value).is_some());
+        let names = |list: Vec<(&str, &str)>| list.into_iter().map(|(name, _)| name.to_owned()).collect();
+        (names(secret), names(plain))
+    }
+
+    /// Variables for the first look: plain values as they are, something harmless for everything else.
+    fn stand_ins(&self) -> Vec<(String, String)> {
+        let (secret, _) = self.variables();
+        let value = |name: &String, value: &str| {
+            if secret.contains(name) || cofferdam_scan::has_substitution(value) {
+                STAND_IN.to_owned()
+            } else {
+                value.to_owned()
+            }
+        };
+        let set = self
+            .line
+            .environment
+            .iter()
+            .map(|(name, text)| (name.clone(), value(name, text)));
+        let passed = self.line.passed.iter().map(|name| (name.clone(), STAND_IN.to_owned()));
+        set.chain(passed).collect()
+    }
+}
+
+/// Seals every wanted entry that a person accepts.
+pub(super) fn all(
+    home: &Home,
+    wanted: Vec<Wanted>,
+    args: &Protect,
+    output: &mut Output,
+) -> Result<Vec<Outcome>, Failure> {
+    let named = named(home, wanted)?;
+    let news: Vec<(usize, Add)> = named
+        .iter()
+        .enumerate()
+        .filter(|(_, (wanted, name, is_new))| *is_new && wanted.check().is_ok() && !name.is_empty())
+        .map(|(index, (wanted, name, _))| (index, wanted.add(name, args.timeout)))
+        .collect();
+    if !news.is_empty() {
+        output.say(&format!(
+            "starting {} sealed and without network, to see what {} …",
+            counted(news.len(), "server", "servers"),
+            if news.len() == 1 { "it lists" } else { "they list" }
+        ));
+    }
+    let mut candidates = observe_all(home, &news, &named, output);
+    let mut outcomes = Vec::new();
+    for (index, (wanted, name, is_new)) in named.into_iter().enumerate() {
+        let outcome = Outcome::of_entry(&wanted.found, &wanted.entry, State::Protected);
+        let way = match (wanted.check(), is_new) {
+            (Err(failure), _) => Err(failure),
+            (Ok(()), false) => Ok(Way::Known),
+            (Ok(()), true) => candidates
+                .remove(&index)
+                .unwrap_or_else(|| Err(Failure::misconfigured("it was not observed")))
+                .map(|candidate| Way::New(Box::new(candidate))),
+        };
+        let done = way.and_then(|way| seal(home, &wanted, &name, (way, args.yes), output));
+        outcomes.push(match done {
+            Ok(true) => outcome.served_by(&name),
+            Ok(false) => Outcome::of_entry(&wanted.found, &wanted.entry, State::Declined),
+            Err(failure) => outcome.failed(&failure),
+        });
+    }
+    Ok(outcomes)
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Shows one server, has it accepted, and rewrites its entry. `false` where the person said no.
+fn seal(
+    home: &Home,
+    wanted: &Wanted,
+    name: &str,
+    (way, is_yes): (Way, bool),
+    output: &mut Output,
+) -> Result<bool, Failure> {
+    match way {
+        Way::Known => {
+            // It was shown and accepted: what is new is one more entry that starts it.
+            Contract::load(home, name)?;
+        }
+        Way::New(candidate) => {
+            output.say("");
+            candidate.show(output)?;
+            output.say(&format!(
+                "  until now `{}` ran with all of your rights: every file, every secret in the client's environment, any network",
+                show_safely(&wanted.entry.name)
+            ));
+            if !is_yes && !output.is_confirmed(&format!("protect `{}` as shown?", show_safely(&wanted.entry.name))) {
+                return Ok(false);
+            }
+            candidate.accept(Before::Nothing)?;
+        }
+    }
+    rewrite_entry(home, wanted, name)?;
+    Ok(true)
+}
+
+/// The one change in a client's file. The journal has it before the file does.
+fn rewrite_entry(home: &Home, wanted: &Wanted, server: &str) -> Result<(), Failure> {
+    let mut journal = OpenJournal::open(home)?;
+    let (path, shape) = (&wanted.found.path, &wanted.found.shape);
+    let config = ConfigText::read(path)?;
+    let now = entries(&config.text, shape).map_err(|fault| unreadable(path, &fault))?;
+    let is_same = now
+        .iter()
+        .any(|entry| entry.path == wanted.entry.path && entry.server == Server::Stdio(wanted.line.clone()));
+    if !is_same {
+        return Err(Failure::misconfigured(format!(
+            "the entry in `{}` was changed while its server was looked at, and was left as it is",
+            path.display()
+        ))
+        .help("run `cofferdam protect` again"));
+    }
+    let (text, undo) = rewrite(&config.text, shape, &wanted.entry.path, &our_command(home, server)?)
+        .map_err(|fault| Failure::misconfigured(format!("`{}` cannot be rewritten: {fault}", path.display())))?;
+    journal.note(Rewritten {
+        client: wanted.found.client.id.to_owned(),
+        file: path.clone(),
+        path: wanted.entry.path.clone(),
+        name: wanted.entry.name.clone(),
+        server: server.to_owned(),
+        undo,
+    })?;
+    config.replace(&text)
+}
+
+/// What the client starts instead.
+fn our_command(home: &Home, server: &str) -> Result<Vec<String>, Failure> {
+    let text = |path: &Path| {
+        path.to_str().map(str::to_owned).ok_or_else(|| {
+            Failure::misconfigured(format!("`{}` is not UTF-8, so no client can start it", path.display()))
+        })
+    };
+    let mut command = vec![text(&own_program())?];
+    if let Some(explicit) = &home.explicit {
+        command.extend(["--home".to_owned(), text(explicit)?]);
+    }
+    command.extend(["run".to_owned(), server.to_owned()]);
+    Ok(command)
+}
+
+/// Gives each wanted entry the name of its server, and whether that is a new one: the same launch line in three clients is one server.
+fn named(home: &Home, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, String, bool)>, Failure> {
+    let mut taken = own_names(home)?;
+    // One that cannot be read is nobody's twin.
+    let accepted: Vec<Contract> = taken
+        .iter()
+        .filter_map(|name| Contract::read(home, name).ok())
+        .collect();
+    let mut named: Vec<(Wanted, String, bool)> = Vec::new();
+    for one in wanted {
+        let twin = named.iter().find(|(other, _, _)| other.line == one.line);
+        let known = twin
+            .map(|(_, name, _)| name.clone())
+            .or_else(|| accepted_as(&accepted, home, &one));
+        let (name, is_new) = match known {
+            Some(name) => (name, false),
+            None => {
+                let name = free_name(&one.entry.name, &taken);
+                taken.push(name.clone());
+                (name, true)
+            }
+        };
+        named.push((one, name, is_new));
+    }
+    Ok(named)
+}
+
+/// The server that was accepted for this very launch line and these variables, if there is one.
+fn accepted_as(accepted: &[Contract], home: &Home, wanted: &Wanted) -> Option<String> {
+    wanted.check().ok()?;
+    let directory = wanted.line.directory.as_deref().map(Path::new);
+    let program = understood(home, &wanted.line.command, directory).ok()?;
+    let (secret, plain) = wanted.variables();
+    let is_same = |contract: &&Contract| {
+        let manifest = &contract.manifest;
+        manifest.launch.command == program.argv
+            && manifest.launch.directory == program.directory
+            && manifest.environment.pass == plain
+            && manifest.secrets.len() == secret.len()
+            && secret.iter().all(|name| manifest.secrets.contains_key(name))
+    };
+    accepted.iter().find(is_same).map(|contract| contract.name.clone())
+}
+
+/// A server name as near as may be to the client's, that nobody has.
+fn free_name(wish: &str, taken: &[String]) -> String {
+    const WISH_BYTES: usize = 56;
+    let plain: String = wish
+        .chars()
+        .map(|one| {
+            if one.is_ascii_alphanumeric() || matches!(one, '.' | '_' | '-') {
+                one
+            } else {
+                '-'
+            }
+        })
+        .take(WISH_BYTES)
+        .collect();
+    let plain = plain.trim_matches(['-', '.', '_']);
+    let base = if can_name_server(plain) {
+        plain.to_owned()
+    } else {
+        format!("server-{plain}")
+    };
+    let numbered = (2_u32..).map(|number| format!("{base}-{number}"));
+    let mut names = std::iter::once(base.clone()).chain(numbered);
+    names.find(|name| !taken.contains(name)).unwrap_or(base)
+}
+
+type Observations = std::collections::BTreeMap<usize, Result<Candidate, Failure>>;
+
+/// Observes several servers at once; says when each is done.
+fn observe_all(
+    home: &Home,
+    news: &[(usize, Add)],
+    named: &[(Wanted, String, bool)],
+    output: &mut Output,
+) -> Observations {
+    let next = AtomicUsize::new(0);
+    let said = Mutex::new(output);
+    let worker = || {
+        let mut done = Observations::new();
+        while let Some((index, add)) = news.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let stand_ins = named
+                .get(*index)
+                .map(|(wanted, _, _)| wanted.stand_ins())
+                .unwrap_or_default();
+            let candidate = Candidate::observed(home, add, &stand_ins);
+            let word = if candidate.is_ok() {
+                "seen"
+            } else {
+                "cannot be started sealed"
+            };
+            if let Ok(mut output) = said.lock() {
+                output.say(&format!("  {}: {word}", add.name));
+            }
+            done.insert(*index, candidate);
+        }
+        done
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..news.len().min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
+        // A worker that panicked leaves its servers unobserved, and they fail one by one.
+        workers
+            .into_iter()
+            .filter_map(|worker| worker.join().ok())
+            .flatten()
+            .collect()
+    })
+}
