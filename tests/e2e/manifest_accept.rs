@@ -256,3 +256,47 @@ fn a_killed_acceptance_counts_whole_or_not_at_all() {
         assert_eq!(listing.call("read").status.code(), Some(4), "half of {file}");
     }
 }
+
+/// A disk that is full while the files are written: what was accepted still counts, and once there is room nothing is in the way.
+#[test]
+fn a_full_disk_leaves_what_was_accepted() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "needs root to mount a small tmpfs; CI has it"
+    );
+    let listing = changed();
+    let digest = listing.digest();
+    let servers = listing.stage.home().join("config/servers");
+    let script = r#"cp -a "$1" "$2" && mount -t tmpfs -o size=64k,mode=0700 tmpfs "$1" && cp -a "$2/." "$1" || exit 90
+        cat /dev/zero > "$1/.fill" 2>/dev/null
+        program=$3 home=$4 digest=$5 servers=$1
+        cofferdam() { "$program" --home "$home" manifest "$@"; }
+        cofferdam accept listing --yes --digest "$digest"; echo "full $?"
+        cofferdam check listing; echo "then $?"
+        rm "$servers/.fill"
+        cofferdam accept listing --yes --digest "$digest"; echo "room $?"
+        cofferdam check listing"#;
+    let output = std::process::Command::new("unshare")
+        .args(["-m", "/bin/sh", "-c", script, "sh"])
+        .arg(&servers)
+        .arg(listing.stage.workspace().join("copy"))
+        .arg(env!("CARGO_BIN_EXE_cofferdam"))
+        .arg(listing.stage.home())
+        .arg(&digest)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let (said, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(errors.contains("No space left on device"), "{errors}");
+    let told: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        (told[0], told[2], told[3]),
+        ("full 4", "then 0", "room 0"),
+        "{said}{errors}"
+    );
+    assert!(
+        told[1].starts_with("listing: ok") && !told[1].contains(&digest),
+        "{said}"
+    );
+    assert!(told[4].contains(&digest), "{said}");
+}

@@ -6,6 +6,7 @@ use std::process::Output;
 
 use crate::listing_server::{Listing, Person, tool};
 use crate::manifest_sign::{new_key, sign, trust};
+use crate::scripted::Scripted;
 use crate::support::{Stage, text};
 
 /// A repository in the workspace that brings the server `shop`: what `listing` was added as, which is gone from the user's own.
@@ -131,9 +132,10 @@ fn a_person_is_shown_all_of_it_and_types_its_name() {
     let mut person = Person::at(repository.stage(), &["manifest", "accept", root.to_str().unwrap()]);
     let said = person.is_asked("type shop to accept it").to_owned();
     for part in [
-        "program   /usr/bin/python3",
+        "launch.command",
+        "/usr/bin/python3",
         "filesystem.write",
-        "read  Reads.",
+        "{+Reads.+}",
         "digest sha256:",
     ] {
         assert!(said.contains(part), "{part:?} is not in {said}");
@@ -374,4 +376,41 @@ fn the_list_of_accepted_projects_is_ours_or_refused() {
     std::fs::write(&elsewhere, &whole).unwrap();
     symlink(&elsewhere, &list).unwrap();
     repository.refused("is a link");
+}
+
+/// Whoever writes the repository also writes its pins: a program that is pinned in name only could be exchanged the day after.
+#[test]
+fn a_program_that_is_pinned_in_part_only_counts_for_nobody() {
+    let repository = Repository::new();
+    let stage = repository.stage();
+    let whole = std::fs::read_to_string(repository.file("manifest.toml")).unwrap();
+    let script = repository.listing.script();
+    let words = format!("program = [\"{}\"]", script.display());
+    assert!(whole.contains(&words), "{whole}");
+    // The pins of another program: nothing of this one is pinned, and its folder is granted as data.
+    let other = stage.workspace().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let other = Scripted::write(stage, "other/other", "");
+    assert!(
+        stage
+            .add("other", &[], &["/usr/bin/python3", other.to_str().unwrap()])
+            .status
+            .success()
+    );
+    let pins = stage.manifest("other").with_file_name("program.json");
+    let digest = |text: &str| text.lines().find(|line| line.starts_with("digest")).unwrap().to_owned();
+    let other_digest = digest(&std::fs::read_to_string(stage.manifest("other")).unwrap());
+    std::fs::copy(pins, repository.file("program.json")).unwrap();
+    let forged = whole
+        .replace(&words, "program = []")
+        .replace(&digest(&whole), &other_digest)
+        .replace("read = [", &format!("read = [\"{}\", ", script.display()));
+    std::fs::write(repository.file("manifest.toml"), forged).unwrap();
+    repository.refused("is not pinned whole");
+    let accepted = repository.accept();
+    assert!(
+        text(&accepted.stderr).contains("is not pinned whole"),
+        "{}",
+        text(&accepted.stderr)
+    );
 }

@@ -157,6 +157,12 @@ impl ProgramPins {
         !excepted && self.roots.iter().any(|root| path.starts_with(&root.path))
     }
 
+    /// The folders inside the roots whose content is not pinned.
+    #[must_use]
+    pub fn unpinned(&self) -> &[PathBuf] {
+        &self.except
+    }
+
     /// Compares the files with what was accepted, hashing only those the index cannot vouch for.
     ///
     /// The answer holds for the moment of reading. `now` as in [`ProgramPins::take`].

@@ -350,7 +350,7 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
 }
 
 /// Each tool with the beginning of its description, and what was found.
-pub(crate) fn show_tools(contract: &Contract, output: &mut Output) {
+fn show_tools(contract: &Contract, output: &mut Output) {
     for (name, definition) in contract.definitions.iter() {
         output.say(&format!(
             "    {}  {}",

@@ -116,14 +116,9 @@ fn accept_project(
     let review = asked.review(stated);
     if !output.is_json() {
         output.say(&format!("a server of the project `{}`", shown(&project.folder)));
-        output.say(&format!(
-            "  program   {}",
-            escaped(stated.stated.launch.command.join(" ").as_bytes())
-        ));
         if let Err(changed) = stated.program.check(super::now()) {
             output.say(&format!("  note      not as pinned on this machine: {changed}"));
         }
-        super::add::show_tools(stated, output);
     }
     show(&review, args.full, output)?;
     agreed(args, (std::slice::from_ref(&stated.name), digest), output)?;

@@ -1,10 +1,13 @@
 //! `manifest diff`: what changed since a server was accepted, or what one manifest allows and another does not.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cofferdam_manifest::{Manifest, diff_manifests};
+use cofferdam_manifest::{
+    Accepted, Change, ChangeKind, Definitions, Detail, Direction, Launch, Live, Manifest, Subject, Weight, diff,
+    diff_manifests,
+};
 
 use super::args::ManifestDiff;
 use super::manifest::{is_file, manifest_of_file};
@@ -14,6 +17,7 @@ use crate::contract::project::Project;
 use crate::contract::{Contract, Place, place};
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
+use crate::own_files::shown;
 use crate::proposal::Proposal;
 
 /// Shows the differences; exit 1 when there are any.
@@ -95,7 +99,7 @@ fn unaccepted(
 
 /// What a project's manifest asks for.
 pub(crate) struct Asked {
-    changes: Vec<cofferdam_manifest::Change>,
+    changes: Vec<Change>,
     findings: BTreeMap<String, Vec<cofferdam_inspect::Finding>>,
     heading: String,
 }
@@ -106,23 +110,27 @@ impl Asked {
         let found = |(name, definition): (&str, &str)| (name.to_owned(), super::findings(definition));
         let mut findings: BTreeMap<_, _> = stated.definitions.iter().map(found).collect();
         findings.retain(|_, found| !found.is_empty());
-        let (changes, heading) = match project.previous(home)? {
+        let previous = project.previous(home)?;
+        let (mut changes, since) = match &previous {
             Some(previous) => {
                 let definitions = Some((&previous.definitions, &stated.definitions));
                 let changes = diff_manifests(&previous.manifest, &stated.stated, definitions);
-                let heading = counted(&changes, "in the project since you accepted it");
-                (changes, heading)
+                (changes, "in the project since you accepted it")
             }
-            None => {
-                let nothing = Manifest::new(stated.stated.launch.clone());
-                let changes = diff_manifests(&nothing, &stated.stated, None);
-                (changes, "nobody accepted it yet; this is all it asks for".to_owned())
-            }
+            None => (asked_from_nothing(stated), ""),
         };
+        let accepted = previous.and_then(|previous| previous.manifest.launch.digest);
+        // Which folders are left out is part of what the program's digest covers.
+        if accepted.is_none() || accepted != stated.stated.launch.digest {
+            changes.extend(unpinned(stated));
+        }
         Ok(Self {
+            heading: match accepted {
+                Some(_) => counted(&changes, since),
+                None => "nobody accepted it yet; this is all it asks for".to_owned(),
+            },
             changes,
             findings,
-            heading,
         })
     }
 
@@ -139,6 +147,49 @@ impl Asked {
     }
 }
 
+/// Everything a manifest asks for, the program first.
+fn asked_from_nothing(stated: &Contract) -> Vec<Change> {
+    let nothing = Manifest::new(Launch {
+        command: Vec::new(),
+        directory: None,
+        program: Vec::new(),
+        digest: None,
+        package: None,
+    });
+    let mut changes = diff_manifests(&nothing, &stated.stated, None);
+    // Tools are told by what they say, below.
+    changes.retain(|change| change.subject != Subject::Section("tools".to_owned()));
+    for change in &mut changes {
+        "asked for".clone_into(&mut change.summary);
+        let is_now = |detail: &Detail| !matches!(detail, Detail::Line(line) if line.starts_with("accepted: "));
+        change.details.retain(is_now);
+    }
+    changes.sort_by_key(|change| !change.subject.to_string().starts_with("launch."));
+    let none = Definitions::default();
+    let accepted = Accepted { definitions: &none };
+    let live = Live {
+        definitions: &stated.definitions,
+        program: None,
+    };
+    changes.extend(diff(&accepted, &live));
+    changes
+}
+
+/// Folders of the program that may change without anyone's word.
+fn unpinned(stated: &Contract) -> Option<Change> {
+    // What it may write to is told by itself.
+    let is_told = |folder: &&PathBuf| !stated.manifest.filesystem.write.contains(folder);
+    let folders: Vec<&PathBuf> = stated.program.unpinned().iter().filter(is_told).collect();
+    let line = |folder: &&PathBuf| Detail::Line(shown(folder));
+    (!folders.is_empty()).then(|| Change {
+        kind: ChangeKind::Right(Direction::Widened),
+        weight: Weight::Risky,
+        subject: Subject::Program,
+        summary: "not pinned in these folders".to_owned(),
+        details: folders.iter().map(line).collect(),
+    })
+}
+
 /// Two manifests, neither of them started.
 fn against(home: &Home, args: &ManifestDiff, other: &Path, output: &mut Output) -> Result<Exit, Failure> {
     let before = if is_file(&args.target) {
@@ -148,7 +199,7 @@ fn against(home: &Home, args: &ManifestDiff, other: &Path, output: &mut Output) 
     };
     let after = manifest_of_file(home, other)?;
     let changes = diff_manifests(&before, &after, None);
-    let since = format!("in `{}`", crate::own_files::shown(other));
+    let since = format!("in `{}`", shown(other));
     let review = Review {
         name: &args.target,
         heading: counted(&changes, &since),

@@ -246,7 +246,8 @@ impl ContractFolder {
     fn open_lock(&self, access: Access) -> Result<Option<File>, Failure> {
         let path = self.lock_path();
         let mut options = File::options();
-        options.read(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        options.read(true).mode(0o600).custom_flags(flags.bits());
         if access == Access::Exclusive {
             options.write(true).create(true).truncate(false);
         }

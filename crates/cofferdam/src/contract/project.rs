@@ -196,6 +196,7 @@ impl Project {
         contract: &Contract,
         accepted: &AcceptedProjects,
     ) -> Result<Option<String>, Failure> {
+        check_pinned_whole(home, contract)?;
         let (keys, names, signature) = (trusted_keys(home)?, own_names(home)?, self.signature()?);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let project = ProjectManifest {
@@ -299,6 +300,29 @@ impl Project {
         // A folder that cannot be written to will be met, and told, by the next change that matters.
         drop(self.copy.replace(Before::Anything, &texts));
     }
+}
+
+/// A program of which a part is not pinned could be exchanged after anyone's word. What a project states is not taken for the whole: its launch
+/// line is understood anew, as `add` does.
+fn check_pinned_whole(home: &Home, contract: &Contract) -> Result<(), Failure> {
+    let command = &contract.manifest.launch.command;
+    let program = crate::cli::understood(home, command)?;
+    let is_part = |path: &&Path| program.pinned.iter().any(|root| path.starts_with(root));
+    let named = command
+        .iter()
+        .map(Path::new)
+        .filter(|word| word.is_file())
+        .filter(is_part);
+    let parts = program.pinned.iter().map(PathBuf::as_path).chain(named);
+    let Some(part) = parts.into_iter().find(|part| !contract.program.covers(part)) else {
+        return Ok(());
+    };
+    Err(Failure::misconfigured(format!(
+        "the program of `{}` is not pinned whole: `{}` is part of it and could change after it was accepted",
+        contract.name,
+        shown(part)
+    ))
+    .help("write the manifest with `cofferdam add`, which pins the program"))
 }
 
 /// The folder of the one server a project has.
