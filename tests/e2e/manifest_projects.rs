@@ -414,3 +414,37 @@ fn a_program_that_is_pinned_in_part_only_counts_for_nobody() {
         text(&accepted.stderr)
     );
 }
+
+#[test]
+fn a_server_is_added_to_a_project_and_accepted_for_whoever_added_it() {
+    let repository = Repository::new();
+    let folder = repository.root().join(".cofferdam/servers/second");
+    let script = Scripted::write(repository.stage(), "second", "");
+    let words = [
+        "add",
+        "second",
+        "--project",
+        "--yes",
+        "--",
+        "/usr/bin/python3",
+        script.to_str().unwrap(),
+    ];
+    let added = repository.run_in(&repository.root().join("sub/deep"), &words);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    assert!(folder.join("manifest.toml").exists());
+    let program = std::fs::read_to_string(folder.join("program.json")).unwrap();
+    assert!(
+        program.contains("[0,0,0,0,0]"),
+        "nothing of this machine's files stands in it: {program}"
+    );
+    let call = || repository.run(&["call", "second", "echo", "{}"]);
+    assert_eq!(call().status.code(), Some(0), "{}", text(&call().stderr));
+    let again = repository.run(&words);
+    assert_eq!(again.status.code(), Some(4), "{}", text(&again.stderr));
+    let elsewhere = repository.stage().workspace().join("elsewhere");
+    std::fs::rename(&folder, &elsewhere).unwrap();
+    symlink(&elsewhere, &folder).unwrap();
+    let replaced = repository.run(&[&["add", "--replace"], &words[1..]].concat());
+    assert_eq!(replaced.status.code(), Some(4), "{}", text(&replaced.stderr));
+    assert_eq!(call().status.code(), Some(4), "a link out of the project");
+}

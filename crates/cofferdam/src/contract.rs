@@ -52,6 +52,15 @@ pub(crate) enum Place {
     Project(Project),
 }
 
+impl Place {
+    pub(crate) fn exists(&self) -> bool {
+        match self {
+            Self::Own(folder) => folder.exists(),
+            Self::Project(project) => project.file.exists(),
+        }
+    }
+}
+
 /// A server's name is a folder's name and a prefix on lines.
 pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     let shown = escaped(name.as_bytes());

@@ -16,17 +16,19 @@ use super::observe::{Observed, converse, observe};
 use super::output::{Output, Style};
 use super::run::understood;
 use crate::client::Declares;
-use crate::contract::folder::{Before, ContractFolder, Texts};
+use crate::contract::folder::{Before, Texts};
+use crate::contract::project::Project;
 use crate::contract::{Contract, Place, own_folder, program_json};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
+use crate::own_files::shown;
 use crate::session::Session;
 
 /// Adds a server.
 pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, Failure> {
-    let folder = own_folder(home, &args.name)?;
-    if folder.exists() && !args.replace {
+    let place = destination(home, &args)?;
+    if place.exists() && !args.replace {
         return Err(
             Failure::misconfigured(format!("there is a server `{}` already", args.name))
                 .help("choose another name, or `--replace` it"),
@@ -49,13 +51,7 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
     if !args.yes && !output.is_confirmed(&format!("accept `{}` as shown?", args.name)) {
         return Err(Failure::new(Exit::Nothing, "nothing was written").help("answer `y` on a terminal, or say `--yes`"));
     }
-    let before = if args.replace {
-        Before::Anything
-    } else {
-        Before::Nothing
-    };
-    let manifest = candidate.accept(before)?;
-    output.say(&format!("wrote {}", manifest.display()));
+    output.say(&format!("wrote {}", candidate.accept(home, args.replace)?));
     output.say(&format!(
         "in your MCP client: command `{}`, arguments `run {}`",
         own_program().display(),
@@ -68,7 +64,6 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) contract: Contract,
-    folder: ContractFolder,
     observed: Observed,
     notes: Vec<String>,
 }
@@ -79,7 +74,7 @@ impl Candidate {
     /// # Errors
     /// The launch line is not understood, a grant can never be given, or the server cannot be observed.
     pub(crate) fn observed(home: &Home, args: &Add, stand_ins: &[(String, String)]) -> Result<Self, Failure> {
-        let folder = own_folder(home, &args.name)?;
+        let place = destination(home, args)?;
         let program = understood(home, &args.command, args.directory.as_deref())?;
         let mut manifest = draft(home, args, &program)?;
         let pins = pinned(&program, args, &manifest)?;
@@ -102,10 +97,9 @@ impl Candidate {
             program: program_json(&pins)?,
         };
         // As it will be read: what cannot be written down, such as a tool with an invisible name, is refused now.
-        let contract = Contract::assemble(home, &args.name, texts, Place::Own(folder.clone()))?;
+        let contract = Contract::assemble(home, &args.name, texts, place)?;
         Ok(Self {
             contract,
-            folder,
             observed,
             notes: program.notes,
         })
@@ -116,10 +110,9 @@ impl Candidate {
         show(&self.contract, &self.observed, &self.notes, output)
     }
 
-    /// Writes it down; gives the manifest's path.
-    pub(crate) fn accept(self, before: Before<'_>) -> Result<PathBuf, Failure> {
-        self.contract.write(&self.folder, before)?;
-        Ok(self.folder.manifest())
+    /// Writes it where it belongs; gives the manifest's path, as it can be shown.
+    pub(crate) fn accept(self, home: &Home, replace: bool) -> Result<String, Failure> {
+        written(home, &self.contract, replace)
     }
 }
 
@@ -131,6 +124,32 @@ fn seen_with(manifest: &Manifest, stand_ins: &[(String, String)]) -> Manifest {
     seen.secrets.clear();
     seen.environment.set.extend(stand_ins.iter().cloned());
     seen
+}
+
+/// Among the user's own servers, or with `--project` in the working tree.
+fn destination(home: &Home, args: &Add) -> Result<Place, Failure> {
+    let own = own_folder(home, &args.name)?;
+    if args.project {
+        return Project::here(home, &args.name).map(Place::Project);
+    }
+    Ok(Place::Own(own))
+}
+
+/// Writes the contract where it belongs; the manifest's path.
+fn written(home: &Home, contract: &Contract, replace: bool) -> Result<String, Failure> {
+    match &contract.place {
+        Place::Own(folder) => {
+            let before = if replace { Before::Anything } else { Before::Nothing };
+            contract.write(folder, before)?;
+            Ok(shown(&folder.manifest()))
+        }
+        Place::Project(project) => {
+            project.acceptance(home, contract)?;
+            project.write(contract)?;
+            project.accept(home, contract)?;
+            Ok(shown(&project.file))
+        }
+    }
 }
 
 /// Our own absolute path: GUI clients have a short PATH.

@@ -95,6 +95,9 @@ pub(crate) struct Add {
     /// Replace a server of this name.
     #[arg(long)]
     pub(crate) replace: bool,
+    /// Write it into the working tree, at the root of its repository, for everyone who trusts it; and accept it for yourself.
+    #[arg(long)]
+    pub(crate) project: bool,
     /// Grant a file or folder read-only.
     #[arg(long, value_name = "PATH")]
     pub(crate) read: Vec<PathBuf>,

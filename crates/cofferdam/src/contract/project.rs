@@ -68,13 +68,36 @@ impl Project {
             path.canonicalize()
                 .map_err(|cause| file_failure("resolve", path, &cause))
         };
-        let (folder, file) = (real(root)?, real(file)?);
+        Ok(Self::of(home, real(root)?, real(file)?))
+    }
+
+    /// The place of a server `name` in the working directory's repository, whether or not there is one yet.
+    ///
+    /// # Errors
+    /// The working directory is gone, or its place cannot be made.
+    pub(crate) fn here(home: &Home, name: &str) -> Result<Self, Failure> {
+        let here = std::env::current_dir().map_err(|cause| file_failure("find", Path::new("."), &cause))?;
+        let root = repository(&here).unwrap_or(&here);
+        let real = |path: &Path| {
+            path.canonicalize()
+                .map_err(|cause| file_failure("resolve", path, &cause))
+        };
+        let servers = root.join(SERVERS);
+        std::fs::create_dir_all(&servers).map_err(|cause| file_failure("make the folder", &servers, &cause))?;
+        Ok(Self::of(
+            home,
+            real(root)?,
+            real(&servers)?.join(name).join(MANIFEST_FILE),
+        ))
+    }
+
+    fn of(home: &Home, folder: PathBuf, file: PathBuf) -> Self {
         let key = Digest::of(file.as_os_str().as_encoded_bytes()).to_hex();
-        Ok(Self {
+        Self {
             copy: ContractFolder::of_project(home, key.get(..32).unwrap_or_default()),
             folder,
             file,
-        })
+        }
     }
 
     /// A server by path, and its name: its manifest, its folder, or a folder whose `.cofferdam/servers` holds only this one.
@@ -285,6 +308,12 @@ impl Project {
     /// # Errors
     /// Something cannot be written; a manifest whose files do not belong together is refused by every reader.
     pub(crate) fn write(&self, contract: &Contract) -> Result<(), Failure> {
+        let folder = self.file.parent().unwrap_or(&self.folder);
+        std::fs::create_dir_all(folder).map_err(|cause| file_failure("make the folder", folder, &cause))?;
+        if folder.canonicalize().ok().as_deref() != Some(folder) {
+            return Err(Failure::misconfigured(format!("`{}` leads elsewhere", shown(folder)))
+                .help("put the folder itself into the project"));
+        }
         let program = program_json(&contract.program.without_index())?;
         replace_file(&self.file.with_file_name(PROGRAM_FILE), &program)?;
         replace_file(&self.file.with_file_name(DEFINITIONS_FILE), &contract.texts.definitions)?;
@@ -306,7 +335,7 @@ impl Project {
 /// line is understood anew, as `add` does.
 fn check_pinned_whole(home: &Home, contract: &Contract) -> Result<(), Failure> {
     let command = &contract.manifest.launch.command;
-    let program = crate::cli::understood(home, command)?;
+    let program = crate::cli::understood(home, command, None)?;
     let is_part = |path: &&Path| program.pinned.iter().any(|root| path.starts_with(root));
     let named = command
         .iter()

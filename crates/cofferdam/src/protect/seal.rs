@@ -17,7 +17,6 @@ use crate::cli::add::{Candidate, own_program};
 use crate::cli::args::{Add, Protect};
 use crate::cli::output::Output;
 use crate::cli::understood;
-use crate::contract::folder::Before;
 use crate::contract::{Contract, own_names};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -86,6 +85,7 @@ impl Wanted {
         Add {
             name: name.to_owned(),
             yes: false,
+            project: false,
             replace: false,
             read: Vec::new(),
             write: Vec::new(),
@@ -205,7 +205,7 @@ fn seal(
             if !is_yes && !output.is_confirmed(&format!("protect `{}` as shown?", show_safely(&wanted.entry.name))) {
                 return Ok(false);
             }
-            candidate.accept(Before::Nothing)?;
+            candidate.accept(home, false)?;
         }
     }
     rewrite_entry(home, wanted, name)?;
