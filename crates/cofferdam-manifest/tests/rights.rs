@@ -20,6 +20,7 @@ integrity = "sha512-abc="
 [filesystem]
 read = ["/data"]
 write = ["/out"]
+mask = ["*.secret"]
 [network]
 allow = ["api.example.org:443"]
 [programs]
@@ -98,13 +99,20 @@ const EDITS: &[(&str, &str, &str, Direction)] = &[
         "network.allow",
         Changed,
     ),
+    ("mask = [\"*.secret\"]", "mask = []", "filesystem.mask", Widened),
+    (
+        "mask = [\"*.secret\"]",
+        "mask = [\"*.secret\", \"*.private\"]",
+        "filesystem.mask",
+        Narrowed,
+    ),
     (
         "allow = [\"git\"]",
         "allow = [\"git\", \"/bin/sh\"]",
         "programs.allow",
         Widened,
     ),
-    ("[programs]\nallow = [\"git\"]\n", "", "programs.allow", Widened),
+    ("[programs]\nallow = [\"git\"]\n", "", "programs.allow", Narrowed),
     ("allow = [\"/run/app/socket\"]", "allow = []", "sockets.allow", Narrowed),
     (
         "pass = [\"LANG\"]",

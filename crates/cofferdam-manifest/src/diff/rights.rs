@@ -104,7 +104,9 @@ impl Rights {
         self.map("secrets", &before.secrets, &after.secrets, Direction::Narrowed);
         // What must hold is a bound: more of it allows less.
         let (then, now) = (strings(&before.isolation.require), strings(&after.isolation.require));
-        self.list_turned("isolation.require", &then, &now);
+        self.list_turned("isolation.require", [&then, &now], ["demands more", "demands less"]);
+        let (then, now) = (strings(&before.filesystem.mask), strings(&after.filesystem.mask));
+        self.list_turned("filesystem.mask", [&then, &now], ["hides more", "hides less"]);
         let summary = "another kind of compartment";
         self.value(
             "isolation.backend",
@@ -218,9 +220,9 @@ impl Rights {
     }
 
     /// A list whose entries are bounds.
-    fn list_turned(&mut self, section: &str, before: &BTreeSet<String>, after: &BTreeSet<String>) {
+    fn list_turned(&mut self, section: &str, [before, after]: [&BTreeSet<String>; 2], words: [&str; 2]) {
         let known = self.changes.len();
-        self.compared(section, before, after, ["demands more", "demands less"]);
+        self.compared(section, before, after, words);
         for turned in self.changes.iter_mut().skip(known) {
             let direction = match turned.kind {
                 ChangeKind::Right(Direction::Widened) => Direction::Narrowed,
