@@ -18,11 +18,13 @@ mod tools;
 pub(crate) use add::findings;
 pub(crate) use run::{UNPINNED, understood};
 
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
@@ -50,8 +52,19 @@ pub(crate) fn main() -> ExitCode {
 /// How long a reader of stderr may take to take in why we end.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
+/// What a pipe that can be written to at all takes without blocking (`PIPE_BUF` on Linux).
+const TAKEN_AT_ONCE_BYTES: usize = 4096;
+
 /// Says what went wrong, without letting a stderr that nobody reads keep the process alive.
 fn last_words(mut output: Output, failure: Failure) {
+    let stderr = std::io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    let bytes = failure.what.len() + failure.help.as_ref().map_or(0, String::len);
+    // On a machine with much else to do a thread may not run in time, and then nobody hears why.
+    if bytes < TAKEN_AT_ONCE_BYTES / 2 && poll(&mut ready, PollTimeout::ZERO) == Ok(1) {
+        output.failure(&failure);
+        return;
+    }
     let (said, is_said) = sync_channel(1);
     std::thread::spawn(move || {
         output.failure(&failure);
