@@ -77,7 +77,13 @@ fn arbit(locks: &Path, place: &Path, server: &[String]) -> Result<Value> {
     Ok(peer(
         &format!("arbit {ARBIT_VERSION}"),
         "echo",
-        &[word(&root.join("bin/arbit")), word(&file)],
+        // What it logs goes to stdout, among the messages.
+        &[
+            "env".to_owned(),
+            "LOG_LEVEL=error".to_owned(),
+            word(&root.join("bin/arbit")),
+            word(&file),
+        ],
     ))
 }
 

@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result};
 use rmcp::RoleServer;
-use rmcp::transport::{IntoTransport as _, TokioChildProcess, Transport as _, stdio};
+use rmcp::transport::{IntoTransport, TokioChildProcess, Transport as _, stdio};
 use tokio::process::Command;
 
 // One thread: the faster of tokio's two runtimes for one session.
@@ -14,7 +14,7 @@ async fn main() -> Result<()> {
     let mut command = Command::new(words.next().context("no command to pump for")?);
     command.args(words);
     let mut server = TokioChildProcess::new(command).context("cannot start the server")?;
-    let mut client = rmcp::transport::IntoTransport::<RoleServer, _, _>::into_transport(stdio());
+    let mut client = IntoTransport::<RoleServer, _, _>::into_transport(stdio());
     loop {
         tokio::select! {
             message = client.receive() => match message {

@@ -15,6 +15,8 @@ use crate::echo::{ANSWER_MIDDLE, ANSWER_TAIL, CALL_HEAD, CALL_TAIL, call_middle}
 const BUFFER_BYTES: usize = 1 << 20;
 /// How long a subject may take to end once its stdin is closed.
 const END_MAX: Duration = Duration::from_secs(5);
+/// The same for a peer: one writes its audit for many seconds after the last call.
+const PEER_END_MAX: Duration = Duration::from_secs(60);
 const END_STEP: Duration = Duration::from_millis(2);
 const INITIALIZE: &str = concat!(
     r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","#,
@@ -179,11 +181,15 @@ impl Session {
     pub(crate) fn close(mut self) -> Result<()> {
         drop(self.to.take());
         let closed = Instant::now();
+        let end_max = match self.passes {
+            Passes::Bytes => END_MAX,
+            Passes::Meaning => PEER_END_MAX,
+        };
         while self.child.try_wait()?.is_none() {
-            if closed.elapsed() > END_MAX {
+            if closed.elapsed() > end_max {
                 self.child.kill()?;
                 self.child.wait()?;
-                bail!("a subject was still running {END_MAX:?} after its stdin was closed");
+                bail!("a subject was still running {end_max:?} after its stdin was closed");
             }
             thread::sleep(END_STEP);
         }
