@@ -28,6 +28,8 @@ const MODERN: &[(&str, usize)] = &[
     ("notifications/prompts/list_changed", 1),
     ("notifications/tools/list_changed", 1),
 ];
+/// What the Python client has besides, in the modern era: the tasks extension.
+const TASKS: &[(&str, usize)] = &[("task", 2), ("tasks/get", 7), ("tasks/update", 1), ("tasks/cancel", 1)];
 
 fn is_the_same_with(client: Client, expected: &[(&str, usize)]) {
     let stage = Stage::new();
@@ -74,12 +76,12 @@ fn the_python_client_in_the_legacy_era() {
 
 #[test]
 fn the_python_client_that_probes_first() {
-    is_the_same_with(Client::Python("auto"), MODERN);
+    is_the_same_with(Client::Python("auto"), &[MODERN, TASKS].concat());
 }
 
 #[test]
 fn the_python_client_pinned_to_the_modern_era() {
-    is_the_same_with(Client::Python("2026-07-28"), MODERN);
+    is_the_same_with(Client::Python("2026-07-28"), &[MODERN, TASKS].concat());
 }
 
 #[test]
