@@ -173,6 +173,101 @@ fn secrets_in_granted_folders_are_masked() {
 }
 
 #[test]
+fn a_socket_is_reached_when_the_manifest_names_it() {
+    let stage = Stage::with_fixture(&[]);
+    let path = stage.workspace().join("service");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::io::Write::write_all(&mut stream.unwrap(), b"hello").unwrap();
+        }
+    });
+    let connect = |stage: &Stage| {
+        let mut gate = stage.converse(&["fixture"]);
+        gate.initialize("2025-11-25");
+        let answer = gate.call("socket", json!({"path": path}));
+        assert!(gate.end().success());
+        said_in(&answer).to_owned()
+    };
+    assert!(connect(&stage).contains("Operation not permitted"));
+    let named = format!("[sockets]\nallow = [{:?}]\n\n[limits]", path.to_str().unwrap());
+    stage.edit_manifest("fixture", |text| text.replacen("[limits]", &named, 1));
+    assert_eq!(connect(&stage), "hello");
+}
+
+/// What a person gives up for one server is named, is on record, and cannot be the compartment itself.
+#[test]
+fn a_waiver_is_named_and_recorded() {
+    let stage = Stage::new();
+    let folder = stage.workspace().join("project");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join(".env"), "TOKEN=hunter2").unwrap();
+    let added = stage.add("fixture", &["--read", folder.to_str().unwrap()], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    stage.edit_manifest("fixture", |text| {
+        text.replacen("require = []", "require = []\nwaive = [\"masks\"]", 1)
+    });
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    let read = gate.call("look", json!({"read": folder.join(".env")}));
+    assert_eq!(said_in(&read), "TOKEN=hunter2");
+    assert!(gate.end().success());
+    let records = stage.records();
+    let open = records.iter().rfind(|record| record["kind"] == "open").unwrap();
+    assert_eq!(open["facts"]["opening"]["waived"], json!(["masks"]), "{open}");
+    stage.edit_manifest("fixture", |text| {
+        text.replacen("waive = [\"masks\"]", "waive = [\"seccomp\"]", 1)
+    });
+    let refused = stage.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(
+        text(&refused.stderr).contains("`seccomp` cannot be waived"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
+#[test]
+fn doctor_measures_and_names_the_way_to_what_is_missing() {
+    let stage = Stage::new();
+    let examined = stage.run(&["--format", "json", "doctor"]);
+    let facts: serde_json::Value = serde_json::from_slice(&examined.stdout).unwrap();
+    let native = &facts["backends"][0];
+    assert_eq!(native["name"], "native");
+    assert!(
+        native["enforced"].as_array().unwrap().contains(&json!("seccomp")),
+        "{facts}"
+    );
+    let missing = native["missing"].as_array().unwrap();
+    assert!(
+        missing
+            .iter()
+            .all(|lack| lack["fix"].as_str().is_some_and(|fix| !fix.is_empty())),
+        "{facts}"
+    );
+    let is_short = missing.iter().any(|lack| lack["required"] == true);
+    assert_eq!(examined.status.code(), Some(if is_short { 5 } else { 0 }), "{facts}");
+    // Where no namespace can be made, it says so, and how to get one: in a throw-away namespace that forbids more.
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c"]);
+    command.arg("echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" doctor");
+    let limited = command
+        .arg(env!("CARGO_BIN_EXE_cofferdam"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = text(&limited.stdout);
+    assert_eq!(limited.status.code(), Some(5), "{said}{}", text(&limited.stderr));
+    assert!(
+        said.contains("`user.max_user_namespaces` is 0") && said.contains("raise it with sysctl"),
+        "{said}"
+    );
+    let profile = stage.run(&["doctor", "--apparmor"]);
+    assert!(text(&profile.stdout).contains("userns,"), "{}", text(&profile.stdout));
+}
+
+#[test]
 fn what_was_enforced_is_recorded_before_the_first_line() {
     let stage = Stage::with_fixture(&[]);
     let mut gate = stage.converse(&["fixture"]);

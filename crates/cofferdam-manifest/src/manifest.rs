@@ -156,6 +156,8 @@ pub struct Isolation {
     pub backend: Backend,
     /// Features without which the server must not start, beyond the compartment's own default list.
     pub require: Vec<String>,
+    /// Features of that list that a person gives up for this server. Each start puts them on record.
+    pub waive: Vec<String>,
 }
 
 /// A kind of compartment.

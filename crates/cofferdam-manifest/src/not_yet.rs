@@ -30,11 +30,6 @@ impl Manifest {
             "a compartment has no network at all so far",
         );
         add(
-            !self.sockets.allow.is_empty(),
-            "sockets.allow",
-            "UNIX sockets are always denied so far",
-        );
-        add(
             self.secrets.values().any(|secret| !secret.is_environment()),
             "secrets",
             "secrets are delivered from the client's environment as variables only so far",

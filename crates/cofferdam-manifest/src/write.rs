@@ -63,6 +63,9 @@ impl Manifest {
         );
         pair("backend", &quoted(&self.isolation.backend.to_string()), &mut out);
         pair("require", &list(&self.isolation.require), &mut out);
+        if !self.isolation.waive.is_empty() {
+            pair("waive", &list(&self.isolation.waive), &mut out);
+        }
         section(
             "client",
             "What it may ask of the client: `roots`, `elicitation`, `sampling`.",

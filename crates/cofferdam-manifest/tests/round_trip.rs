@@ -64,6 +64,7 @@ fn full() -> Manifest {
     manifest.secrets.insert("GITHUB_TOKEN".into(), secret);
     manifest.isolation.backend = Backend::Oci;
     manifest.isolation.require = vec!["landlock-6".into()];
+    manifest.isolation.waive = vec!["masks".into()];
     manifest.client.allow = vec![ClientRequest::Roots, ClientRequest::Sampling];
     let argument = Argument {
         role: Some(Role::SqlIdentifier),
@@ -122,7 +123,6 @@ fn what_is_not_enforced_yet_is_named() {
         sections,
         [
             "network.allow",
-            "sockets.allow",
             "secrets",
             "isolation.backend",
             "launch.package",

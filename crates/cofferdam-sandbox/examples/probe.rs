@@ -254,6 +254,11 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
         "echo" => echo(),
         "loopback" => loopback(),
         "core-limit" => core_limit(),
+        "unix" => {
+            let mut said = String::new();
+            std::os::unix::net::UnixStream::connect(argument)?.read_to_string(&mut said)?;
+            Ok(said)
+        }
         "remove" => fs::remove_file(argument).map(|()| "removed".to_owned()),
         "rename-over" => rename_over(argument),
         "link" => fs::hard_link(argument, format!("{argument}-linked")).map(|()| "linked".to_owned()),

@@ -303,8 +303,8 @@ impl SandboxError {
             Self::LauncherEnded => "the program that launches must call `run_if_launcher` first thing in `main`",
             Self::Namespaces { errno: 28 } => "raise `user.max_user_namespaces` with sysctl",
             Self::Namespaces { .. } | Self::Identity { .. } => {
-                "allow user namespaces: on Ubuntu 24.04 and later an AppArmor profile with `userns,` for this \
-                 program; on older Debian `sysctl kernel.unprivileged_userns_clone=1`; inside a container, one \
+                "allow user namespaces: on Ubuntu 24.04 and later the AppArmor profile that `cofferdam doctor --apparmor` \
+                 prints; on older Debian `sysctl kernel.unprivileged_userns_clone=1`; inside a container, one \
                  that is allowed to make namespaces"
             }
             Self::Unwatched { .. } => "raise `fs.inotify.max_user_watches` with sysctl, or grant a narrower folder",

@@ -125,6 +125,26 @@ impl Feature {
     ];
 }
 
+impl Feature {
+    /// Required by default, and a person may give them up for one server: what is left still is a compartment.
+    pub const WAIVABLE: &'static [Self] = &[
+        Self::CgroupNamespace,
+        Self::Landlock(2),
+        Self::NoexecWritable,
+        Self::ProcessLimit,
+        Self::OpenFileLimit,
+        Self::FileSizeLimit,
+        Self::DiskLimit,
+        Self::ProgramWalls,
+        Self::Masks,
+    ];
+
+    /// Every feature, Landlock at the version that is required by default.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(feature, _)| *feature).chain([Self::Landlock(2)])
+    }
+}
+
 impl fmt::Display for Feature {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self, NAMES.iter().find(|(feature, _)| feature == self)) {

@@ -37,6 +37,9 @@ pub struct Plan {
     pub read: Vec<PathBuf>,
     /// Files and folders granted for reading and writing; never for executing.
     pub write: Vec<PathBuf>,
+    /// UNIX sockets that may be connected to. Without one, none can be made; with one, sockets that lie in granted
+    /// folders are masked, since any socket in sight could be connected to.
+    pub sockets: Vec<PathBuf>,
     /// What is not readable in what is granted.
     pub masks: Masks,
     /// What may be executed besides the program itself.
@@ -118,6 +121,7 @@ impl Plan {
             program_files: Vec::new(),
             read: Vec::new(),
             write: Vec::new(),
+            sockets: Vec::new(),
             masks: Masks::default(),
             programs: Programs::Only(Vec::new()),
             limits: Limits::default(),
@@ -173,7 +177,9 @@ impl Plan {
             Programs::Any => &[],
             Programs::Only(listed) => listed,
         };
-        if self.program_files.len() + self.read.len() + self.write.len() + listed.len() > GRANTS_MAX {
+        if self.program_files.len() + self.read.len() + self.write.len() + self.sockets.len() + listed.len()
+            > GRANTS_MAX
+        {
             return refuse(format!("more than {GRANTS_MAX} paths are granted"));
         }
         for path in self
@@ -181,6 +187,7 @@ impl Plan {
             .iter()
             .chain(&self.read)
             .chain(&self.write)
+            .chain(&self.sockets)
             .chain(listed)
             .chain([&self.directory])
         {

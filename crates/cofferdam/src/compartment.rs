@@ -28,6 +28,7 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     plan.program_files.clone_from(&manifest.launch.program);
     plan.read.clone_from(&manifest.filesystem.read);
     plan.masks = masks(&manifest.filesystem.mask);
+    plan.sockets.clone_from(&manifest.sockets.allow);
     plan.write.clone_from(&manifest.filesystem.write);
     let programs = manifest.programs.allow.iter().map(|name| find_program(name));
     plan.programs = Programs::Only(programs.collect::<Result<_, _>>()?);
@@ -41,6 +42,9 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
             plan.require.push(feature);
         }
     }
+    for name in &manifest.isolation.waive {
+        waive(name, &mut plan)?;
+    }
     Ok(plan)
 }
 
@@ -53,6 +57,24 @@ pub(crate) fn required_features(manifest: &Manifest) -> Result<Vec<Feature>, Fai
     required
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::misconfigured(format!("`[isolation] require`: {error}")))
+}
+
+/// Takes a feature off what is required of a compartment.
+fn waive(name: &str, plan: &mut Plan) -> Result<(), Failure> {
+    let feature =
+        Feature::from_str(name).map_err(|error| Failure::misconfigured(format!("`[isolation] waive`: {error}")))?;
+    if !Feature::WAIVABLE.contains(&feature) {
+        let can: Vec<String> = Feature::WAIVABLE.iter().map(|feature| format!("`{feature}`")).collect();
+        return Err(Failure::misconfigured(format!(
+            "`[isolation] waive`: `{name}` cannot be waived: without it there is no compartment"
+        ))
+        .help(format!("what can be waived: {}", can.join(", "))));
+    }
+    plan.require.retain(|required| *required != feature);
+    if feature == Feature::Masks {
+        plan.masks = Masks::default();
+    }
+    Ok(())
 }
 
 /// What is not readable in granted folders: the names secrets lie under, and those of the manifest.

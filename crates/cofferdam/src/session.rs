@@ -34,6 +34,7 @@ impl Session {
             "manifest": contract.stated.digest().to_string(),
             "program": contract.program.digest().to_string(),
             "command": manifest.launch.command,
+            "waived": manifest.isolation.waive,
         });
         if let (Place::Project(project), Some(members)) = (&contract.place, about.as_object_mut()) {
             members.insert("project".to_owned(), json!(project.file));

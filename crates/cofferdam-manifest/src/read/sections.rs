@@ -217,12 +217,32 @@ pub(super) fn limits(root: &Table<'_>, faults: &mut Faults) -> Limits {
 }
 
 pub(super) fn isolation(root: &Table<'_>, faults: &mut Faults) -> Isolation {
-    let Some(section) = root.table("isolation", &["backend", "require"], faults) else {
+    let Some(section) = root.table("isolation", &["backend", "require", "waive"], faults) else {
         return Isolation::default();
     };
     let backend = section.word("backend", faults).unwrap_or_default();
-    let require = section.distinct_strings("require", faults);
-    for item in &require {
+    let require = features(&section, "require", faults);
+    let waive = features(&section, "waive", faults);
+    if let Some(name) = waive.iter().find(|name| require.contains(name)) {
+        let span = section.distinct_strings("waive", &mut Faults::default());
+        let place = span.iter().find(|item| item.text == name).map(|item| item.span.clone());
+        faults.add(
+            &place.unwrap_or_default(),
+            format!("`{name}` is required and waived"),
+            None,
+        );
+    }
+    Isolation {
+        backend,
+        require,
+        waive,
+    }
+}
+
+/// Names of features.
+fn features(section: &Table<'_>, key: &str, faults: &mut Faults) -> Vec<String> {
+    let names = section.distinct_strings(key, faults);
+    for item in &names {
         let body = item
             .text
             .bytes()
@@ -236,10 +256,7 @@ pub(super) fn isolation(root: &Table<'_>, faults: &mut Faults) -> Isolation {
             );
         }
     }
-    Isolation {
-        backend,
-        require: require.iter().map(|item| item.text.to_owned()).collect(),
-    }
+    names.iter().map(|item| item.text.to_owned()).collect()
 }
 
 pub(super) fn client(root: &Table<'_>, faults: &mut Faults) -> Client {

@@ -11,6 +11,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::seccomp::Variant;
 use crate::{Enforced, SandboxError};
 
 /// Longest report, in bytes. The measurement of a compartment with hundreds of mounts is far below it.
@@ -27,10 +28,7 @@ pub(super) enum Report {
     Started { pid: i32 },
     /// The process is sealed, has measured itself and waits for a word. What an observer listens on is beside
     /// this message, if there is to be one.
-    Measured {
-        enforced: Box<Enforced>,
-        refuses_memory_files: bool,
-    },
+    Measured { enforced: Box<Enforced>, variant: Variant },
     /// A step failed; nothing of the program has run.
     Failed(SandboxError),
 }

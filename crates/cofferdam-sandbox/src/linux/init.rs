@@ -15,6 +15,7 @@ use super::identity::INSIDE;
 use super::kernel_files::OwnSettings;
 use super::launcher::{HANDED_OVER, READY};
 use super::measure::Settings;
+use super::seccomp::Variant;
 use super::syscalls::{self, Cloned};
 use super::wire::Order;
 use super::{errno, landlock, limits, measure, mounts, seal, seccomp};
@@ -180,13 +181,16 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
     seal::set_dumpable(true)?;
     syscalls::close_from(3, true).map_err(failed("mark the descriptors"))?;
     let landlock: Landlock = landlock::restrict(order)?;
-    let refuse_memory_files = !plan.executable_tmp && settings.memfd_noexec.is_none();
-    let listener = seccomp::install(refuse_memory_files, order.is_observed)?;
+    let variant = Variant {
+        refuses_memory_files: !plan.executable_tmp && settings.memfd_noexec.is_none(),
+        has_unix_sockets: !plan.sockets.is_empty(),
+    };
+    let listener = seccomp::install(variant, order.is_observed)?;
     let enforced = measure::inside(order, landlock, settings)?;
     let beside: Vec<BorrowedFd<'_>> = listener.iter().map(OwnedFd::as_fd).collect();
     let report = Report::Measured {
         enforced: Box::new(enforced),
-        refuses_memory_files: refuse_memory_files,
+        variant,
     };
     channel::report(control, &report, &beside).map_err(failed("report the measurement"))?;
     drop(listener);

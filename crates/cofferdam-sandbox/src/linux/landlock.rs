@@ -25,11 +25,13 @@ const MAKE_FIFO: u64 = 1 << 10;
 const MAKE_LINK: u64 = 1 << 12;
 const REFER: u64 = 1 << 13;
 const TRUNCATE: u64 = 1 << 14;
+/// Connecting to a UNIX socket by its path, from version 9 on.
+const RESOLVE_UNIX: u64 = 1 << 16;
 
 /// The highest bit of the rights over files, by the version that brought it.
 const FILE_RIGHTS: [(u32, u32); 5] = [(1, 12), (2, 13), (3, 14), (5, 15), (9, 16)];
 /// Rights that mean something on a file that is not a folder.
-const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | 1 << 15;
+const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | 1 << 15 | RESOLVE_UNIX;
 const READ: u64 = READ_FILE | READ_FOLDER;
 /// Sockets, devices and pipes with a name are not among them: they would lie in wait for a program outside.
 const WRITE: u64 =
@@ -137,7 +139,8 @@ fn allow_granted(order: &Order, ruleset: &OwnedFd, handled: u64) -> Result<(), S
             Access::System | Access::Read if any => READ | EXECUTE,
             Access::System | Access::Read | Access::Data | Access::Configuration => READ,
             Access::Write => WRITE,
-            Access::Device => continue,
+            Access::Socket if handled & RESOLVE_UNIX != 0 => RESOLVE_UNIX,
+            Access::Socket | Access::Device => continue,
         };
         allow(ruleset, &graft.target, rights & handled)?;
     }

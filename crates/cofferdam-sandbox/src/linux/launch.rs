@@ -15,6 +15,7 @@ use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
 use super::launcher::HANDED_OVER;
 use super::masker::Namespaces;
+use super::seccomp::Variant;
 use super::secrets::Secrets;
 use super::synthetic::Synthetic;
 use super::wire::{self, Order, SUBCOMMAND};
@@ -82,7 +83,7 @@ struct Watching {
 /// Resolves everything the plan names, finds what is to be masked, and makes the control groups.
 fn prepare(plan: &Plan, mut watching: Watching) -> Result<(Order, ControlGroup, Watching), SandboxError> {
     let sources = sources::resolve(plan)?;
-    watching.secrets = secrets::find(&plan.masks, &sources.grafts)?;
+    watching.secrets = secrets::find(plan, &sources.grafts)?;
     let masks = watching.secrets.as_mut().map(Secrets::take_found).unwrap_or_default();
     let group = ControlGroup::make(&plan.limits);
     let order = Order {
@@ -103,7 +104,7 @@ fn prepare(plan: &Plan, mut watching: Watching) -> Result<(Order, ControlGroup, 
 struct Measured {
     enforced: Enforced,
     pid: i32,
-    refuses_memory_files: bool,
+    variant: Variant,
     /// What an observer listens on.
     listener: Option<OwnedFd>,
 }
@@ -167,7 +168,7 @@ impl Launching {
         let Measured {
             mut enforced,
             pid,
-            refuses_memory_files,
+            variant,
             listener,
         } = self.measured()?;
         measure::confirm(&mut enforced, pid)?;
@@ -197,7 +198,7 @@ impl Launching {
         }
         if let Some(observer) = observer {
             let nothing = || failed("hear what to listen on")(io::ErrorKind::InvalidData.into());
-            let filter = seccomp::filter(refuses_memory_files);
+            let filter = seccomp::filter(variant);
             let until = until().map_err(failed("observe"))?;
             observe::start(listener.ok_or_else(nothing)?, until, filter, observer).map_err(failed("observe"))?;
             enforced.is_observed = true;
@@ -229,15 +230,12 @@ impl Launching {
                 Report::Started { pid } => {
                     self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
                 }
-                Report::Measured {
-                    enforced,
-                    refuses_memory_files,
-                } => {
+                Report::Measured { enforced, variant } => {
                     let nobody = || failed("learn who sent the measurement")(io::ErrorKind::InvalidData.into());
                     return Ok(Measured {
                         enforced: *enforced,
                         pid: sender.ok_or_else(nobody)?,
-                        refuses_memory_files,
+                        variant,
                         listener: message.descriptors.into_iter().next(),
                     });
                 }

@@ -110,7 +110,7 @@ fn mask(path: &Path) -> io::Result<()> {
         };
         let empty = match found {
             FileType::Directory => EMPTY_FOLDER,
-            FileType::RegularFile => EMPTY_FILE,
+            FileType::RegularFile | FileType::Socket => EMPTY_FILE,
             // Nothing that can be read through: a link is masked where it leads.
             _ => return Ok(()),
         };

@@ -92,7 +92,7 @@ fn mount_grafts(root: &OwnedFd, order: &Order, opened: &[OwnedFd]) -> Result<(),
 
 /// Mounts nothing over what is not to be read. What is gone by now, or out of this user's reach, needs no mask.
 fn mount_masks(root: &OwnedFd, order: &Order) -> Result<(), SandboxError> {
-    if order.plan.masks.is_empty() {
+    if order.plan.masks.is_empty() && order.plan.sockets.is_empty() {
         return Ok(());
     }
     let at = Path::new(EMPTY_FILE);

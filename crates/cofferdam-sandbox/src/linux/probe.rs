@@ -39,7 +39,8 @@ pub fn probe() -> Probe {
         lack(
             Feature::UserNamespace,
             "AppArmor restricts user namespaces to programs with a profile",
-            "load an AppArmor profile with `userns,` for this program",
+            "`cofferdam doctor --apparmor | sudo tee /etc/apparmor.d/cofferdam`, then `sudo apparmor_parser -r \
+             /etc/apparmor.d/cofferdam`",
         );
     }
     if landlock.is_none() {

@@ -2,6 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
+
 use super::bpf::{Filter, Rule, Test, TooLong, Verdict};
 use super::syscall_table::{ABSENT, ALLOWED, ARCHITECTURE, CREATING, FOREIGN_FROM, MODE_SETTING, NEWEST, SETRLIMIT};
 use super::{errno, syscalls};
@@ -57,7 +59,7 @@ fn refuse_if(number: i64, cases: Vec<Vec<Test>>) -> Rule {
 
 /// Sockets that lead at most to the own, empty network: TCP and UDP over IP, and routing tables to read.
 /// A pair of UNIX sockets is a pipe, but only of the kinds that cannot be pointed elsewhere afterwards.
-fn socket_rules() -> [Rule; 2] {
+fn socket_rules(unix: bool) -> [Rule; 2] {
     const INET: u32 = libc::AF_INET as u32;
     const INET6: u32 = libc::AF_INET6 as u32;
     const NETLINK: u32 = libc::AF_NETLINK as u32;
@@ -70,6 +72,11 @@ fn socket_rules() -> [Rule; 2] {
             cases.push(vec![equal(0, family), socket_type(kind), equal(2, protocol)]);
         }
     }
+    if unix {
+        for kind in [STREAM, DATAGRAM, SEQUENCED] {
+            cases.push(vec![equal(0, UNIX), socket_type(kind)]);
+        }
+    }
     let pairs = [STREAM, SEQUENCED].map(|kind| vec![equal(0, UNIX), socket_type(kind)]);
     [
         allow_if(libc::SYS_socket, cases),
@@ -78,7 +85,7 @@ fn socket_rules() -> [Rule; 2] {
 }
 
 /// Calls that are allowed or refused by an argument.
-fn argument_rules() -> Vec<Rule> {
+fn argument_rules(unix: bool) -> Vec<Rule> {
     const PR_SET_SECCOMP: u32 = libc::PR_SET_SECCOMP as u32;
     const PR_SET_MM: u32 = libc::PR_SET_MM as u32;
     let any_bit = |argument, mask| vec![Test::AnyBit { argument, mask }];
@@ -128,7 +135,7 @@ fn argument_rules() -> Vec<Rule> {
         };
         rules.push(refuse_if(*number, creates.map(case).into()));
     }
-    rules.extend(socket_rules());
+    rules.extend(socket_rules(unix));
     rules
 }
 
@@ -200,11 +207,19 @@ pub(super) fn answer(plain: &Filter, number: i32, arguments: &[u64; 6]) -> Answe
     }
 }
 
-/// The filter of this architecture. `refuse_memory_files` refuses memory files that could be executed, where
-/// the kernel's own setting could not be made.
-pub(super) fn filter(refuse_memory_files: bool) -> Filter {
-    let mut rules = argument_rules();
-    rules.push(memory_file_rule(refuse_memory_files));
+/// What of the filter depends on the compartment.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Variant {
+    /// Memory files that could be executed are refused: the kernel's own setting could not be made.
+    pub(super) refuses_memory_files: bool,
+    /// UNIX sockets can be made, since some may be connected to.
+    pub(super) has_unix_sockets: bool,
+}
+
+/// The filter of this architecture.
+pub(super) fn filter(variant: Variant) -> Filter {
+    let mut rules = argument_rules(variant.has_unix_sockets);
+    rules.push(memory_file_rule(variant.refuses_memory_files));
     rules.push(Rule::always(libc::SYS_personality, REFUSED));
     rules.extend(ALLOWED.iter().map(|number| Rule::always(*number, Verdict::Allow)));
     rules.extend(ABSENT.iter().map(|number| Rule::always(*number, MISSING)));
@@ -219,8 +234,8 @@ pub(super) fn filter(refuse_memory_files: bool) -> Filter {
 }
 
 /// Installs the filter in this process, for good. Gives what an observer listens on, if there is to be one.
-pub(super) fn install(refuse_memory_files: bool, is_observed: bool) -> Result<Option<OwnedFd>, SandboxError> {
-    let plain = filter(refuse_memory_files);
+pub(super) fn install(variant: Variant, is_observed: bool) -> Result<Option<OwnedFd>, SandboxError> {
+    let plain = filter(variant);
     let filter = if is_observed { observed(plain) } else { plain };
     let mut program = filter
         .assemble()
@@ -239,13 +254,18 @@ pub(super) fn install(refuse_memory_files: bool, is_observed: bool) -> Result<Op
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Answer, TELLING, answer, filter, observed};
+    use super::{Answer, TELLING, Variant, answer, filter, observed};
     use crate::linux::bpf::{Verdict, tests::run};
     use crate::linux::syscall_table::ARCHITECTURE;
 
+    const STRICT: Variant = Variant {
+        refuses_memory_files: true,
+        has_unix_sockets: false,
+    };
+
     #[test]
     fn no_call_has_two_rules() {
-        let rules = filter(true).rules;
+        let rules = filter(STRICT).rules;
         let numbers: BTreeSet<i64> = rules.iter().map(|rule| rule.number).collect();
         assert_eq!(numbers.len(), rules.len());
     }
@@ -279,10 +299,10 @@ mod tests {
     /// Observing never enforces and never allows: whatever is told is answered as it would be without an observer.
     #[test]
     fn an_observed_call_gets_the_answer_of_the_filter_without_an_observer() {
-        let plain = filter(true);
+        let plain = filter(STRICT);
         let (alone, told) = (
-            filter(true).assemble().expect("assembled"),
-            observed(filter(true)).assemble().expect("assembled"),
+            filter(STRICT).assemble().expect("assembled"),
+            observed(filter(STRICT)).assemble().expect("assembled"),
         );
         let mut answers = BTreeSet::new();
         for number in (0..470).chain([0x4000_0000]) {
@@ -312,13 +332,13 @@ mod tests {
 
     #[test]
     fn the_filter_fits_the_kernel() {
-        let program = filter(true).assemble().expect("assembled");
+        let program = filter(STRICT).assemble().expect("assembled");
         assert!(program.len() < 4096, "{}", program.len());
     }
 
     #[test]
     fn calls_that_reach_other_processes_or_the_kernel_have_no_rule() {
-        let plain = filter(true);
+        let plain = filter(STRICT);
         let never = [
             libc::SYS_ptrace,
             libc::SYS_process_vm_readv,

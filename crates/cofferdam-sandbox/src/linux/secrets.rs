@@ -5,14 +5,14 @@ use std::ffi::OsStr;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirEntryExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::wire::{Access, Graft, Mask};
 use crate::mask::Judge;
-use crate::{Masks, SandboxError};
+use crate::{Plan, SandboxError};
 
 /// Most entries of granted folders that are looked at; a walk of that many takes a second or two.
 const ENTRIES_MAX: usize = 400_000;
@@ -38,6 +38,8 @@ struct Root {
 #[derive(Debug)]
 pub(super) struct Secrets {
     judge: Judge,
+    /// UNIX sockets can be made inside: those that lie in granted folders and nobody named are masked.
+    hides_sockets: bool,
     roots: Vec<Root>,
     /// Places that are granted by their own path: nobody hides what somebody named.
     named: BTreeSet<PathBuf>,
@@ -53,7 +55,7 @@ pub(super) struct Secrets {
 }
 
 /// Looks through everything that is granted. None when nothing is to be masked or no folder is granted.
-pub(super) fn find(masks: &Masks, grafts: &[Graft]) -> Result<Option<Secrets>, SandboxError> {
+pub(super) fn find(plan: &Plan, grafts: &[Graft]) -> Result<Option<Secrets>, SandboxError> {
     let is_granted = |graft: &&Graft| matches!(graft.access, Access::Read | Access::Data | Access::Write);
     let root = |graft: &Graft| Root {
         source: graft.source.clone(),
@@ -66,17 +68,15 @@ pub(super) fn find(masks: &Masks, grafts: &[Graft]) -> Result<Option<Secrets>, S
         .filter(|graft| graft.is_folder)
         .map(root)
         .collect();
-    if masks.is_empty() || roots.is_empty() {
+    let hides_sockets = !plan.sockets.is_empty();
+    if (plan.masks.is_empty() && !hides_sockets) || roots.is_empty() {
         return Ok(None);
     }
     let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK);
     let mut secrets = Secrets {
-        judge: Judge::new(masks),
-        named: grafts
-            .iter()
-            .filter(is_granted)
-            .map(|graft| graft.target.clone())
-            .collect(),
+        judge: Judge::new(&plan.masks),
+        hides_sockets,
+        named: grafts.iter().map(|graft| graft.target.clone()).collect(),
         roots,
         changes: changes.map_err(|error| unwatched(Path::new("/"), &error.into()))?,
         watched: BTreeMap::new(),
@@ -188,6 +188,12 @@ impl Secrets {
         }
         if kind.is_symlink() {
             return self.look_behind(path);
+        }
+        if kind.is_socket() && self.hides_sockets {
+            return match fs::symlink_metadata(path) {
+                Ok(found) => self.mask(target, &found),
+                Err(_gone) => Ok(()),
+            };
         }
         if self.is_suspect(path, inode)
             && let Ok(found) = fs::symlink_metadata(path)

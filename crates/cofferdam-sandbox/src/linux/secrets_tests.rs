@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{MASKS_MAX, find, holds_credentials};
 use crate::linux::wire::{Access, Graft};
-use crate::{Masks, SandboxError};
+use crate::{Masks, Plan, SandboxError};
 
 fn masks() -> Masks {
     Masks {
@@ -14,6 +14,13 @@ fn masks() -> Masks {
         private_keys: vec!["*.pem".into()],
         except: vec![".env.example".into()],
         git_credentials: true,
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        masks: masks(),
+        ..Plan::sealed("/usr/bin/true")
     }
 }
 
@@ -31,7 +38,7 @@ fn graft(folder: &Path, access: Access) -> Graft {
 }
 
 fn found(folder: &Path, access: Access) -> Vec<String> {
-    let mut secrets = find(&masks(), &[graft(folder, access)])
+    let mut secrets = find(&plan(), &[graft(folder, access)])
         .expect("looked at")
         .expect("watched");
     let mut paths: Vec<String> = secrets
@@ -105,7 +112,7 @@ fn a_secret_with_a_second_name_and_too_many_secrets_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), ".env", "A=1");
     fs::hard_link(folder.path().join(".env"), folder.path().join("harmless")).expect("linked");
-    let error = find(&masks(), &[graft(folder.path(), Access::Data)]).expect_err("refused");
+    let error = find(&plan(), &[graft(folder.path(), Access::Data)]).expect_err("refused");
     assert_eq!(
         error,
         SandboxError::LinkedSecret {
@@ -117,7 +124,7 @@ fn a_secret_with_a_second_name_and_too_many_secrets_are_refused() {
     for number in 0..=MASKS_MAX {
         write(folder.path(), &format!(".env.{number}"), "");
     }
-    let error = find(&masks(), &[graft(folder.path(), Access::Data)]).expect_err("refused");
+    let error = find(&plan(), &[graft(folder.path(), Access::Data)]).expect_err("refused");
     assert!(matches!(error, SandboxError::TooMuchToMask { .. }), "{error}");
 }
 
@@ -127,7 +134,7 @@ fn a_file_that_is_granted_by_its_own_path_is_not_hidden() {
     write(folder.path(), ".env", "A=1");
     let mut named = graft(&folder.path().join(".env"), Access::Data);
     named.target = "/granted/.env".into();
-    let secrets = find(&masks(), &[graft(folder.path(), Access::Data), named]).expect("looked at");
+    let secrets = find(&plan(), &[graft(folder.path(), Access::Data), named]).expect("looked at");
     assert_eq!(secrets.expect("watched").take_found(), []);
 }
 
@@ -149,4 +156,16 @@ fn credentials_of_git_are_told_from_ordinary_addresses() {
     ] {
         assert!(!holds_credentials(plain), "{plain}");
     }
+}
+
+#[test]
+fn sockets_nobody_named_are_masked_where_sockets_can_be_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _listener = std::os::unix::net::UnixListener::bind(folder.path().join("agent")).expect("a socket");
+    assert_eq!(found(folder.path(), Access::Data), Vec::<String>::new());
+    let mut with_sockets = plan();
+    with_sockets.sockets.push("/run/other".into());
+    let secrets = find(&with_sockets, &[graft(folder.path(), Access::Data)]).expect("looked at");
+    let found = secrets.expect("watched").take_found();
+    assert_eq!(found.first().expect("one").target, Path::new("/granted/agent"));
 }

@@ -112,6 +112,7 @@ pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
     sources.add_system(any);
     let data = if any { Access::Read } else { Access::Data };
     let granted = [
+        (&plan.sockets, Access::Socket),
         (&plan.write, Access::Write),
         (&plan.program_files, Access::Read),
         (&plan.read, data),
@@ -303,7 +304,10 @@ fn resolved(path: &Path, access: Access) -> Result<(Graft, Vec<PathBuf>), Sandbo
         return Err(forbidden("it leads to a path that is not UTF-8"));
     }
     let kind = found.file_type();
-    if !kind.is_dir() && !kind.is_file() && access != Access::Device {
+    if access == Access::Socket && !kind.is_socket() {
+        return Err(forbidden("it is not a socket"));
+    }
+    if !kind.is_dir() && !kind.is_file() && !matches!(access, Access::Device | Access::Socket) {
         let what = if kind.is_socket() {
             "it is a socket"
         } else {
@@ -378,6 +382,9 @@ fn judge(graft: &Graft, kernel_mounts: &BTreeSet<PathBuf>) -> Result<(), Sandbox
         }
         if let Some(window) = ["/proc", "/sys", "/dev"].iter().find(|window| path.starts_with(window)) {
             return forbidden(format!("`{window}` is a window into the kernel"));
+        }
+        if graft.access == Access::Socket && CONTROL_SOCKETS.iter().any(|name| path.ends_with(name)) {
+            return forbidden("it gives control of the host".to_owned());
         }
         if ["/run", "/var/run", "/boot", "/lost+found"]
             .iter()

@@ -37,7 +37,10 @@ fn open(graft: &Graft, owners: Option<&mut Owners>) -> Result<OwnedFd, SandboxEr
         errno: errno(&error),
     };
     let tree = open_tree(&pinned, c"", flags).map_err(|error| failed(error.into()))?;
-    let is_granted = matches!(graft.access, Access::Read | Access::Data | Access::Write);
+    let is_granted = matches!(
+        graft.access,
+        Access::Read | Access::Data | Access::Write | Access::Socket
+    );
     if let Some(owners) = owners.filter(|_| is_granted) {
         map_owner(graft, &pinned, &tree, owners)?;
     }
@@ -82,7 +85,7 @@ fn attributes(access: Access) -> libc::mount_attr {
     let base = libc::MOUNT_ATTR_NOSUID;
     let set = match access {
         Access::System | Access::Read => base | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY,
-        Access::Configuration | Access::Data => {
+        Access::Configuration | Access::Data | Access::Socket => {
             base | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC
         }
         // Read-only keeps the node itself as it is; what is behind it is read and written all the same.

@@ -81,6 +81,8 @@ pub(super) enum Access {
     Data,
     /// Granted for writing.
     Write,
+    /// A UNIX socket that may be connected to.
+    Socket,
 }
 
 /// An empty memory file for an order.

@@ -593,3 +593,54 @@ fn the_launcher_started_by_hand_does_nothing() {
         .contains("takes no arguments")
     );
 }
+
+#[test]
+fn a_socket_is_connected_to_when_it_is_named_and_no_other_is() {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixListener;
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let folder = bench.folder("sockets");
+        let (named, other) = (folder.join("named"), folder.join("other"));
+        for path in [&named, &other] {
+            let listener = UnixListener::bind(path).unwrap();
+            // Open to everybody, so that only the compartment stands between.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    stream.and_then(|mut stream| stream.write_all(b"hello")).unwrap();
+                }
+            });
+        }
+        let connect = |path: &std::path::Path, grant: &dyn Fn(&mut Plan)| {
+            bench.says_with(&["unix", path.to_str().unwrap()], |plan| grant(plan))
+        };
+        let nothing = |plan: &mut Plan| plan.read.push(folder.clone());
+        assert_eq!(connect(&named, &nothing), "errno 1");
+        let one = |plan: &mut Plan| {
+            plan.read.push(folder.clone());
+            plan.sockets.push(named.clone());
+        };
+        assert_eq!(connect(&named, &one), "hello", "{caller:?}");
+        assert_eq!(
+            connect(&other, &one),
+            "errno 13",
+            "{caller:?}: in the same granted folder"
+        );
+        let alone = |plan: &mut Plan| plan.sockets.push(named.clone());
+        assert_eq!(connect(&named, &alone), "hello", "{caller:?}");
+        assert_eq!(connect(&other, &alone), "errno 2");
+        // What commands the machine is refused by name, and by where a link leads.
+        let engine = folder.join("docker.sock");
+        let _listener = UnixListener::bind(&engine).unwrap();
+        let link = bench.path("innocent");
+        symlink(&engine, &link).unwrap();
+        for path in [engine, link] {
+            let mut plan = bench.probe(&["echo"]);
+            plan.sockets.push(path);
+            let driven = bench.drive(&plan);
+            assert_eq!(driven.code, 125);
+            assert!(driven.stderr.contains("control of the host"), "{}", driven.stderr);
+        }
+    }
+}

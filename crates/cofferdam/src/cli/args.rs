@@ -57,6 +57,8 @@ pub(crate) enum Verb {
     Audit(AuditVerb),
     /// See eight attacks succeed against a bare server and fail behind the gate.
     Demo(Demo),
+    /// Show what this machine can enforce, measured on a compartment, and how to get what it cannot.
+    Doctor(Doctor),
     /// List every rule, by its id.
     Rules,
     /// Print a completion script for a shell.
@@ -327,6 +329,13 @@ pub(crate) struct AuditShow {
 pub(crate) struct AuditVerify {
     /// Sessions, servers or segment files. Everything without it.
     pub(crate) what: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print an AppArmor profile for this program and nothing else, for systems that restrict user namespaces (Ubuntu 24.04 and later).
+    #[arg(long)]
+    pub(crate) apparmor: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ pub(crate) mod add;
 pub(crate) mod args;
 mod audit;
 mod call;
+mod doctor;
 mod enter;
 mod manifest;
 mod manifest_accept;
@@ -93,6 +94,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::VulnerableServer { root, service_port } => return crate::demo::vulnerable_server(&root, service_port),
         Verb::Demo(args) => return crate::demo::run(crate::demo::Options { keep: args.keep }, output),
         Verb::Rules => return crate::rules::list(output),
+        Verb::Doctor(args) => return doctor::run(&args, output),
         _ => {}
     }
     let home = Home::find(cli.home)?;
@@ -113,7 +115,9 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Audit(AuditVerb::Tail(args)) => audit::tail(&home, &args, output),
         Verb::Audit(AuditVerb::Show(args)) => audit::show(&home, &args, output),
         Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&home, &args, output),
-        Verb::Completions { .. } | Verb::VulnerableServer { .. } | Verb::Demo(_) | Verb::Rules => Ok(Exit::Nothing),
+        Verb::Completions { .. } | Verb::VulnerableServer { .. } | Verb::Demo(_) | Verb::Doctor(_) | Verb::Rules => {
+            Ok(Exit::Nothing)
+        }
     }
 }
 

@@ -1,0 +1,182 @@
+//! `doctor`: what this machine can enforce, measured on a compartment of our own, with the way to what it cannot.
+
+use std::path::PathBuf;
+
+use cofferdam_sandbox::{Enforced, Feature, Lack, Plan, Probe, probe};
+use serde_json::json;
+
+use super::args::Doctor;
+use super::output::{Output, Style};
+use crate::compartment;
+use crate::failure::{Exit, Failure};
+use crate::gate::escaped;
+
+/// What a compartment of this very program showed.
+struct Examined {
+    probe: Probe,
+    enforced: Result<Enforced, Failure>,
+}
+
+/// Examines the machine; exit 5 when a server could not be started as it is required by default.
+pub(crate) fn run(args: &Doctor, output: &mut Output) -> Result<Exit, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|cause| Failure::misconfigured(format!("cannot find this program's own path: {cause}")))?;
+    if args.apparmor {
+        output.raw(apparmor_profile(&program).as_bytes())?;
+        return Ok(Exit::Fine);
+    }
+    let examined = Examined {
+        probe: probe(),
+        enforced: measured(&program),
+    };
+    let missing = examined.missing();
+    if output.is_json() {
+        output.line(&examined.as_json(&missing).to_string())?;
+    } else {
+        examined.print(&missing, output)?;
+    }
+    let is_short = missing.iter().any(|lack| is_required(lack.feature));
+    Ok(if is_short { Exit::NotEnforced } else { Exit::Fine })
+}
+
+/// What every server is started with unless its manifest waives it.
+fn is_required(feature: Feature) -> bool {
+    Feature::DEFAULT_REQUIRED.contains(&feature) || feature == Feature::ProgramWalls
+}
+
+/// A compartment of this program itself, with nothing required: what holds on it can be had here.
+fn measured(program: &std::path::Path) -> Result<Enforced, Failure> {
+    let mut plan = Plan::sealed(&program.display().to_string());
+    plan.command.push("--version".to_owned());
+    plan.require.clear();
+    plan.limits.cpu_percent = Some(100);
+    let compartment = compartment::start(&plan)?;
+    let enforced = compartment.enforced().clone();
+    // Its pipes are not read: a version fits into them.
+    compartment.wait();
+    Ok(enforced)
+}
+
+impl Examined {
+    /// Everything that was not found on the compartment, with reason and fix.
+    fn missing(&self) -> Vec<Lack> {
+        let has = |feature: &Feature| self.enforced.as_ref().is_ok_and(|enforced| enforced.has(*feature));
+        let missing = Feature::all().filter(|feature| !has(feature));
+        missing.map(|feature| self.lack(feature)).collect()
+    }
+
+    fn lack(&self, feature: Feature) -> Lack {
+        let known = self.probe.lacks.iter().find(|lack| match lack.feature {
+            Feature::Landlock(_) => matches!(feature, Feature::Landlock(_)),
+            other => other == feature,
+        });
+        let reason = || match &self.enforced {
+            Err(failure) => failure.what.clone(),
+            Ok(enforced) if feature == Feature::CpuLimit => said(enforced, "processor time: "),
+            Ok(_) => "it was not found on the compartment".to_owned(),
+        };
+        let fix = || match &self.enforced {
+            Err(failure) => failure.help.clone().unwrap_or_default(),
+            Ok(_) if feature == Feature::CpuLimit => {
+                "run in a systemd user session (`Delegate=yes`), or as root".to_owned()
+            }
+            Ok(_) => "a newer kernel may have it".to_owned(),
+        };
+        known.cloned().unwrap_or_else(|| Lack {
+            feature,
+            reason: reason(),
+            fix: fix(),
+        })
+    }
+
+    fn print(&self, missing: &[Lack], output: &mut Output) -> Result<(), Failure> {
+        let landlock = self
+            .probe
+            .landlock
+            .map_or("none".to_owned(), |version| version.to_string());
+        let user = if self.probe.can_choose_user {
+            "root: each compartment gets a user of its own"
+        } else {
+            "an ordinary user"
+        };
+        output.line(&format!(
+            "{}   {} {}, Landlock {landlock}, {user}",
+            output.styled(Style::Bold, "native"),
+            self.probe.system,
+            escaped(self.probe.release.as_bytes())
+        ))?;
+        let is_missing = |feature: &Feature| missing.iter().any(|lack| lack.feature == *feature);
+        let enforced: Vec<String> = Feature::all()
+            .filter(|feature| !is_missing(feature))
+            .map(|it| it.to_string())
+            .collect();
+        for some in enforced.chunks(6) {
+            output.line(&format!(
+                "  {} {}",
+                output.styled(Style::Green, "enforced"),
+                some.join(", ")
+            ))?;
+        }
+        for lack in missing {
+            let (word, style) = if is_required(lack.feature) {
+                ("missing", Style::Red)
+            } else {
+                ("not here", Style::Yellow)
+            };
+            output.line(&format!(
+                "  {}  {}: {}",
+                output.styled(style, word),
+                lack.feature,
+                escaped(lack.reason.as_bytes())
+            ))?;
+            output.line(&format!("            {}", escaped(lack.fix.as_bytes())))?;
+        }
+        output.line(&format!(
+            "{}      not in this version: no other backend is used in place of `native`",
+            output.styled(Style::Bold, "oci")
+        ))?;
+        let required = missing.iter().filter(|lack| is_required(lack.feature)).count();
+        output.say(&match required {
+            0 => "servers can run sealed here".to_owned(),
+            1 => "servers do not start here: 1 feature that each requires is missing".to_owned(),
+            more => format!("servers do not start here: {more} features that each requires are missing"),
+        });
+        Ok(())
+    }
+
+    fn as_json(&self, missing: &[Lack]) -> serde_json::Value {
+        let is_missing = |feature: &Feature| missing.iter().any(|lack| lack.feature == *feature);
+        let enforced: Vec<String> = Feature::all()
+            .filter(|feature| !is_missing(feature))
+            .map(|it| it.to_string())
+            .collect();
+        let missing: Vec<_> = missing
+            .iter()
+            .map(|lack| json!({"feature": lack.feature, "required": is_required(lack.feature), "reason": lack.reason, "fix": lack.fix}))
+            .collect();
+        json!({
+            "system": self.probe.system, "release": self.probe.release, "landlock": self.probe.landlock, "root": self.probe.can_choose_user,
+            "backends": [{"name": "native", "enforced": enforced, "missing": missing}],
+        })
+    }
+}
+
+/// What the compartment said about something it could not do.
+fn said(enforced: &Enforced, beginning: &str) -> String {
+    let reason = enforced
+        .not_enforced
+        .iter()
+        .find_map(|reason| reason.strip_prefix(beginning));
+    reason.unwrap_or("it was not found on the compartment").to_owned()
+}
+
+/// A profile that lets this program, at this place, make user namespaces, and confines it in no other way.
+fn apparmor_profile(program: &std::path::Path) -> String {
+    let path: PathBuf = program.to_path_buf();
+    format!(
+        "# sudo tee /etc/apparmor.d/cofferdam, then: sudo apparmor_parser -r /etc/apparmor.d/cofferdam\n\
+         abi <abi/4.0>,\ninclude <tunables/global>\n\n\
+         profile cofferdam \"{}\" flags=(unconfined) {{\n  userns,\n\n  include if exists <local/cofferdam>\n}}\n",
+        path.display()
+    )
+}
