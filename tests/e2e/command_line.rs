@@ -180,7 +180,7 @@ fn tools_shows_how_the_live_list_stands() {
     let stage = Stage::with_fixture(&[]);
     let accepted = stage.run(&["--format", "json", "tools", "fixture"]);
     let list: Value = serde_json::from_slice(&accepted.stdout).unwrap();
-    assert_eq!(list.as_array().unwrap().len(), 13);
+    assert_eq!(list.as_array().unwrap().len(), 14);
     let live = stage.run(&["tools", "fixture", "--live"]);
     assert_eq!(live.status.code(), Some(0), "{}", text(&live.stderr));
     assert!(

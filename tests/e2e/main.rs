@@ -15,6 +15,7 @@ mod conformance;
 mod demo;
 mod driven;
 mod ends;
+mod exhaustion;
 mod forged;
 mod frames;
 mod inspector;

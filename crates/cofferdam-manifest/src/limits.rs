@@ -17,6 +17,12 @@ pub struct Limits {
     pub open_files: u32,
     /// `disk`: bytes of the private `/tmp` and home folder together.
     pub disk_bytes: u64,
+    /// `files`: files and folders in them together.
+    pub files: u32,
+    /// `file`: bytes of any one file that is written.
+    pub file_bytes: u64,
+    /// `cpu`: processor time in percent of one processor; `None` leaves it to the system.
+    pub cpu_percent: Option<u32>,
     /// `message`: bytes of one line, in either direction.
     pub message_bytes: u64,
     /// `seconds_per_call`: how long one request may stay unanswered.
@@ -40,6 +46,10 @@ impl Limits {
     pub const OPEN_FILES: u32 = 1024;
     /// Default of `disk`.
     pub const DISK_BYTES: u64 = 256 * MIB;
+    /// Default of `files`.
+    pub const FILES: u32 = 65_536;
+    /// Default of `file`.
+    pub const FILE_BYTES: u64 = GIB;
     /// Default of `message`.
     pub const MESSAGE_BYTES: u64 = 16 * MIB;
     /// Default of `seconds_per_call`: longer than any client of today waits without progress.
@@ -59,6 +69,12 @@ impl Limits {
     pub const OPEN_FILES_RANGE: (u64, u64) = (16, 1_048_576);
     /// Range of `disk`.
     pub const DISK_BYTES_RANGE: (u64, u64) = (MIB, 1024 * GIB);
+    /// Range of `files`.
+    pub const FILES_RANGE: (u64, u64) = (16, 16_777_216);
+    /// Range of `file`.
+    pub const FILE_BYTES_RANGE: (u64, u64) = (MIB, 1024 * GIB);
+    /// Range of `cpu`: up to a hundred processors.
+    pub const CPU_PERCENT_RANGE: (u64, u64) = (1, 10_000);
     /// Range of `message`: the least holds any real `initialize`, the most bounds the gate's own memory.
     pub const MESSAGE_BYTES_RANGE: (u64, u64) = (4 * KIB, 48 * MIB);
     /// Range of `seconds_per_call`: at most a day.
@@ -80,6 +96,9 @@ impl Default for Limits {
             processes: Self::PROCESSES,
             open_files: Self::OPEN_FILES,
             disk_bytes: Self::DISK_BYTES,
+            files: Self::FILES,
+            file_bytes: Self::FILE_BYTES,
+            cpu_percent: None,
             message_bytes: Self::MESSAGE_BYTES,
             seconds_per_call: Self::SECONDS_PER_CALL,
             calls_per_minute: Self::CALLS_PER_MINUTE,

@@ -140,6 +140,11 @@ fn limits(limits: &Limits, out: &mut String) {
     pair("processes", &limits.processes.to_string(), out);
     pair("open_files", &limits.open_files.to_string(), out);
     pair("disk", &quoted(&bytes_in_words(limits.disk_bytes)), out);
+    pair("files", &limits.files.to_string(), out);
+    pair("file", &quoted(&bytes_in_words(limits.file_bytes)), out);
+    if let Some(percent) = limits.cpu_percent {
+        pair("cpu", &percent.to_string(), out);
+    }
     pair("message", &quoted(&bytes_in_words(limits.message_bytes)), out);
     pair("seconds_per_call", &limits.seconds_per_call.to_string(), out);
     pair("calls_per_minute", &limits.calls_per_minute.to_string(), out);

@@ -50,6 +50,8 @@ fn full() -> Manifest {
         memory_bytes: 512 << 20,
         message_bytes: 5000,
         idle_minutes: Some(7),
+        cpu_percent: Some(150),
+        files: 77,
         ..Limits::default()
     };
     let hosts: Vec<Endpoint> = vec!["api.github.com:443".parse().unwrap()];

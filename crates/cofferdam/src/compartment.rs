@@ -37,6 +37,9 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     plan.limits.processes = manifest.limits.processes.into();
     plan.limits.open_files = manifest.limits.open_files.into();
     plan.limits.disk_bytes = manifest.limits.disk_bytes;
+    plan.limits.inodes = manifest.limits.files.into();
+    plan.limits.file_bytes = manifest.limits.file_bytes;
+    plan.limits.cpu_percent = manifest.limits.cpu_percent.map(u64::from);
     for feature in required_features(manifest)? {
         if !plan.require.contains(&feature) {
             plan.require.push(feature);

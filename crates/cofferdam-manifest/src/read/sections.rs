@@ -178,6 +178,9 @@ pub(super) fn limits(root: &Table<'_>, faults: &mut Faults) -> Limits {
         "processes",
         "open_files",
         "disk",
+        "files",
+        "file",
+        "cpu",
         "message",
         "seconds_per_call",
         "calls_per_minute",
@@ -191,6 +194,7 @@ pub(super) fn limits(root: &Table<'_>, faults: &mut Faults) -> Limits {
     let mut bytes = |key: &str, bounds, default: u64| section.quantity(key, bounds, SIZE, faults).unwrap_or(default);
     let memory_bytes = bytes("memory", Limits::MEMORY_BYTES_RANGE, Limits::MEMORY_BYTES);
     let disk_bytes = bytes("disk", Limits::DISK_BYTES_RANGE, Limits::DISK_BYTES);
+    let file_bytes = bytes("file", Limits::FILE_BYTES_RANGE, Limits::FILE_BYTES);
     let message_bytes = bytes("message", Limits::MESSAGE_BYTES_RANGE, Limits::MESSAGE_BYTES);
     let record_bytes_per_hour = bytes(
         "record_per_hour",
@@ -205,6 +209,7 @@ pub(super) fn limits(root: &Table<'_>, faults: &mut Faults) -> Limits {
     Limits {
         memory_bytes,
         disk_bytes,
+        file_bytes,
         message_bytes,
         record_bytes_per_hour,
         processes: count("processes", Limits::PROCESSES_RANGE).unwrap_or(Limits::PROCESSES),
@@ -212,6 +217,8 @@ pub(super) fn limits(root: &Table<'_>, faults: &mut Faults) -> Limits {
         seconds_per_call: count("seconds_per_call", Limits::SECONDS_PER_CALL_RANGE).unwrap_or(Limits::SECONDS_PER_CALL),
         calls_per_minute: count("calls_per_minute", Limits::CALLS_PER_MINUTE_RANGE).unwrap_or(Limits::CALLS_PER_MINUTE),
         calls_in_flight: count("calls_in_flight", Limits::CALLS_IN_FLIGHT_RANGE).unwrap_or(Limits::CALLS_IN_FLIGHT),
+        files: count("files", Limits::FILES_RANGE).unwrap_or(Limits::FILES),
+        cpu_percent: count("cpu", Limits::CPU_PERCENT_RANGE),
         idle_minutes: count("idle_minutes", Limits::IDLE_MINUTES_RANGE),
     }
 }

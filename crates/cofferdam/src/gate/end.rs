@@ -105,7 +105,8 @@ impl Gate {
                 fault = Some(late.to_string());
             }
         }
-        self.answer_all_waiting(cause, &process);
+        let how = how_it_ended(process, compartment.ran_out_of_memory());
+        self.answer_all_waiting(cause, &how);
         self.to_client.drain(DRAIN);
         self.to_client.close();
         let facts = json!({
@@ -147,7 +148,7 @@ impl Gate {
     }
 
     /// Whoever waits for an answer gets one: the server will not send it any more.
-    fn answer_all_waiting(&self, cause: Cause, process: &ProcessEnd) {
+    fn answer_all_waiting(&self, cause: Cause, how: &str) {
         let waiting: Vec<(Id, Pending)> = {
             let session = self.session();
             let pending = session
@@ -158,10 +159,7 @@ impl Gate {
         let why = match cause {
             Cause::RecordFailed => "the record cannot be written, so nothing passes any more".to_owned(),
             Cause::RecordQuota => "the server exceeded its record quota and was ended".to_owned(),
-            _ => format!(
-                "the session ended before the server answered ({})",
-                process_words(*process)
-            ),
+            _ => format!("the session ended before the server answered ({how})"),
         };
         let record = self.reference(self.log.head().map_or(0, |head| head.seq));
         for (id, Pending { method, era, .. }) in waiting {
@@ -193,6 +191,15 @@ impl Gate {
 /// As much of a fault as fits into a close record.
 fn shortened(fault: &str) -> String {
     fault.chars().take(FAULT_CHARS_MAX).collect()
+}
+
+/// How the server ended, in words; what it ran out of says more than the signal it got for that.
+pub(super) fn how_it_ended(process: ProcessEnd, ran_out_of_memory: bool) -> String {
+    if ran_out_of_memory {
+        "it used more memory than it is granted".to_owned()
+    } else {
+        process_words(process)
+    }
 }
 
 /// How a process ended, in words.

@@ -16,7 +16,7 @@ use cofferdam_sandbox::Ended as ProcessEnd;
 use serde_json::json;
 
 use super::answer::{Refusal, refuse};
-use super::end::process_words;
+use super::end::how_it_ended;
 use super::life::{Relaunch, Running};
 use super::observed::Launched;
 use super::{Event, Fault, Gate};
@@ -128,7 +128,7 @@ impl Gate {
 
     /// Whoever waited on the old process is told, and the list that calls wait for is asked for again.
     fn tell_lost(&self, lost: Vec<(Id, Pending)>, running: &Running, crashed: ProcessEnd) -> Result<(), Fault> {
-        let how = process_words(crashed);
+        let how = how_it_ended(crashed, running.compartment.ran_out_of_memory());
         let facts = json!({
             "restarted": self.process(), "process": how, "out_of_memory": running.compartment.ran_out_of_memory(), "unanswered": lost.len(),
         });
