@@ -9,6 +9,7 @@ use cofferdam_manifest::{
     Tool, Weight, can_name_tool, diff, repin, tool_digest,
 };
 
+use crate::cli::add::seen_with;
 use crate::cli::observe::{Observed, converse, observe};
 use crate::cli::{findings, now};
 use crate::client::Declares;
@@ -17,6 +18,7 @@ use crate::contract::{Contract, program_json};
 use crate::failure::Failure;
 use crate::gate::escaped;
 use crate::home::Home;
+use crate::protect::seal::STAND_IN;
 use crate::session::Session;
 
 /// A contract that nobody accepted yet, and what is new about it.
@@ -52,11 +54,7 @@ impl Proposal {
     pub(crate) fn observed(home: &Home, accepted: &Contract, timeout: Duration) -> Result<Self, Failure> {
         accepted.check_enforceable()?;
         let program = Program::now(accepted)?;
-        let mut manifest = accepted.manifest.clone();
-        if program.changed.is_some() {
-            let written = std::mem::take(&mut manifest.filesystem.write);
-            manifest.filesystem.read.extend(written);
-        }
+        let manifest = watched(&accepted.manifest, program.changed.is_some());
         let session = Session::unpinned(&accepted.name, &manifest, "manifest diff")?;
         let session = session.with_own_bytecode(program.has_foreign_bytecode);
         let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)
@@ -184,6 +182,26 @@ fn explained(failure: Failure, accepted: &Contract, program: &Program) -> Failur
         "its program changed, so it saw the folders it may write to read-only; if you trust the new one, `cofferdam add --replace {} -- COMMAND…` accepts it",
         accepted.name
     ))
+}
+
+/// The manifest for a look: no secret, and stand-ins for what a client would set and nobody set here.
+fn watched(manifest: &Manifest, is_program_changed: bool) -> Manifest {
+    let secrets = manifest.secrets.keys();
+    let unset = manifest
+        .environment
+        .pass
+        .iter()
+        .filter(|name| std::env::var_os(name).is_none());
+    let stand_ins: Vec<(String, String)> = secrets
+        .chain(unset)
+        .map(|name| (name.clone(), STAND_IN.to_owned()))
+        .collect();
+    let mut watched = seen_with(manifest, &stand_ins);
+    if is_program_changed {
+        let written = std::mem::take(&mut watched.filesystem.write);
+        watched.filesystem.read.extend(written);
+    }
+    watched
 }
 
 /// The accepted manifest with the pins of what was seen. A new tool gets what `add` gives it.

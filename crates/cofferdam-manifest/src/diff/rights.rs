@@ -107,6 +107,8 @@ impl Rights {
         self.list_turned("isolation.require", [&then, &now], ["demands more", "demands less"]);
         let (then, now) = (strings(&before.filesystem.mask), strings(&after.filesystem.mask));
         self.list_turned("filesystem.mask", [&then, &now], ["hides more", "hides less"]);
+        let (then, now) = (strings(&before.isolation.waive), strings(&after.isolation.waive));
+        self.compared("isolation.waive", &then, &now, ["gives up more", "gives up less"]);
         let summary = "another kind of compartment";
         self.value(
             "isolation.backend",
@@ -127,12 +129,15 @@ impl Rights {
     fn limits(&mut self, before: &Manifest, after: &Manifest) {
         let (then, now) = (&before.limits, &after.limits);
         let never = u64::MAX;
-        let idle = |minutes: Option<u32>| minutes.map_or(never, u64::from);
+        let bound = |value: Option<u32>| value.map_or(never, u64::from);
         for (name, then, now) in [
             ("memory", then.memory_bytes, now.memory_bytes),
             ("processes", then.processes.into(), now.processes.into()),
             ("open_files", then.open_files.into(), now.open_files.into()),
             ("disk", then.disk_bytes, now.disk_bytes),
+            ("files", then.files.into(), now.files.into()),
+            ("file", then.file_bytes, now.file_bytes),
+            ("cpu", bound(then.cpu_percent), bound(now.cpu_percent)),
             ("message", then.message_bytes, now.message_bytes),
             (
                 "seconds_per_call",
@@ -149,7 +154,7 @@ impl Rights {
                 then.calls_in_flight.into(),
                 now.calls_in_flight.into(),
             ),
-            ("idle_minutes", idle(then.idle_minutes), idle(now.idle_minutes)),
+            ("idle_minutes", bound(then.idle_minutes), bound(now.idle_minutes)),
             ("record_per_hour", then.record_bytes_per_hour, now.record_bytes_per_hour),
         ] {
             let (direction, summary) = match then.cmp(&now) {
@@ -159,7 +164,7 @@ impl Rights {
             };
             let said = |value: u64| {
                 if value == never {
-                    "never".to_owned()
+                    "no bound".to_owned()
                 } else {
                     value.to_string()
                 }

@@ -117,7 +117,7 @@ impl Candidate {
 }
 
 /// The manifest for a first look: variables that are passed on stand in for themselves, and no secret is there.
-fn seen_with(manifest: &Manifest, stand_ins: &[(String, String)]) -> Manifest {
+pub(crate) fn seen_with(manifest: &Manifest, stand_ins: &[(String, String)]) -> Manifest {
     let mut seen = manifest.clone();
     let is_stood_in = |name: &String| stand_ins.iter().any(|(one, _)| one == name);
     seen.environment.pass.retain(|name| !is_stood_in(name));

@@ -4,7 +4,7 @@ mod config_file;
 mod discover;
 mod journal;
 mod outcome;
-mod seal;
+pub(crate) mod seal;
 
 use std::path::Path;
 

@@ -24,7 +24,7 @@ use crate::home::Home;
 /// Servers that are observed at once.
 const AT_ONCE: usize = 4;
 /// What stands in for a secret while a server is observed: it shows what it lists, and can do nothing.
-const STAND_IN: &str = "observed-without-secrets";
+pub(crate) const STAND_IN: &str = "observed-without-secrets";
 
 /// An entry that a client starts by itself.
 #[derive(Debug)]
