@@ -18,6 +18,7 @@ mod ends;
 mod exhaustion;
 mod forged;
 mod frames;
+mod inspect;
 mod inspector;
 mod kills;
 mod life;

@@ -59,12 +59,20 @@ const RULES: &[Rule] = &[
     Rule {
         name: "cofferdam-inspect",
         direct: &[
+            // One automaton over all terms and token prefixes, instead of a search for each.
+            "aho-corasick",
+            "base64ct",
+            "brush-parser",
             "cofferdam-manifest",
             "cofferdam-protocol",
             "jsonschema",
             "serde",
             "serde_json",
+            "sqlparser",
             "thiserror",
+            // Compatibility forms and marks: what looks alike reads alike.
+            "unicode-normalization",
+            "url",
         ],
         others_max: NO_CAP,
         never: ASYNC,

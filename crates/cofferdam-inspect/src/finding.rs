@@ -19,6 +19,20 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// As it is written in reports and policies.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// How sure the rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
@@ -28,6 +42,18 @@ pub enum Confidence {
     Medium,
     /// Established by a parser or a schema, not guessed.
     High,
+}
+
+impl Confidence {
+    /// As it is written in reports and policies.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
 }
 
 /// One observation about one place in one message or file.

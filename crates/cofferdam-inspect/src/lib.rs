@@ -7,14 +7,20 @@
 #![forbid(unsafe_code)]
 
 mod argument;
+mod definition;
 mod finding;
+mod intent;
+mod lexicon;
 mod listing;
 mod redaction;
 mod reference;
 mod rule;
+mod text;
 
 pub use argument::{ArgumentSchema, SchemaUnusable};
+pub use definition::inspect_definition;
 pub use finding::{Confidence, Finding, Severity, is_invisible, show_safely};
+pub use intent::unreadable_line;
 pub use listing::{ListUnreadable, ListedTool, hide_tools, listed_tools};
 pub use redaction::Redaction;
-pub use rule::{RULES, Rule};
+pub use rule::{Rule, rules};

@@ -46,6 +46,16 @@ impl ListUnreadable {
     }
 }
 
+/// A definition that cannot be read: nothing can be said about it.
+pub(crate) fn unreadable_definition() -> Finding {
+    Finding::new(
+        &TOOL_LIST_UNREADABLE,
+        Confidence::High,
+        "",
+        "the definition is not one JSON value of bounded size and depth",
+    )
+}
+
 /// The tools in the raw `result` of a `tools/list` answer, in order.
 ///
 /// # Errors

@@ -47,24 +47,30 @@ pub(crate) static TOOL_LIST_UNREADABLE: Rule = Rule {
     help: "the server's author should send `tools` as an array of objects with string names",
 };
 
-/// Every rule of this crate, in the order they are documented.
-pub static RULES: &[&Rule] = &[
+/// The rules about schemas and lists.
+static SCHEMA_RULES: &[&Rule] = &[
     &ARGUMENT_SCHEMA,
     &ARGUMENT_CASE_FOLDED_KEY,
     &TOOL_SCHEMA_UNUSABLE,
     &TOOL_LIST_UNREADABLE,
 ];
 
+/// Every rule of this crate, in the order they are documented.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    [SCHEMA_RULES, crate::intent::RULES].into_iter().flatten().copied()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::RULES;
+    use super::rules;
 
     #[test]
     fn ids_are_unique_and_well_formed() {
-        let mut ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
+        let mut ids: Vec<_> = rules().map(|rule| rule.id).collect();
+        let count = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), RULES.len());
+        assert_eq!(ids.len(), count);
         assert!(ids.iter().all(|id| {
             id.bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'/' || byte == b'-')

@@ -1,6 +1,6 @@
 //! `rules`: every reason for which something is refused, by its stable id.
 
-use cofferdam_inspect::RULES;
+use cofferdam_inspect::rules as inspect_rules;
 use cofferdam_policy::POLICY_RULES;
 use cofferdam_protocol::Reason;
 use cofferdam_scan::SCAN_RULES;
@@ -28,7 +28,7 @@ const GATE_RULES: &[(&str, &str)] = &[
 /// Id and summary of every rule, in the order of ids.
 pub(crate) fn all() -> Vec<(&'static str, &'static str)> {
     let mut rules: Vec<(&str, &str)> = Reason::ALL.iter().map(|reason| (reason.id(), reason.text())).collect();
-    rules.extend(RULES.iter().map(|rule| (rule.id, rule.summary)));
+    rules.extend(inspect_rules().map(|rule| (rule.id, rule.summary)));
     rules.extend(SCAN_RULES.iter().map(|rule| (rule.id, rule.summary)));
     rules.extend(POLICY_RULES.iter().map(|rule| (rule.id, rule.summary)));
     rules.extend(GATE_RULES);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cofferdam_inspect::{ArgumentSchema, Finding, show_safely};
+use cofferdam_inspect::{Finding, show_safely};
 use cofferdam_manifest::{
     Access, Consent, Definitions, Deliver, Interpreter, Launch, Manifest, Program, ProgramKind, ProgramPins,
     SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
@@ -455,11 +455,7 @@ pub(crate) fn description(definition: &str) -> String {
         .to_owned()
 }
 
-/// What inspection says about a definition. Descriptions are not inspected yet; schemas are.
+/// What inspection says about a definition: its schema and every text in it.
 pub(crate) fn findings(definition: &str) -> Vec<Finding> {
-    ArgumentSchema::compile(definition)
-        .err()
-        .map(|unusable| unusable.finding())
-        .into_iter()
-        .collect()
+    super::inspect::definition_findings(definition)
 }

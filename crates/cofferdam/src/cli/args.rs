@@ -59,6 +59,9 @@ pub(crate) enum Verb {
     Demo(Demo),
     /// Show what this machine can enforce, measured on a compartment, and how to get what it cannot.
     Doctor(Doctor),
+    /// Findings for tool definitions or calls, line by line.
+    #[command(subcommand)]
+    Inspect(InspectVerb),
     /// List every rule, by its id.
     Rules,
     /// Print a completion script for a shell.
@@ -190,6 +193,33 @@ pub(crate) struct Tools {
     /// Start the server, sealed, and compare what it lists now with what was accepted.
     #[arg(long)]
     pub(crate) live: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InspectVerb {
+    /// Tool definitions, one JSON object a line, or a whole `tools/list` answer.
+    Tools(Inspect),
+    /// Tool calls, one JSON object a line: `{"tool", "arguments", "schema"?}` or a `tools/call` request.
+    Calls(Inspect),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The file, or `-` for stdin.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: String,
+    /// Leave out findings below this severity. High and above block by default.
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = AtLeast::Info)]
+    pub(crate) at_least: AtLeast,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AtLeast {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
 }
 
 #[derive(Debug, Args)]

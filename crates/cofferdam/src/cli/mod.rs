@@ -6,6 +6,7 @@ mod audit;
 mod call;
 mod doctor;
 mod enter;
+mod inspect;
 mod manifest;
 mod manifest_accept;
 mod manifest_diff;
@@ -95,6 +96,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Demo(args) => return crate::demo::run(crate::demo::Options { keep: args.keep }, output),
         Verb::Rules => return crate::rules::list(output),
         Verb::Doctor(args) => return doctor::run(&args, output),
+        Verb::Inspect(verb) => return inspect::run(&verb, output),
         _ => {}
     }
     let home = Home::find(cli.home)?;
@@ -115,9 +117,12 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Audit(AuditVerb::Tail(args)) => audit::tail(&home, &args, output),
         Verb::Audit(AuditVerb::Show(args)) => audit::show(&home, &args, output),
         Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&home, &args, output),
-        Verb::Completions { .. } | Verb::VulnerableServer { .. } | Verb::Demo(_) | Verb::Doctor(_) | Verb::Rules => {
-            Ok(Exit::Nothing)
-        }
+        Verb::Completions { .. }
+        | Verb::VulnerableServer { .. }
+        | Verb::Demo(_)
+        | Verb::Doctor(_)
+        | Verb::Inspect(_)
+        | Verb::Rules => Ok(Exit::Nothing),
     }
 }
 

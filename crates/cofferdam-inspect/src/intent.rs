@@ -1,0 +1,300 @@
+//! What a text wants of the model that reads it: many small cues, scored together.
+//!
+//! A cue is a combination of [`Concept`]s in one sentence or in neighbouring ones. No cue is an attack by itself; what decides is how
+//! many independent ones meet in one place. So a new wording of a known intent is found, and a long honest manual is not.
+
+use crate::finding::{Confidence, Finding, Severity, show_safely};
+use crate::lexicon::{Concept, Concepts};
+use crate::rule::Rule;
+use crate::text::hidden::{Hidden, smuggled, worst};
+use crate::text::{TEXT_BYTES_MAX, encoded, plain};
+
+mod command;
+mod context_harvest;
+mod credential_access;
+mod data_sending;
+mod encoded_text;
+mod fake_marker;
+mod false_report;
+mod hidden_characters;
+mod not_inspected;
+mod other_tools;
+mod override_instructions;
+mod parameter_tampering;
+mod preference;
+mod secrecy;
+mod sentence;
+mod terminal_escape;
+mod weakening;
+
+pub use not_inspected::unreadable_line;
+use sentence::{Sentence, sentences};
+
+/// Neighbouring sentences that are read together, and the bytes they may have.
+const WINDOW_SENTENCES: usize = 3;
+const WINDOW_BYTES_MAX: usize = 480;
+/// Score, in tenths, from which a text is critical, high, medium and low.
+const CRITICAL_FROM: u32 = 60;
+const HIGH_FROM: u32 = 28;
+const MEDIUM_FROM: u32 = 20;
+const LOW_FROM: u32 = 14;
+/// What one rule contributes at least, in tenths, to be named.
+const NAMED_FROM: u32 = 8;
+/// What encoded or smuggled text adds to its own score: honest texts need no hiding place.
+const ENCODED_EXTRA: u32 = 30;
+
+/// The rules about intent, in the order they are documented.
+pub(crate) static RULES: &[&Rule] = &[
+    &override_instructions::RULE,
+    &secrecy::RULE,
+    &credential_access::RULE,
+    &data_sending::RULE,
+    &context_harvest::RULE,
+    &other_tools::RULE,
+    &parameter_tampering::RULE,
+    &command::RULE,
+    &weakening::RULE,
+    &preference::RULE,
+    &false_report::RULE,
+    &fake_marker::RULE,
+    &encoded_text::RULE,
+    &hidden_characters::RULE,
+    &terminal_escape::RULE,
+    &not_inspected::RULE,
+];
+
+/// The cues of all rules.
+static CUES: &[(&Rule, &[Cue])] = &[
+    (&override_instructions::RULE, override_instructions::CUES),
+    (&secrecy::RULE, secrecy::CUES),
+    (&credential_access::RULE, credential_access::CUES),
+    (&data_sending::RULE, data_sending::CUES),
+    (&context_harvest::RULE, context_harvest::CUES),
+    (&other_tools::RULE, other_tools::CUES),
+    (&parameter_tampering::RULE, parameter_tampering::CUES),
+    (&command::RULE, command::CUES),
+    (&weakening::RULE, weakening::CUES),
+    (&preference::RULE, preference::CUES),
+    (&false_report::RULE, false_report::CUES),
+    (&fake_marker::RULE, fake_marker::CUES),
+];
+
+/// Concepts that are evidence together, and how much, in tenths.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cue {
+    tenths: u32,
+    all: Concepts,
+    any: [Concepts; 3],
+    unless: Concepts,
+    /// Whether the concepts may be spread over neighbouring sentences.
+    is_spread: bool,
+}
+
+impl Cue {
+    /// All of `concepts` in one sentence.
+    const fn sentence(tenths: u32, concepts: &[Concept]) -> Self {
+        Self {
+            tenths,
+            all: Concepts::of(concepts),
+            any: [Concepts::NONE; 3],
+            unless: Concepts::NONE,
+            is_spread: false,
+        }
+    }
+
+    /// All of `concepts` in neighbouring sentences.
+    const fn nearby(tenths: u32, concepts: &[Concept]) -> Self {
+        Self {
+            is_spread: true,
+            ..Self::sentence(tenths, concepts)
+        }
+    }
+
+    /// And one of these.
+    const fn with(self, concepts: &[Concept]) -> Self {
+        let [first, second, _] = self.any;
+        Self {
+            any: [Concepts::of(concepts), first, second],
+            ..self
+        }
+    }
+
+    /// And none of these.
+    const fn unless(self, concepts: &[Concept]) -> Self {
+        Self {
+            unless: Concepts::of(concepts),
+            ..self
+        }
+    }
+
+    fn holds(&self, concepts: Concepts) -> bool {
+        concepts.has_all(self.all)
+            && self.any.iter().all(|any| any.is_empty() || concepts.has_any(*any))
+            && !concepts.has_any(self.unless)
+    }
+
+    fn holds_in(&self, window: &[Sentence], together: Concepts) -> bool {
+        if self.is_spread {
+            self.holds(together)
+        } else {
+            // What no sentence can hold alone is not looked for in each.
+            together.has_all(self.all) && window.iter().any(|sentence| self.holds(sentence.concepts))
+        }
+    }
+}
+
+/// Where a text stands, as far as that changes its meaning.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place<'a> {
+    /// JSON pointer.
+    pub(crate) at: &'a str,
+    /// The text is what a tool says it does.
+    pub(crate) is_description: bool,
+    /// The text describes an argument: what it asks for is asked of the model.
+    pub(crate) in_parameter: bool,
+    /// Names that belong to the tool itself.
+    pub(crate) own_names: &'a [&'a str],
+}
+
+/// What `text` at `place` wants, as findings; empty for an honest text.
+pub(crate) fn judge(text: &str, place: Place<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if text.len() > TEXT_BYTES_MAX {
+        findings.push(not_inspected::finding(place.at, text.len()));
+        return findings;
+    }
+    let hidden = worst(text);
+    if let Some(seen) = hidden {
+        findings.push(match seen.kind {
+            Hidden::Terminal => terminal_escape::finding(place.at, seen),
+            _ => hidden_characters::finding(place.at, seen, text),
+        });
+    }
+    match score(&plain(text), place) {
+        Some(scored) => scored.report(place.at, &mut findings),
+        None => findings.push(not_inspected::finding(place.at, text.len())),
+    }
+    let mut inner = encoded::decoded(text);
+    let spelled = smuggled(text);
+    if !spelled.is_empty() && hidden.is_some() {
+        inner.push(spelled);
+    }
+    for decoded in inner {
+        findings.extend(score(&plain(&decoded), place).and_then(|scored| scored.encoded(place.at, &decoded)));
+    }
+    findings
+}
+
+/// What one window of a text adds up to.
+#[derive(Debug, Default)]
+struct Scored {
+    tenths: u32,
+    /// By rule: what it contributed, and the words.
+    parts: Vec<(&'static Rule, u32)>,
+    words: String,
+}
+
+impl Scored {
+    fn severity(&self) -> Option<Severity> {
+        match self.tenths {
+            CRITICAL_FROM.. => Some(Severity::Critical),
+            HIGH_FROM.. => Some(Severity::High),
+            MEDIUM_FROM.. => Some(Severity::Medium),
+            LOW_FROM.. => Some(Severity::Low),
+            _ => None,
+        }
+    }
+
+    fn report(self, at: &str, findings: &mut Vec<Finding>) {
+        let Some(severity) = self.severity() else { return };
+        for (rule, _) in self.parts.iter().filter(|(_, tenths)| *tenths >= NAMED_FROM) {
+            let mut finding = Finding::new(
+                rule,
+                confidence(severity),
+                at,
+                format!("`{}`", show_safely(&self.words)),
+            );
+            finding.severity = severity;
+            findings.push(finding);
+        }
+    }
+
+    /// The same for what stood encoded in a text.
+    fn encoded(mut self, at: &str, decoded: &str) -> Option<Finding> {
+        if self.tenths == 0 {
+            return None;
+        }
+        self.tenths += ENCODED_EXTRA;
+        let severity = self.severity()?;
+        let mut finding = Finding::new(
+            &encoded_text::RULE,
+            confidence(severity),
+            at,
+            format!("decodes to `{}`", show_safely(decoded)),
+        );
+        finding.severity = severity;
+        Some(finding)
+    }
+}
+
+fn confidence(severity: Severity) -> Confidence {
+    if severity >= Severity::High {
+        Confidence::Medium
+    } else {
+        Confidence::Low
+    }
+}
+
+/// The strongest window of a plain text.
+fn score(text: &str, place: Place<'_>) -> Option<Scored> {
+    let sentences = sentences(text, place)?;
+    let mut best = Scored::default();
+    for first in 0..sentences.len() {
+        let scored = score_window(window(&sentences, first));
+        if scored.tenths > best.tenths {
+            best = scored;
+            best.words = words(text, window(&sentences, first));
+        }
+    }
+    Some(best)
+}
+
+/// The sentences that are read together from `first` on.
+fn window(sentences: &[Sentence], first: usize) -> &[Sentence] {
+    let rest = sentences.get(first..).unwrap_or_default();
+    let start = rest.first().map_or(0, |sentence| sentence.start);
+    let near = rest
+        .iter()
+        .take(WINDOW_SENTENCES)
+        .take_while(|sentence| sentence.end - start <= WINDOW_BYTES_MAX)
+        .count();
+    rest.get(..near.max(1)).unwrap_or_default()
+}
+
+fn score_window(window: &[Sentence]) -> Scored {
+    let together = window
+        .iter()
+        .fold(Concepts::NONE, |all, sentence| all.union(sentence.concepts));
+    let mut scored = Scored::default();
+    for (rule, cues) in CUES {
+        let tenths = cues
+            .iter()
+            .filter(|cue| cue.holds_in(window, together))
+            .map(|cue| cue.tenths)
+            .sum();
+        if tenths > 0 {
+            scored.tenths += tenths;
+            scored.parts.push((rule, tenths));
+        }
+    }
+    scored
+}
+
+fn words(text: &str, window: &[Sentence]) -> String {
+    let start = window.first().map_or(0, |sentence| sentence.start);
+    let end = window.last().map_or(0, |sentence| sentence.end);
+    text.get(start..end).unwrap_or_default().trim().replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests;

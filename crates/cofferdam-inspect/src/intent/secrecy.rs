@@ -1,0 +1,38 @@
+//! Text that wants something kept from the person.
+
+use super::Cue;
+use crate::finding::Severity;
+use crate::lexicon::Concept::{
+    Alter, Before, Command, Conceal, Conversation, Copy, Destroy, Everything, Execute, External, Not, Oblige, Prefer,
+    Pretend, Read, Say, SecretPath, SecretWord, Send, Supply, SystemFile, Unasked, Universal, User, When,
+};
+use crate::rule::Rule;
+
+pub(super) static RULE: Rule = Rule {
+    id: "poison/secrecy",
+    summary: "a text asks the model to keep something from the user, or to act without asking",
+    severity: Severity::High,
+    help: "do not accept the tool: nothing that it does may be hidden from the person it works for",
+};
+
+pub(super) static CUES: &[Cue] = &[
+    Cue::sentence(26, &[Conceal]),
+    Cue::nearby(18, &[Conceal]).with(&[
+        Send, Read, Alter, Execute, SecretPath, SecretWord, Destroy, Copy, Supply, Oblige, Say, Prefer, Pretend,
+        Universal,
+    ]),
+    Cue::sentence(6, &[Unasked]),
+    Cue::nearby(14, &[Unasked])
+        .with(&[
+            Send,
+            Destroy,
+            SecretPath,
+            Command,
+            Copy,
+            Everything,
+            External,
+            Conversation,
+        ])
+        .with(&[Oblige, When, Before, Copy, Execute, Supply, SystemFile, Read]),
+    Cue::sentence(8, &[Not, User, Say]),
+];

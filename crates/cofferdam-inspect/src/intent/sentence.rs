@@ -1,0 +1,191 @@
+//! A plain text cut into sentences, each with the concepts that stand in it.
+
+use super::Place;
+use crate::lexicon::{Concept, Concepts, terms};
+
+/// A longer sentence is cut: what stands far apart does not belong together.
+const SENTENCE_BYTES_MAX: usize = 320;
+
+/// One sentence of a plain text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sentence {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) concepts: Concepts,
+}
+
+/// The sentences of `text` (plain), or `None` when the lexicon is unusable.
+pub(super) fn sentences(text: &str, place: Place<'_>) -> Option<Vec<Sentence>> {
+    let mut all = cut(text);
+    let mut found = terms(text)?;
+    found.sort_unstable_by_key(|term| term.start);
+    let mut found = found.into_iter().peekable();
+    for (index, sentence) in all.iter_mut().enumerate() {
+        let mut at_start = Concepts::NONE;
+        while let Some(term) = found.next_if(|term| term.start < sentence.end) {
+            sentence.concepts.add(term.concept);
+            if term.start <= sentence.start + 2 {
+                at_start.add(term.concept);
+            }
+        }
+        let words = text.get(sentence.start..sentence.end)?;
+        let begins_with = |beginnings: &[&str]| beginnings.iter().any(|word| words.trim_start().starts_with(word));
+        let is_first = index == 0 && place.is_description;
+        let opens = at_start.has_any(LEADERS) && !begins_with(&PLAIN_BEGINNINGS);
+        let leads = opens || begins_with(&LEADING_WORDS);
+        for (holds, concept) in [
+            (leads, Concept::Leads),
+            (is_first, Concept::First),
+            (opens && is_first, Concept::Opens),
+        ] {
+            if holds {
+                sentence.concepts.add(concept);
+            }
+        }
+        for concept in literals(words, place) {
+            sentence.concepts.add(concept);
+        }
+        if place.in_parameter {
+            sentence.concepts.add(Concept::InParameter);
+        }
+    }
+    Some(all)
+}
+
+/// What a sentence begins with that lays down a rule instead of saying what the tool does.
+const LEADERS: Concepts = Concepts::of(&[Concept::Before, Concept::When, Concept::Universal, Concept::Override]);
+
+/// Universal words that also begin a plain description ("Full-text search").
+const PLAIN_BEGINNINGS: [&str; 9] = [
+    "full",
+    "complete",
+    "whole",
+    "entire",
+    "global",
+    "universal",
+    "both",
+    "all-in",
+    "any-to",
+];
+
+/// Words that mean nothing alone and open a rule.
+const LEADING_WORDS: [&str; 12] = [
+    "because ",
+    "due to ",
+    "for ",
+    "no ",
+    "in order to ",
+    "to ",
+    "as ",
+    "since ",
+    "according ",
+    "during ",
+    "in accordance",
+    "in case ",
+];
+
+fn cut(text: &str) -> Vec<Sentence> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    for part in text.split_inclusive('\n') {
+        let end = start + part.len();
+        let mut from = start;
+        while end - from > SENTENCE_BYTES_MAX {
+            let window = text.get(from..end).unwrap_or_default();
+            let to = window
+                .char_indices()
+                .find(|(index, character)| {
+                    *index >= SENTENCE_BYTES_MAX && (*character == ' ' || *index >= 2 * SENTENCE_BYTES_MAX)
+                })
+                .map_or(end, |(index, _)| from + index);
+            if to <= from {
+                break;
+            }
+            all.push(sentence(from, to));
+            from = to;
+        }
+        if from < end {
+            all.push(sentence(from, end));
+        }
+        start = end;
+    }
+    all
+}
+
+fn sentence(start: usize, end: usize) -> Sentence {
+    Sentence {
+        start,
+        end,
+        concepts: Concepts::NONE,
+    }
+}
+
+/// What is recognised by its form: addresses of people and machines, and names of other tools.
+fn literals<'a>(words: &'a str, place: Place<'a>) -> impl Iterator<Item = Concept> + 'a {
+    words
+        .split([' ', '\n', ',', '(', ')', '"', '`', '\''])
+        .map(|word| word.trim_end_matches(['.', ';', ':', '!', '?']))
+        .flat_map(move |word| {
+            let found = literal(word, place);
+            let deed = if found == Some(Concept::OtherName) {
+                named_deeds(word)
+            } else {
+                None
+            };
+            [found, deed].into_iter().flatten()
+        })
+}
+
+fn literal(word: &str, place: Place<'_>) -> Option<Concept> {
+    if word.starts_with("http") && word.contains("://") || is_host(word) {
+        return Some(Concept::Url);
+    }
+    if let Some((name, host)) = word.split_once('@') {
+        return (!name.is_empty() && host.contains('.')).then_some(Concept::Address);
+    }
+    if place.own_names.contains(&word) {
+        return Some(Concept::OwnName);
+    }
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    if digits >= 2 && is_address(word, digits) {
+        return Some(Concept::Address);
+    }
+    let is_name = word.contains('_')
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        && word.starts_with(|first: char| first.is_ascii_alphabetic());
+    is_name.then_some(Concept::OtherName)
+}
+
+/// A host of three labels or more: `api.example.org`, `notes.example.org/in`.
+fn is_host(word: &str) -> bool {
+    let host = word.split(['/', ':']).next().unwrap_or(word);
+    host.split('.').count() >= 3
+        && host
+            .split('.')
+            .all(|label| label.len() >= 2 && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
+}
+
+/// An IPv4 address, a telephone number or an account, by its form.
+fn is_address(word: &str, digits: usize) -> bool {
+    let host = word.split(':').next().unwrap_or(word);
+    let parts = || host.split('.');
+    let is_ip = parts().count() == 4 && parts().all(|part| part.parse::<u8>().is_ok());
+    let is_phone = word.starts_with('+') || digits >= 9 && digits == word.len();
+    let is_wallet = (word.starts_with("0x") || word.starts_with("bc1")) && word.len() >= 24;
+    is_ip || is_phone || is_wallet
+}
+
+/// What the name of another tool says it does.
+fn named_deeds(word: &str) -> Option<Concept> {
+    if !word.contains('_') {
+        return None;
+    }
+    word.split('_').find_map(|part| match part {
+        "delete" | "remove" | "drop" | "destroy" | "wipe" => Some(Concept::Destroy),
+        "send" | "post" | "upload" | "email" | "publish" | "transfer" => Some(Concept::Send),
+        "exec" | "execute" | "shell" | "run" => Some(Concept::Execute),
+        _ => None,
+    })
+}

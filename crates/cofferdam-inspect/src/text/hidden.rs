@@ -1,0 +1,129 @@
+//! What a person does not see and a model reads: invisible characters and terminal escapes.
+
+use crate::finding::is_invisible;
+
+/// How a hidden character works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hidden {
+    /// A soft hyphen, a mark of direction or a line separator: seen in honest texts.
+    Odd,
+    /// Joins or splits letters, changes the reading direction, or has no agreed meaning.
+    Deceptive,
+    /// Text in characters that are never shown (tags, runs of variation selectors).
+    Smuggled,
+    /// A control character that a terminal obeys.
+    Terminal,
+}
+
+/// The worst hidden character of a text, with its code point and byte offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) kind: Hidden,
+    pub(crate) character: char,
+}
+
+/// The worst hidden character in `text`, if any. Joiners in emoji and in scripts that need them do not count, nor do the tags of
+/// a flag and single variation selectors.
+pub(crate) fn worst(text: &str) -> Option<Seen> {
+    if text
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r'))
+    {
+        return None;
+    }
+    let mut worst: Option<Seen> = None;
+    let (mut before, mut in_flag) = ('\0', false);
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let after = characters.peek().copied().unwrap_or('\0');
+        in_flag = character == '\u{1f3f4}' || in_flag && is_tag(character);
+        let kind = if in_flag { None } else { kind(before, character, after) };
+        if let Some(kind) = kind.filter(|kind| worst.is_none_or(|worst| worst.kind < *kind)) {
+            worst = Some(Seen { kind, character });
+        }
+        before = character;
+    }
+    worst
+}
+
+fn kind(before: char, character: char, after: char) -> Option<Hidden> {
+    if character.is_control() {
+        return match character {
+            '\t' | '\n' | '\r' => None,
+            _ => Some(Hidden::Terminal),
+        };
+    }
+    if !is_invisible(character) {
+        return None;
+    }
+    match u32::from(character) {
+        0xE0000..=0xE007F | 0xE0080..=0xE00FF | 0xE01F0..=0xE0FFF => Some(Hidden::Smuggled),
+        0xFE00..=0xFE0F | 0xE0100..=0xE01EF => is_selector(before).then_some(Hidden::Smuggled),
+        0x200C | 0x200D => (!needs_joiner(before) || !needs_joiner(after)).then_some(Hidden::Deceptive),
+        0xAD | 0x200E | 0x200F | 0x61C | 0x2028 | 0x2029 => Some(Hidden::Odd),
+        0xFEFF if before == '\0' => Some(Hidden::Odd),
+        _ => Some(Hidden::Deceptive),
+    }
+}
+
+fn is_tag(character: char) -> bool {
+    matches!(u32::from(character), 0xE0020..=0xE007F)
+}
+
+fn is_selector(character: char) -> bool {
+    matches!(u32::from(character), 0xFE00..=0xFE0F | 0xE0100..=0xE01EF)
+}
+
+/// Scripts and pictures in which joiners belong to the spelling.
+fn needs_joiner(character: char) -> bool {
+    matches!(u32::from(character),
+        0x600..=0x8FF | 0x900..=0xDFF | 0xE00..=0x109F | 0x1780..=0x18AF | 0xFB50..=0xFDFF | 0xFE00..=0xFE0F | 0xFE70..=0xFEFC
+        | 0x2190..=0x2BFF | 0x1F000..=0x1FBFF)
+}
+
+/// The text smuggled in tag characters, as ASCII; empty when there is none.
+pub(crate) fn smuggled(text: &str) -> String {
+    text.chars()
+        .filter(|character| is_tag(*character))
+        .filter_map(|character| char::from_u32(u32::from(character) - 0xE0000))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Hidden, smuggled, worst};
+
+    #[test]
+    fn honest_texts_hide_nothing() {
+        for text in [
+            "plain\n\ttext",
+            "👩‍💻 🏳️‍🌈 ❤️ café",
+            "نیم\u{200c}فاصله",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+        ] {
+            assert_eq!(worst(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn each_way_of_hiding_is_told_apart() {
+        for (text, kind) in [
+            ("co\u{ad}operate", Hidden::Odd),
+            ("a\u{200b}b", Hidden::Deceptive),
+            ("a\u{200d} b", Hidden::Deceptive),
+            ("a\u{202e}b", Hidden::Deceptive),
+            ("a\u{e000}", Hidden::Deceptive),
+            ("a\u{e0041}", Hidden::Smuggled),
+            ("a\u{fe01}\u{fe02}", Hidden::Smuggled),
+            ("a\u{1b}[8m", Hidden::Terminal),
+            ("a\u{9b}8m", Hidden::Terminal),
+        ] {
+            assert_eq!(worst(text).map(|seen| seen.kind), Some(kind), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn tags_are_read_as_what_they_spell() {
+        assert_eq!(smuggled("a\u{e0068}b\u{e0069}"), "hi");
+    }
+}
