@@ -9,18 +9,24 @@
 mod argument;
 mod definition;
 mod finding;
+mod guard;
 mod intent;
 mod lexicon;
 mod listing;
 mod redaction;
 mod reference;
+mod role;
 mod rule;
+mod secret;
 mod text;
 
 pub use argument::{ArgumentSchema, SchemaUnusable};
 pub use definition::inspect_definition;
 pub use finding::{Confidence, Finding, Severity, is_invisible, show_safely};
+pub use guard::{Facts, Guard, Links, NoLinks};
 pub use intent::unreadable_line;
 pub use listing::{ListUnreadable, ListedTool, hide_tools, listed_tools};
 pub use redaction::Redaction;
+pub use role::infer_role;
 pub use rule::{Rule, rules};
+pub use secret::{SecretValues, token_kind};

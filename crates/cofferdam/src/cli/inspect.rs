@@ -7,7 +7,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
-use cofferdam_inspect::{ArgumentSchema, Finding, Severity, inspect_definition, listed_tools, unreadable_line};
+use cofferdam_inspect::{
+    ArgumentSchema, Facts, Finding, Guard, NoLinks, SecretValues, Severity, inspect_definition, listed_tools,
+    unreadable_line,
+};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -208,7 +211,7 @@ fn calls_line(line: &str) -> Vec<Finding> {
         .unwrap_or(&call);
     let name = params.get("tool").or_else(|| params.get("name"));
     let name = name.and_then(|tool| tool.as_str().or_else(|| tool.get("name")?.as_str()));
-    let Some(_tool) = name else {
+    let Some(tool) = name else {
         return vec![unreadable_line("a call is an object with a string `tool`")];
     };
     let empty = json!({});
@@ -216,14 +219,22 @@ fn calls_line(line: &str) -> Vec<Finding> {
     if !arguments.is_object() {
         return vec![unreadable_line("`arguments` is not an object")];
     }
-    let mut findings = Vec::new();
-    if let Some(schema) = params.get("schema").filter(|schema| !schema.is_null()) {
-        let schema = schema.get("inputSchema").unwrap_or(schema);
-        match ArgumentSchema::compile(&json!({"inputSchema": schema}).to_string()) {
-            Ok(compiled) => findings.extend(compiled.check(Some(&arguments.to_string()))),
-            Err(unusable) => findings.push(unusable.finding()),
-        }
-    }
+    let schema = params.get("schema").filter(|schema| !schema.is_null());
+    let schema = schema.map(|schema| schema.get("inputSchema").unwrap_or(schema));
+    let compiled = schema.map(|schema| ArgumentSchema::compile(&json!({"inputSchema": schema}).to_string()));
+    let mut findings = match compiled {
+        Some(Ok(compiled)) => compiled.check(Some(&arguments.to_string())),
+        Some(Err(unusable)) => vec![unusable.finding()],
+        None => Vec::new(),
+    };
+    let secrets = SecretValues::none();
+    let facts = Facts {
+        roots: None,
+        links: &NoLinks,
+        hosts: &[],
+        secrets: &secrets,
+    };
+    findings.extend(Guard::new(tool, schema, &BTreeMap::new()).check(arguments, &facts));
     findings
 }
 

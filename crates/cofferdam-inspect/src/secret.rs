@@ -1,0 +1,275 @@
+//! Live secret values in every encoding, and tokens of well-known forms.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use base64ct::{Base64, Base64Url, Encoding as _};
+
+use crate::finding::is_invisible;
+use crate::text::encoded::decoded;
+
+/// Shorter values are in too many honest texts.
+const VALUE_BYTES_MIN: usize = 8;
+/// Longest text whose encodings are undone in search of tokens.
+const DECODED_BYTES_MAX: usize = 16 * 1024;
+
+/// Tokens by how they begin: what stands there, its beginning, and how many further characters it has at least.
+const TOKENS: [(&str, &str, usize); 30] = [
+    ("an AWS access key", "AKIA", 12),
+    ("an AWS access key", "ASIA", 12),
+    ("a GitHub token", "ghp_", 30),
+    ("a GitHub token", "gho_", 30),
+    ("a GitHub token", "ghs_", 30),
+    ("a GitHub token", "ghu_", 30),
+    ("a GitHub token", "github_pat_", 22),
+    ("a GitLab token", "glpat-", 18),
+    ("an Anthropic key", "sk-ant-", 20),
+    ("an OpenAI key", "sk-proj-", 20),
+    ("an OpenAI key", "sk-", 32),
+    ("a Stripe key", "sk_live_", 16),
+    ("a Stripe key", "sk_test_", 16),
+    ("a Stripe key", "rk_live_", 16),
+    ("a Slack token", "xoxb-", 16),
+    ("a Slack token", "xoxp-", 16),
+    ("a Slack token", "xapp-", 16),
+    ("a Google key", "AIza", 35),
+    ("a Google token", "ya29.", 20),
+    ("an npm token", "npm_", 30),
+    ("a PyPI token", "pypi-AgE", 40),
+    ("a SendGrid key", "SG.", 40),
+    ("a Hugging Face token", "hf_", 30),
+    ("a DigitalOcean token", "dop_v1_", 40),
+    ("a Vault token", "hvs.", 20),
+    ("a Shopify token", "shpat_", 28),
+    ("a Notion token", "ntn_", 40),
+    ("a Linear key", "lin_api_", 32),
+    ("a Doppler token", "dp.pt.", 30),
+    ("a Salesforce session", "00D", 60),
+];
+
+/// The values of live secrets, searched for in all the ways they are usually encoded.
+#[derive(Debug, Default)]
+pub struct SecretValues {
+    automaton: Option<AhoCorasick>,
+    /// By pattern: the secret's index.
+    owners: Vec<usize>,
+    names: Vec<String>,
+}
+
+impl SecretValues {
+    /// No secrets.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Secrets by name. Values of less than eight bytes are not searched for: they stand in honest texts.
+    #[must_use]
+    pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let (mut patterns, mut owners, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, value) in secrets {
+            if value.len() < VALUE_BYTES_MIN {
+                continue;
+            }
+            for form in forms(value) {
+                patterns.push(form);
+                owners.push(names.len());
+            }
+            names.push(name.to_owned());
+        }
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(patterns)
+            .ok();
+        Self {
+            automaton: automaton.filter(|_| !names.is_empty()),
+            owners,
+            names,
+        }
+    }
+
+    /// The name of the first secret in `bytes`.
+    #[must_use]
+    pub fn first_in(&self, bytes: &[u8]) -> Option<&str> {
+        let hit = self.automaton.as_ref()?.find(bytes)?;
+        self.name(hit.pattern().as_usize())
+    }
+
+    /// Every place in `bytes` that holds a secret, in order and without overlap, with the secret's name.
+    pub fn all_in<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (std::ops::Range<usize>, &'a str)> + 'a {
+        let found = self
+            .automaton
+            .iter()
+            .flat_map(move |automaton| automaton.find_iter(bytes));
+        found.filter_map(|hit| Some((hit.range(), self.name(hit.pattern().as_usize())?)))
+    }
+
+    fn name(&self, pattern: usize) -> Option<&str> {
+        self.names.get(*self.owners.get(pattern)?).map(String::as_str)
+    }
+}
+
+/// `value` as it is and as it is usually written: base64 (both alphabets, all alignments), hexadecimal, percent and JSON escapes,
+/// reversed.
+fn forms(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = vec![value.to_vec(), value.iter().rev().copied().collect()];
+    for skip in 0..3_usize {
+        let mut padded = vec![0; skip];
+        padded.extend_from_slice(value);
+        // Characters that depend on what stands before or behind the value are left out.
+        let from = [0, 2, 3].get(skip).copied().unwrap_or_default();
+        let to = padded.len() * 8 / 6;
+        for encoded in [Base64::encode_string(&padded), Base64Url::encode_string(&padded)] {
+            forms.extend(encoded.get(from..to).map(|encoded| encoded.as_bytes().to_vec()));
+        }
+    }
+    let hex = |upper: bool| -> Vec<u8> {
+        let digits = value.iter().map(|byte| {
+            if upper {
+                format!("{byte:02X}")
+            } else {
+                format!("{byte:02x}")
+            }
+        });
+        digits.collect::<String>().into_bytes()
+    };
+    forms.extend([hex(false), hex(true)]);
+    let percent: String = value
+        .iter()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(byte) {
+                char::from(*byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect();
+    forms.extend([percent.to_lowercase().into_bytes(), percent.into_bytes()]);
+    if let Ok(text) = std::str::from_utf8(value) {
+        let escaped = serde_json::to_string(text).unwrap_or_default();
+        forms.push(escaped.trim_matches('"').as_bytes().to_vec());
+        forms.push(escaped.trim_matches('"').replace('/', "\\/").into_bytes());
+    }
+    forms.sort();
+    forms.dedup();
+    forms.retain(|form| form.len() >= VALUE_BYTES_MIN);
+    forms
+}
+
+/// What kind of well-known token `text` holds, plain, encoded, or broken up by invisible characters.
+#[must_use]
+pub fn token_kind(text: &str) -> Option<&'static str> {
+    if let Some(kind) = plain_token(text) {
+        return Some(kind);
+    }
+    if text.len() < 16 || text.len() > DECODED_BYTES_MAX {
+        return None;
+    }
+    if !text.is_ascii() && text.chars().any(is_invisible) {
+        let visible: String = text.chars().filter(|character| !is_invisible(*character)).collect();
+        if let Some(kind) = plain_token(&visible) {
+            return Some(kind);
+        }
+    }
+    decoded(text).iter().find_map(|text| plain_token(text))
+}
+
+fn plain_token(text: &str) -> Option<&'static str> {
+    if text.contains("PRIVATE KEY-----") && text.contains("-----BEGIN ") {
+        return Some("a private key");
+    }
+    if has_password_in_url(text) {
+        return Some("a connection string with its password");
+    }
+    if text.contains("eyJ") && text.split(|character: char| !is_token_byte(character)).any(is_jwt) {
+        return Some("a signed token (JWT)");
+    }
+    TOKENS.iter().find_map(|(kind, prefix, more)| {
+        let mut rest = text;
+        while let Some(at) = rest.find(prefix) {
+            let before = rest.get(..at).and_then(|before| before.chars().next_back());
+            let after = rest.get(at + prefix.len()..)?;
+            let run = after
+                .chars()
+                .take_while(|character| is_token_byte(*character) && *character != '.')
+                .count();
+            let digits = after.chars().take(run).any(|character| character.is_ascii_digit()) || prefix.len() == 4;
+            if run >= *more && digits && !before.is_some_and(|before| before.is_ascii_alphanumeric()) {
+                return Some(*kind);
+            }
+            rest = after;
+        }
+        None
+    })
+}
+
+/// `scheme://user:password@host`, unless the password is a placeholder.
+fn has_password_in_url(text: &str) -> bool {
+    text.split("://").skip(1).any(|rest| {
+        let authority = rest
+            .split(['/', '?', '#', ' ', '"', '\'', '\n'])
+            .next()
+            .unwrap_or_default();
+        let password = authority
+            .rsplit_once('@')
+            .and_then(|(userinfo, _)| userinfo.split_once(':'))
+            .map(|(_, password)| password);
+        password.is_some_and(|password| {
+            password.len() >= 8
+                && password.bytes().any(|byte| byte.is_ascii_digit())
+                && !password.contains(['$', '{', '<', '*', '['])
+        })
+    })
+}
+
+fn is_token_byte(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.')
+}
+
+fn is_jwt(run: &str) -> bool {
+    let parts: Vec<&str> = run.split('.').collect();
+    matches!(parts.as_slice(), [header, payload, signature] if header.starts_with("eyJ") && payload.starts_with("eyJ") && signature.len() >= 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SecretValues, token_kind};
+
+    const VALUE: &[u8] = b"s3cr3t/with \"quotes\"+42";
+
+    #[test]
+    fn every_encoding_is_found() {
+        let secrets = SecretValues::new([("key", VALUE), ("short", b"abc")]);
+        for text in [
+            "x s3cr3t/with \"quotes\"+42 y",
+            "x s3cr3t/with \\\"quotes\\\"+42 y",
+            "a=s3cr3t%2Fwith%20%22quotes%22%2B42",
+            "czNjcjN0L3dpdGggInF1b3RlcyIrNDI=",
+            // one and two bytes in front
+            "eHMzY3IzdC93aXRoICJxdW90ZXMiKzQy",
+            "eHhzM2NyM3Qvd2l0aCAicXVvdGVzIis0Mg==",
+            "x=7333637233742f77697468202271756f746573222b3432",
+        ] {
+            let found = secrets.first_in(text.as_bytes());
+            assert_eq!(found, Some("key"), "{text}");
+        }
+        assert_eq!(secrets.first_in(b"abc abc abc"), None);
+    }
+
+    #[test]
+    fn tokens_are_known_by_their_form() {
+        let aws = format!("AKIA{}", "ABCDEFGHIJKLMNOP");
+        let github = format!("ghp_{}", "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8");
+        for token in [aws.as_str(), github.as_str(), "-----BEGIN RSA PRIVATE KEY-----"] {
+            assert!(token_kind(&format!("x={token} y")).is_some(), "{token}");
+        }
+        let split: String = aws.chars().flat_map(|character| [character, '\u{200b}']).collect();
+        assert!(token_kind(&split).is_some());
+        for honest in [
+            "skip-this-long-option-name-that-has-many-parts",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "asking",
+        ] {
+            assert_eq!(token_kind(honest), None, "{honest}");
+        }
+    }
+}
