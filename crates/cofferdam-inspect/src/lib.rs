@@ -6,9 +6,11 @@
 //! - Evidence is shown safely: bounded in length, control and invisible characters escaped, secret values never quoted.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod argument;
 mod definition;
 mod finding;
+mod flow;
 mod guard;
 mod intent;
 mod lexicon;
@@ -17,16 +19,22 @@ mod redaction;
 mod reference;
 mod role;
 mod rule;
+mod sarif;
 mod secret;
+mod suppression;
 mod text;
 
+pub use answer::{inspect_answer, inspect_elicitation, redact_line, redact_secrets};
 pub use argument::{ArgumentSchema, SchemaUnusable};
 pub use definition::inspect_definition;
 pub use finding::{Confidence, Finding, Severity, is_invisible, show_safely};
+pub use flow::{Flow, Labels};
 pub use guard::{Facts, Guard, Links, NoLinks};
 pub use intent::unreadable_line;
 pub use listing::{ListUnreadable, ListedTool, hide_tools, listed_tools};
 pub use redaction::Redaction;
 pub use role::infer_role;
 pub use rule::{Rule, rules};
+pub use sarif::{Located, sarif};
 pub use secret::{SecretValues, token_kind};
+pub use suppression::{SUPPRESSION_DAYS_MAX, SUPPRESSIONS_MAX, Suppression, suppress};

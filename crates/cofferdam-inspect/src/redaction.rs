@@ -43,6 +43,11 @@ impl Redaction {
         self.replacements.push((range, bytes.into()));
     }
 
+    /// The bytes that are replaced.
+    pub(crate) fn ranges(&self) -> Vec<Range<usize>> {
+        self.replacements.iter().map(|(range, _)| range.clone()).collect()
+    }
+
     /// The line with every replacement made, or `None` when a replacement lies outside the line or overlaps another:
     /// then the line must not be sent at all.
     #[must_use]

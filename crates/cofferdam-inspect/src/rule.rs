@@ -57,10 +57,16 @@ static SCHEMA_RULES: &[&Rule] = &[
 
 /// Every rule of this crate, in the order they are documented.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    [SCHEMA_RULES, crate::guard::RULES, crate::intent::RULES]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        SCHEMA_RULES,
+        crate::guard::RULES,
+        crate::intent::RULES,
+        crate::answer::RULES,
+        crate::flow::RULES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 #[cfg(test)]

@@ -87,6 +87,12 @@ impl SecretValues {
         }
     }
 
+    /// Whether nothing is searched for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.automaton.is_none()
+    }
+
     /// The name of the first secret in `bytes`.
     #[must_use]
     pub fn first_in(&self, bytes: &[u8]) -> Option<&str> {

@@ -87,7 +87,7 @@ pub(super) fn check(seen: &Seen<'_>, is_read_only: bool) -> Vec<Finding> {
         };
         findings.push(finding);
     }
-    if is_read_only && firsts.iter().any(|word| !reads(word)) || is_read_only && writes_inside(seen.text) {
+    if is_read_only && (firsts.iter().any(|word| !reads(word)) || writes_inside(seen.text)) {
         findings.push(seen.finding(
             &DANGEROUS,
             Confidence::High,

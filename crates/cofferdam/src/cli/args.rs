@@ -29,6 +29,8 @@ pub(crate) enum Format {
     Text,
     /// For programs: one JSON document, or one object a line.
     Json,
+    /// For code hosts: findings as SARIF 2.1.0, where a verb has findings.
+    Sarif,
 }
 
 #[derive(Debug, Subcommand)]

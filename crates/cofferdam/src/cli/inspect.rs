@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use cofferdam_inspect::{
-    ArgumentSchema, Facts, Finding, Guard, NoLinks, SecretValues, Severity, inspect_definition, listed_tools,
+    ArgumentSchema, Facts, Finding, Guard, NoLinks, SecretValues, Severity, inspect_definition, listed_tools, sarif,
     unreadable_line,
 };
 use serde_json::value::RawValue;
@@ -29,11 +29,16 @@ pub(crate) fn run(verb: &InspectVerb, output: &mut Output) -> Result<Exit, Failu
     };
     let mut lines = Lines::open(&args.file)?;
     let mut tally = Tally::default();
+    let mut located = Vec::new();
     while let Some((number, line)) = lines.next()? {
         let mut findings = line.map_or_else(|why| vec![unreadable_line(why)], |line| inspect(&line));
         findings.retain(|finding| finding.severity >= args.at_least.severity());
-        output.line(&line_of(number, &findings))?;
         tally.add(&findings);
+        if output.is_sarif() {
+            located.extend(findings.into_iter().map(|finding| (number, finding)));
+        } else {
+            output.line(&line_of(number, &findings))?;
+        }
     }
     if tally.lines == 0 {
         return Err(Failure::new(
@@ -41,6 +46,13 @@ pub(crate) fn run(verb: &InspectVerb, output: &mut Output) -> Result<Exit, Failu
             format!("`{}` holds no lines, so nothing was inspected", args.file),
         )
         .help("give one JSON object a line, or a whole `tools/list` answer"));
+    }
+    if output.is_sarif() {
+        let located: Vec<_> = located
+            .iter()
+            .map(|(line, finding)| (args.file.as_str(), *line, finding))
+            .collect();
+        output.line(&sarif(env!("CARGO_PKG_VERSION"), &located).to_string())?;
     }
     output.say(&tally.words());
     Ok(if tally.lines_with_findings == 0 {

@@ -87,6 +87,9 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
+    if output.is_sarif() && !matches!(cli.verb, Verb::Inspect(_)) {
+        return Err(Failure::usage("this verb has no SARIF output").help("`--format sarif` goes with `inspect`"));
+    }
     match cli.verb {
         Verb::Completions { shell } => {
             output.raw(&completions(shell))?;

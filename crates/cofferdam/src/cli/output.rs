@@ -35,6 +35,10 @@ impl Output {
         self.format == Format::Json
     }
 
+    pub(crate) fn is_sarif(&self) -> bool {
+        self.format == Format::Sarif
+    }
+
     /// One line of data. A reader that closed its end is no failure.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
         self.raw(format!("{line}\n").as_bytes())
