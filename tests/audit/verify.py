@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks audit segments, from docs/audit-format.md alone and with nothing but the standard library.
 
-    verify.py FILE…
+    verify.py FILE…              each segment by itself
+    verify.py --session FILE…    the segments of one session, in order
 
-Prints one JSON object a file and line. Exit code: 0 all verified, 1 one is broken, 2 usage,
-4 one cannot be read or uses something version 1 does not know.
+Prints one JSON object a file and line, or one for the session. Exit code: 0 all verified, 1 one
+is broken, 2 usage, 4 one cannot be read or uses something version 1 does not know.
 """
 
 import hashlib
@@ -48,7 +49,7 @@ def is_text(value):
 
 
 def read_header(file, size):
-    """Gives (header length, header hash, segment index, first number, boot clock)."""
+    """Gives what the header says, its length and its hash."""
     if size < 16:
         raise Broken(0, 0, "header-cut")
     start = file.read(16)
@@ -79,12 +80,21 @@ def read_header(file, size):
     _wall, boot, first = struct.unpack_from("<QQQ", header, 40)
     if first >= 1 << 63:
         raise Broken(0, 0, "header-field")
-    read_fields(header[96:-32])
-    return length, header_hash, index, first, boot
+    server = read_fields(header[96:-32])
+    return {
+        "length": length,
+        "hash": header_hash,
+        "index": index,
+        "session": header[24:40],
+        "first": first,
+        "boot": boot,
+        "previous": header[64:96],
+        "server": server,
+    }
 
 
 def read_fields(fields):
-    last, seen, at = 0, set(), 0
+    last, seen, at, server = 0, set(), 0, None
     while at < len(fields):
         if len(fields) - at < 6:
             raise Broken(0, 0, "header-field")
@@ -99,10 +109,12 @@ def read_fields(fields):
             if not is_text(value):
                 raise Broken(0, 0, "header-field")
             seen.add(tag)
+            server = value if tag == 1 else server
         elif tag > 32_767:
             raise Unsupported(f"header field {tag}")
     if seen != {1, 2}:
         raise Broken(0, 0, "header-field")
+    return server
 
 
 def only_zeros(file, left):
@@ -116,84 +128,153 @@ def only_zeros(file, left):
     return True
 
 
-def verify(path):
+def verify(path, before=None):
+    """Checks one segment; `before` judges its header and the kind of its first record, where that is proven."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        offset, chain, index, seq, boot = read_header(file, size)
-        first, kind, head = seq, None, None
-        while True:
-            left = size - offset
-            if kind in ENDS:
-                if left:
-                    raise Broken(offset, seq, "after-end")
-                ended = ENDS[kind]
-                break
-            if left == 0:
-                ended = "unclosed"
-                break
-            if left < 8:
+        header = read_header(file, size)
+        judge = Once(before, header)
+        try:
+            return verify_records(file, size, header, judge)
+        finally:
+            judge(None)
+
+
+class Once:
+    """Calls a judge of a segment's beginning, the first time it is called."""
+
+    def __init__(self, judge, header):
+        self.judge, self.header = judge, header
+
+    def __call__(self, kind):
+        judge, self.judge = self.judge, None
+        if judge is not None:
+            judge(self.header, kind)
+
+
+def verify_records(file, size, header, judge):
+    offset, chain, index, seq, boot = (header[name] for name in ("length", "hash", "index", "first", "boot"))
+    first, kind, head = seq, None, None
+    while True:
+        left = size - offset
+        if kind in ENDS:
+            if left:
+                raise Broken(offset, seq, "after-end")
+            ended = ENDS[kind]
+            break
+        if left == 0:
+            ended = "unclosed"
+            break
+        if left < 8:
+            ended = "torn"
+            break
+        file.seek(offset)
+        length, inverted = struct.unpack("<II", file.read(8))
+        if length ^ inverted != 0xFFFF_FFFF or not LENGTH_MIN <= length <= LENGTH_MAX:
+            file.seek(offset)
+            if only_zeros(file, left):
                 ended = "torn"
                 break
-            file.seek(offset)
-            length, inverted = struct.unpack("<II", file.read(8))
-            if length ^ inverted != 0xFFFF_FFFF or not LENGTH_MIN <= length <= LENGTH_MAX:
-                file.seek(offset)
-                if only_zeros(file, left):
-                    ended = "torn"
-                    break
-                raise Broken(offset, seq, "length")
-            if length > left:
-                ended = "torn"
-                break
-            file.seek(offset)
-            record = file.read(length)
-            kind, encoding, flags, facts_length, number, _wall, clock = struct.unpack_from("<BBHIQQQ", record, 8)
-            if facts_length > length - LENGTH_MIN or facts_length > FACTS_MAX:
-                raise Broken(offset, seq, "facts-length")
-            if number != seq:
-                raise Broken(offset, seq, "sequence")
-            if clock < boot:
-                raise Broken(offset, seq, "boot-clock")
-            front = record[: 40 + facts_length]
-            payload = record[40 + facts_length : -36]
-            record_hash = sha256(b"\x00", front, sha256(payload))
-            chain = sha256(b"\x01", chain, record_hash)
-            if record[-36:-4] != chain:
-                raise Broken(offset, seq, "chain")
-            if record[-4:] != record[:4]:
-                raise Broken(offset, seq, "length-behind")
-            if flags:
-                raise Unsupported(f"record flags {flags} in record {seq}")
-            if encoding:
-                raise Unsupported(f"payload encoding {encoding} in record {seq}")
-            if index == 0 and seq == first and kind != 1:
-                raise Broken(offset, seq, "first-record")
-            if not is_text(front[40:]):
-                raise Broken(offset, seq, "facts-text")
-            head = {"seq": seq, "hash": chain.hex()}
-            boot = clock
-            seq += 1
-            offset += length
-        return {"verdict": "verified", "records": seq - first, "head": head, "ended": ended}
+            raise Broken(offset, seq, "length")
+        if length > left:
+            ended = "torn"
+            break
+        file.seek(offset)
+        record = file.read(length)
+        kind, encoding, flags, facts_length, number, _wall, clock = struct.unpack_from("<BBHIQQQ", record, 8)
+        if facts_length > length - LENGTH_MIN or facts_length > FACTS_MAX:
+            raise Broken(offset, seq, "facts-length")
+        if number != seq:
+            raise Broken(offset, seq, "sequence")
+        if clock < boot:
+            raise Broken(offset, seq, "boot-clock")
+        front = record[: 40 + facts_length]
+        payload = record[40 + facts_length : -36]
+        record_hash = sha256(b"\x00", front, sha256(payload))
+        chain = sha256(b"\x01", chain, record_hash)
+        if record[-36:-4] != chain:
+            raise Broken(offset, seq, "chain")
+        if record[-4:] != record[:4]:
+            raise Broken(offset, seq, "length-behind")
+        if flags:
+            raise Unsupported(f"record flags {flags} in record {seq}")
+        if encoding:
+            raise Unsupported(f"payload encoding {encoding} in record {seq}")
+        if index == 0 and seq == first and kind != 1:
+            raise Broken(offset, seq, "first-record")
+        if not is_text(front[40:]):
+            raise Broken(offset, seq, "facts-text")
+        judge(kind)
+        head = {"seq": seq, "hash": chain.hex()}
+        boot = clock
+        seq += 1
+        offset += length
+    return {"verdict": "verified", "records": seq - first, "head": head, "ended": ended}
+
+
+def verify_session(paths):
+    """Section 7: each segment follows from the ones before."""
+    state = {"index": 0, "next": 0, "chain": bytes(32), "ended": None, "session": None}
+    found = {"verdict": "verified", "records": 0, "head": None, "ended": None, "lost": []}
+
+    def follows(header, kind):
+        if state["ended"] is None:
+            place = True
+        else:
+            exact = header["first"] == state["next"] and header["previous"] == state["chain"]
+            lost = kind == 6 and header["first"] > state["next"]
+            place = {
+                "closed": False,
+                "continued": exact,
+                "unclosed": kind is None or lost or (kind == 6 and exact),
+                "torn": kind is None or lost or (kind == 6 and exact),
+            }[state["ended"]]
+            place = place and (header["session"], header["server"]) == state["session"]
+            if place and state["ended"] != "continued" and header["first"] > state["next"]:
+                found["lost"].append([state["next"], header["first"] - 1])
+        if not place or header["index"] != state["index"]:
+            raise Broken(0, header["first"], "succession")
+        state["session"] = (header["session"], header["server"])
+        state["next"] = header["first"]
+
+    for path in paths:
+        segment = verify(path, follows)
+        if segment["head"] is not None:
+            found["head"] = segment["head"]
+            state["next"] = segment["head"]["seq"] + 1
+            state["chain"] = bytes.fromhex(segment["head"]["hash"])
+        found["records"] += segment["records"]
+        found["ended"] = state["ended"] = segment["ended"]
+        state["index"] += 1
+    if state["ended"] == "continued":
+        raise Broken(0, state["next"], "segment-missing")
+    return found
+
+
+def judged(check, *arguments):
+    """What a check finds, and its exit code."""
+    try:
+        return check(*arguments), 0
+    except Broken as broken:
+        return broken.found, 1
+    except Unsupported as unsupported:
+        return {"verdict": "unsupported", "what": str(unsupported)}, 4
+    except OSError as error:
+        return {"verdict": "unreadable", "what": str(error)}, 4
 
 
 def main(paths):
     if not paths:
         print(__doc__, file=sys.stderr)
         return 2
+    if paths[0] == "--session":
+        found, code = judged(verify_session, paths[1:])
+        print(json.dumps(found))
+        return code
     code = 0
     for path in paths:
-        try:
-            found = verify(path)
-        except Broken as broken:
-            found = broken.found
-            code = max(code, 1)
-        except Unsupported as unsupported:
-            found = {"verdict": "unsupported", "what": str(unsupported)}
-            code = 4
-        except OSError as error:
-            found = {"verdict": "unreadable", "what": str(error)}
-            code = 4
+        found, one = judged(verify, path)
+        code = max(code, one)
         print(json.dumps({"path": path, **found}))
     return code
 

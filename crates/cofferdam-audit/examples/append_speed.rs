@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "an example that reports numbers")]
 
 use cofferdam_audit::{
-    AuditError, Durability, Entry, Kind, Log, Opening, Options, Quota, SystemClock, Verdict, verify,
+    AuditError, Durability, Entry, Kind, Log, Opening, Options, Quota, Rotation, SystemClock, Verdict, verify,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,6 +106,7 @@ fn log(folder: &Path, durability: Durability) -> Result<Log, AuditError> {
         durability,
         quota: Quota::UNLIMITED,
         clock,
+        rotation: Rotation::STANDARD,
     };
     let session = format!("{:032x}", SEQUENCE.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     let opening = Opening {

@@ -97,6 +97,15 @@ pub enum AuditError {
         /// The failure that ended it.
         cause: String,
     },
+    /// The session's record cannot go on in another segment.
+    #[error("there is no next segment for this record")]
+    NoSuccessor,
+    /// The segment's file was removed while it was being written.
+    #[error("the record `{path}` was removed while it was being written")]
+    Removed {
+        /// Where the segment's file was.
+        path: PathBuf,
+    },
     /// The log was closed.
     #[error("the record `{path}` is closed")]
     Closed {
@@ -204,6 +213,7 @@ impl AuditError {
             Self::Write { .. } | Self::Sync { .. } | Self::Poisoned { .. } => {
                 "look at the disk, then start the session again: it gets a new segment"
             }
+            Self::Removed { .. } => "nothing but `audit prune` should remove records; see who did",
             Self::Lagging { .. } => "the disk is too slow or stuck; nothing passes until it is back",
             Self::QuotaExceeded { .. } => {
                 "see what it prints with `audit tail`; raise `record_bytes_per_hour` if that is right"

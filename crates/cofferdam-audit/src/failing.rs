@@ -2,17 +2,18 @@
 
 use crate::AuditError;
 use crate::clock::Clock;
-use crate::file::SegmentFile;
+use crate::file::{SegmentFile, SegmentSource};
 use crate::log::{Beginning, Durability, Log, Options};
 use crate::opening::Opening;
 use crate::quota::{Quota, Window};
 use crate::reader::Reader;
 use crate::record::Record;
+use crate::succession::Rotation;
 use crate::sync::Timing;
 use crate::verify::Ended;
 use rustix::io::Errno;
 use std::io::{self, Cursor};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -53,6 +54,7 @@ struct Disk {
     /// From which operation on everything says so.
     dead_from: Option<(usize, Errno)>,
     sync_blocked: bool,
+    removed: bool,
 }
 
 /// A file in memory.
@@ -94,6 +96,11 @@ impl FailingFile {
     pub(crate) fn block_sync(&self, blocked: bool) {
         self.disk().sync_blocked = blocked;
         self.unblocked.notify_all();
+    }
+
+    /// The file's name is gone; what is written to it leads nowhere.
+    pub(crate) fn remove(&self) {
+        self.disk().removed = true;
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
@@ -203,6 +210,10 @@ impl SegmentFile for FailingFile {
         disk.room = bytes;
         Ok(())
     }
+
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(!self.disk().removed)
+    }
 }
 
 /// A clock that tests move.
@@ -226,6 +237,15 @@ impl Clock for HandClock {
     }
 }
 
+fn opening() -> Opening<'static> {
+    Opening {
+        session: SESSION,
+        server: "files",
+        principal: "uid 1000",
+        facts: r#"{"profile":"test"}"#,
+    }
+}
+
 /// Begins a log in a file of the test's.
 pub(crate) fn log(file: &Arc<FailingFile>, durability: Durability, clock: Arc<dyn Clock>) -> Result<Log, AuditError> {
     log_with(file, durability, clock, (Quota::UNLIMITED, Timing::STANDARD))
@@ -237,25 +257,21 @@ pub(crate) fn log_with(
     clock: Arc<dyn Clock>,
     (quota, timing): (Quota, Timing),
 ) -> Result<Log, AuditError> {
-    let opening = Opening {
-        session: SESSION,
-        server: "files",
-        principal: "uid 1000",
-        facts: r#"{"profile":"test"}"#,
-    };
     let window = Window::new(quota, clock.now().1);
     let options = Options {
         durability,
         quota,
         clock,
+        rotation: Rotation::STANDARD,
     };
     let beginning = Beginning {
         options,
         window,
         timing,
+        source: None,
     };
     let file: Arc<dyn SegmentFile> = file.clone();
-    Log::begin(file, "/memory".into(), opening, beginning)
+    Log::begin(file, "/memory".into(), opening(), beginning)
 }
 
 /// All records of a segment, and how it ends.
@@ -266,4 +282,65 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Vec<Record>, Ended), AuditError> {
         records.push(record);
     }
     Ok((records, reader.ended().unwrap()))
+}
+
+/// A folder in memory: the segments after the first, each in a file that can fail.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FailingFolder {
+    files: Arc<Mutex<Vec<Arc<FailingFile>>>>,
+    refuses: Arc<AtomicU64>,
+}
+
+impl FailingFolder {
+    /// The next so many files cannot be created.
+    pub(crate) fn refuse(&self, files: u64) {
+        self.refuses.store(files, Ordering::SeqCst);
+    }
+
+    pub(crate) fn files(&self) -> Vec<Arc<FailingFile>> {
+        self.files.lock().unwrap().clone()
+    }
+}
+
+impl SegmentSource for FailingFolder {
+    fn create(&mut self, index: u32, _wall_ns: u64) -> Result<(Arc<dyn SegmentFile>, PathBuf), AuditError> {
+        let path = PathBuf::from(format!("/memory.{index}"));
+        let left = self.refuses.load(Ordering::SeqCst);
+        if left > 0 {
+            self.refuses.store(left - 1, Ordering::SeqCst);
+            let cause = Errno::NOSPC.into();
+            return Err(AuditError::Create { path, cause });
+        }
+        let file = Arc::new(FailingFile::default());
+        self.files.lock().unwrap().push(Arc::clone(&file));
+        Ok((file, path))
+    }
+
+    fn discard(&mut self, _path: &Path) {
+        self.files.lock().unwrap().pop();
+    }
+}
+
+/// Begins a log that may go on in further files.
+pub(crate) fn log_in(
+    folder: &FailingFolder,
+    durability: Durability,
+    clock: Arc<dyn Clock>,
+    rotation: Rotation,
+) -> Result<Log, AuditError> {
+    let (file, _) = folder.clone().create(0, 0)?;
+    let window = Window::new(Quota::UNLIMITED, clock.now().1);
+    let options = Options {
+        durability,
+        quota: Quota::UNLIMITED,
+        clock,
+        rotation,
+    };
+    let beginning = Beginning {
+        options,
+        window,
+        timing: Timing::STANDARD,
+        source: Some(Box::new(folder.clone())),
+    };
+    Log::begin(file, "/memory".into(), opening(), beginning)
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::stamp;
 use crate::error::AuditError;
-use crate::file::DiskFile;
+use crate::file::{DiskFile, SegmentFile, SegmentSource};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, fstat, statat};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File};
@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How the name of every segment ends.
@@ -22,8 +23,8 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The folder of one server, open.
 #[derive(Debug)]
 pub(crate) struct ServerFolder {
-    root: OwnedFd,
-    server: OwnedFd,
+    /// The server's folder, and the one of the record above it.
+    folders: Arc<[OwnedFd; 2]>,
     path: PathBuf,
 }
 
@@ -58,20 +59,19 @@ impl ServerFolder {
         }
         let server = open_folder(&root_fd, Path::new(server), &path)?;
         Ok(Self {
-            root: root_fd,
-            server,
+            folders: Arc::new([server, root_fd]),
             path,
         })
     }
 
     /// Creates the file of a new segment: mode 0600, never an existing one. The lock says to
     /// readers that its writer lives; a writer without it is only shown as ended.
-    pub(crate) fn create(self, session: &str, wall_ns: u64) -> Result<(DiskFile, PathBuf), AuditError> {
-        let name = format!("{}-{session}.{EXTENSION}", stamp(wall_ns));
+    pub(crate) fn create(&self, session: &str, index: u32, wall_ns: u64) -> Result<(DiskFile, PathBuf), AuditError> {
+        let name = segment_name(session, index, wall_ns);
         let path = self.path.join(&name);
         let flags =
             OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.server, &name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| {
+        let file = rustix::fs::openat(self.server(), &name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| {
             AuditError::Create {
                 path: path.clone(),
                 cause: cause.into(),
@@ -83,10 +83,15 @@ impl ServerFolder {
         Ok((
             DiskFile {
                 file: File::from(file),
-                folders: [self.server, self.root],
+                folders: Arc::clone(&self.folders),
             },
             path,
         ))
+    }
+
+    fn server(&self) -> &OwnedFd {
+        let [server, _] = &*self.folders;
+        server
     }
 
     /// Size and age of every segment here that was written to within the last hour.
@@ -97,7 +102,7 @@ impl ServerFolder {
             cause: cause.into(),
         };
         let mut recent = Vec::new();
-        for (count, entry) in Dir::read_from(&self.server).map_err(read)?.enumerate() {
+        for (count, entry) in Dir::read_from(self.server()).map_err(read)?.enumerate() {
             if count > SEGMENTS_MAX {
                 return Err(AuditError::TooMany {
                     path: self.path.clone(),
@@ -108,7 +113,7 @@ impl ServerFolder {
             if !is_segment_name(entry.file_name().to_bytes()) {
                 continue;
             }
-            let stat = match statat(&self.server, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            let stat = match statat(self.server(), entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT) => continue,
                 Err(cause) => return Err(read(cause)),
@@ -119,6 +124,39 @@ impl ServerFolder {
             }
         }
         Ok(recent)
+    }
+}
+
+/// Creates the later segments of one session. The folder is opened anew each time, and made
+/// again where it is gone, so that a record whose folder was removed goes on in a new one.
+#[derive(Debug)]
+pub(crate) struct SessionFolder {
+    pub(crate) root: PathBuf,
+    pub(crate) server: String,
+    pub(crate) session: String,
+}
+
+impl SegmentSource for SessionFolder {
+    fn create(&mut self, index: u32, wall_ns: u64) -> Result<(Arc<dyn SegmentFile>, PathBuf), AuditError> {
+        let folder = ServerFolder::open(&self.root, &self.server)?;
+        let (file, path) = folder.create(&self.session, index, wall_ns)?;
+        Ok((Arc::new(file), path))
+    }
+
+    fn discard(&mut self, path: &Path) {
+        match std::fs::remove_file(path) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+/// `<time>-<session>.cfa`, and `<time>-<session>.<index>.cfa` for later segments.
+fn segment_name(session: &str, index: u32, wall_ns: u64) -> String {
+    let time = stamp(wall_ns);
+    if index == 0 {
+        format!("{time}-{session}.{EXTENSION}")
+    } else {
+        format!("{time}-{session}.{index}.{EXTENSION}")
     }
 }
 

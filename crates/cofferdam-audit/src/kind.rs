@@ -13,8 +13,12 @@ pub enum Kind {
     Open,
     /// The session ended in order, with its cause. Nothing follows; only the log writes it.
     Close,
-    /// The session goes on in the next segment. Nothing follows in this one. Not written yet.
+    /// The session goes on in the next segment. Nothing follows in this one; only the log writes
+    /// it.
     Continued,
+    /// The session goes on after a failure of the disk, in this segment. What the one before
+    /// it held last may be lost; only the log writes it.
+    Resumed,
     /// A line as received from the client.
     ClientLine,
     /// A line as received on the server's stdout.
@@ -48,10 +52,11 @@ pub enum Kind {
 }
 
 /// Every kind that has a name, with its code and the name people see.
-const KINDS: [(Kind, u8, &str); 17] = [
+const KINDS: [(Kind, u8, &str); 18] = [
     (Kind::Open, 1, "open"),
     (Kind::Close, 2, "close"),
     (Kind::Continued, 3, "continued"),
+    (Kind::Resumed, 6, "resumed"),
     (Kind::ClientLine, 16, "client-line"),
     (Kind::ServerLine, 17, "server-line"),
     (Kind::ServerStderr, 18, "server-stderr"),
@@ -76,6 +81,7 @@ impl Kind {
             Self::Open => 1,
             Self::Close => 2,
             Self::Continued => 3,
+            Self::Resumed => 6,
             Self::ClientLine => 16,
             Self::ServerLine => 17,
             Self::ServerStderr => 18,
@@ -114,7 +120,10 @@ impl Kind {
 
     /// Whether a caller of the log may write it: the log itself writes what begins and ends.
     pub(crate) const fn is_callers(self) -> bool {
-        !matches!(self, Self::Open | Self::Close | Self::Continued | Self::Other(_))
+        !matches!(
+            self,
+            Self::Open | Self::Close | Self::Continued | Self::Resumed | Self::Other(_)
+        )
     }
 
     /// Whether nothing may follow in the same segment.

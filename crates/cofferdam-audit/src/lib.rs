@@ -32,7 +32,11 @@ mod quota;
 mod reader;
 mod record;
 mod segment;
+mod session;
 mod store;
+mod succession;
+#[cfg(test)]
+mod succession_tests;
 mod sync;
 mod tail;
 #[cfg(test)]
@@ -51,5 +55,7 @@ pub use opening::Opening;
 pub use quota::{Pressure, Quota};
 pub use reader::{Payloads, Reader};
 pub use record::{FACTS_BYTES_MAX, PAYLOAD_BYTES_MAX, Record};
-pub use store::{Found, Located, Session, SessionState, Store};
+pub use session::{Lost, Session, SessionState, SessionVerdict, SessionVerified, verify_session};
+pub use store::{Found, Located, Store};
+pub use succession::Rotation;
 pub use verify::{Broken, Ended, Fault, Verdict, Verified, verify};

@@ -3,13 +3,14 @@
 use crate::chain::Head;
 use crate::clock::Clock;
 use crate::error::AuditError;
-use crate::file::SegmentFile;
-use crate::folder::{self, ServerFolder};
+use crate::file::{SegmentFile, SegmentSource};
+use crate::folder::{self, ServerFolder, SessionFolder};
 use crate::group::{Drafted, Entry, Group, Recorded};
 use crate::kind::Kind;
 use crate::opening::{self, Opening};
 use crate::quota::{Pressure, Quota, Window};
 use crate::segment::{Purpose, Segment};
+use crate::succession::{Rotation, Succession};
 use crate::sync::{self, Shared, State, Timing};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,10 +48,16 @@ pub struct Options {
     pub quota: Quota,
     /// What dates the records.
     pub clock: Arc<dyn Clock>,
+    /// When a segment is followed by another.
+    pub rotation: Rotation,
 }
 
-/// The record of one session: one segment file with this log as its only writer. Many threads
-/// may append; their groups are written one after the other.
+/// The record of one session: one segment file after another, with this log as their only
+/// writer. Many threads may append; their groups are written one after the other.
+///
+/// A segment that has had its time is followed by another. So is one that a failure of the disk
+/// ended: what was acknowledged at [`Durability::Synced`] is not lost then, and what was at
+/// [`Durability::Written`] may be as far as no sync had reached it; the new segment says so.
 ///
 /// Dropped without [`Log::close`], it leaves the segment unclosed, which is what happened.
 #[derive(Debug)]
@@ -77,11 +84,17 @@ impl Log {
         for (bytes, age) in server.last_hour(wall_ns)? {
             window.add_earlier(bytes, age);
         }
-        let (file, path) = server.create(opening.session, wall_ns)?;
+        let (file, path) = server.create(opening.session, 0, wall_ns)?;
+        let later = SessionFolder {
+            root: folder.to_owned(),
+            server: opening.server.to_owned(),
+            session: opening.session.to_owned(),
+        };
         let beginning = Beginning {
             options,
             window,
             timing: Timing::STANDARD,
+            source: Some(Box::new(later)),
         };
         let log = Self::begin(Arc::new(file), path.clone(), opening, beginning);
         if log.is_err() {
@@ -98,15 +111,26 @@ impl Log {
         beginning: Beginning,
     ) -> Result<Self, AuditError> {
         let Beginning {
-            options: Options { durability, clock, .. },
+            options,
             window,
             timing,
+            source,
         } = beginning;
-        let segment = Segment::new(Arc::clone(&file), path.clone())?;
+        let Options { durability, clock, .. } = options;
+        let now = clock.now();
+        let segment = Segment::new(file, path.clone())?;
         let facts = opening::facts(&opening, durability.name(), segment.reserves())?;
-        let state = State::new(segment, window);
+        let header = opening.header(now);
+        let (bytes, drafted) = opening::draft(&header, &facts, now)?;
+        let succession = Succession {
+            source,
+            rotation: options.rotation,
+            header,
+            not_before_ns: 0,
+        };
+        let state = State::new(segment, window, succession);
         let log = Self {
-            shared: Arc::new(Shared::new(state, file, clock, timing)),
+            shared: Arc::new(Shared::new(state, clock, timing)),
             durability,
             session: opening.session.to_owned(),
             server: opening.server.to_owned(),
@@ -115,22 +139,19 @@ impl Log {
         if durability == Durability::Written {
             sync::start(&log.shared).map_err(|cause| AuditError::Create { path, cause })?;
         }
-        log.write_opening(&opening, &facts)?;
+        log.write_opening(&bytes, drafted)?;
         Ok(log)
     }
 
     /// Records one value with the entries that `describe` adds for it, in one write.
-    /// `describe` runs while the log is held: it must not append to it itself.
+    /// `describe` runs while the log is held: it must not append to it itself. It runs again
+    /// when the segment has to be followed by another.
     ///
     /// # Errors
     /// When an entry is not valid or anything keeps it from being recorded at this log's
     /// durability. Nothing of the group is in the record then, unless a sync failed, and the
     /// value is dropped.
-    pub fn append_one<T>(
-        &self,
-        value: T,
-        describe: impl FnOnce(&T, &mut Group<'_>),
-    ) -> Result<Recorded<T>, AuditError> {
+    pub fn append_one<T>(&self, value: T, describe: impl Fn(&T, &mut Group<'_>)) -> Result<Recorded<T>, AuditError> {
         self.append_for(value, describe, Purpose::Traffic)
     }
 
@@ -142,13 +163,14 @@ impl Log {
     pub fn append<T>(
         &self,
         values: Vec<T>,
-        mut describe: impl FnMut(&T, &mut Group<'_>),
+        describe: impl Fn(&T, &mut Group<'_>),
     ) -> Result<Vec<Recorded<T>>, AuditError> {
         if values.is_empty() {
             return Ok(Vec::new());
         }
         let mut seqs = Vec::with_capacity(values.len());
         self.commit(Purpose::Traffic, &mut |group| {
+            seqs.clear();
             for value in &values {
                 seqs.push(last_seq(group, |group| describe(value, group)));
             }
@@ -169,7 +191,7 @@ impl Log {
     pub fn append_reserved<T>(
         &self,
         value: T,
-        describe: impl FnOnce(&T, &mut Group<'_>),
+        describe: impl Fn(&T, &mut Group<'_>),
     ) -> Result<Recorded<T>, AuditError> {
         self.append_for(value, describe, Purpose::Failure)
     }
@@ -241,7 +263,7 @@ impl Log {
         &self.session
     }
 
-    /// The segment's file.
+    /// The file of the session's first segment.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -250,14 +272,12 @@ impl Log {
     fn append_for<T>(
         &self,
         value: T,
-        describe: impl FnOnce(&T, &mut Group<'_>),
+        describe: impl Fn(&T, &mut Group<'_>),
         purpose: Purpose,
     ) -> Result<Recorded<T>, AuditError> {
-        let (mut describe, mut seq) = (Some(describe), 0);
+        let mut seq = 0;
         self.commit(purpose, &mut |group| {
-            if let Some(describe) = describe.take() {
-                seq = last_seq(group, |group| describe(&value, group));
-            }
+            seq = last_seq(group, |group| describe(&value, group))
         })?;
         Ok(Recorded::new(value, seq))
     }
@@ -266,8 +286,8 @@ impl Log {
     /// durable as this log promises.
     fn commit(&self, purpose: Purpose, fill: &mut dyn FnMut(&mut Group<'_>)) -> Result<(), AuditError> {
         let mut state = self.shared.lock()?;
-        state.segment.usable()?;
         let mut now = self.shared.clock.now();
+        Self::make_usable(&mut state, now)?;
         if purpose == Purpose::Traffic && self.shared.is_lagging(&state, now.1) {
             state = self.shared.wait_for_disk(state)?;
             now = self.shared.clock.now();
@@ -277,13 +297,41 @@ impl Log {
             return Err(AuditError::ClockWentBack { before, now: now.1 });
         }
         let mut bytes = std::mem::take(&mut state.buffer);
-        let written = draft(&mut bytes, &state.segment, now, fill)
-            .and_then(|drafted| self.write(&mut state, &bytes, drafted, purpose));
+        let mut written = self.draft_and_write(&mut state, &mut bytes, (now, purpose), fill);
+        if written.is_err() && state.segment.is_poisoned() && Self::make_usable(&mut state, now).is_ok() {
+            written = self.draft_and_write(&mut state, &mut bytes, (now, purpose), fill);
+        }
         bytes.clear();
         bytes.shrink_to(BUFFER_BYTES_KEPT);
         state.buffer = bytes;
         written?;
         self.make_durable(state, now.1)
+    }
+
+    /// A segment that a failure ended is followed by another where that can be; where it cannot,
+    /// what ended it is the error.
+    fn make_usable(state: &mut State, now: (u64, u64)) -> Result<(), AuditError> {
+        let usable = state.segment.usable();
+        if state.segment.is_poisoned() && state.renew(now).is_ok() {
+            return Ok(());
+        }
+        usable
+    }
+
+    fn draft_and_write(
+        &self,
+        state: &mut State,
+        bytes: &mut Vec<u8>,
+        (now, purpose): ((u64, u64), Purpose),
+        fill: &mut dyn FnMut(&mut Group<'_>),
+    ) -> Result<(), AuditError> {
+        bytes.clear();
+        let mut drafted = draft(bytes, &state.segment, now, fill)?;
+        if state.rotate_if_due(bytes.len() as u64, now) {
+            bytes.clear();
+            drafted = draft(bytes, &state.segment, now, fill)?;
+        }
+        self.write(state, bytes, drafted, purpose)
     }
 
     fn write(&self, state: &mut State, bytes: &[u8], drafted: Drafted, purpose: Purpose) -> Result<(), AuditError> {
@@ -304,22 +352,17 @@ impl Log {
     fn make_durable(&self, mut state: std::sync::MutexGuard<'_, State>, boot_ns: u64) -> Result<(), AuditError> {
         match self.durability {
             Durability::Written => self.shared.note_written(&mut state, boot_ns),
-            Durability::Synced => {
-                let length = state.segment.length();
-                drop(self.shared.sync_up_to(state, length)?);
-            }
+            Durability::Synced => drop(self.shared.sync_written(state)?),
         }
         Ok(())
     }
 
     /// Header and `open` record in one write, so that no reader meets one without the other
     /// unless the machine failed.
-    fn write_opening(&self, opening: &Opening<'_>, facts: &str) -> Result<(), AuditError> {
+    fn write_opening(&self, bytes: &[u8], drafted: Drafted) -> Result<(), AuditError> {
         let mut state = self.shared.lock()?;
-        let now = self.shared.clock.now();
-        let (bytes, drafted) = opening.draft(facts, now)?;
-        self.write(&mut state, &bytes, drafted, Purpose::Traffic)?;
-        self.make_durable(state, now.1)
+        self.write(&mut state, bytes, drafted, Purpose::Traffic)?;
+        self.make_durable(state, drafted.boot_ns)
     }
 }
 
@@ -334,6 +377,7 @@ pub(crate) struct Beginning {
     pub(crate) options: Options,
     pub(crate) window: Window,
     pub(crate) timing: Timing,
+    pub(crate) source: Option<Box<dyn SegmentSource>>,
 }
 
 fn draft(

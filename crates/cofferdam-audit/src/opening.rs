@@ -26,25 +26,29 @@ pub struct Opening<'a> {
 const PRINCIPAL_BYTES_MAX: usize = 4 * 1024;
 
 impl Opening<'_> {
-    /// The first bytes of the segment, and how it stands after them.
-    pub(crate) fn draft(&self, facts: &str, now: (u64, u64)) -> Result<(Vec<u8>, Drafted), AuditError> {
-        let header = Header {
+    /// The header of the session's first segment.
+    pub(crate) fn header(&self, (wall_ns, boot_ns): (u64, u64)) -> Header {
+        Header {
             session: self.session.to_owned(),
             server: self.server.to_owned(),
             principal: self.principal.to_owned(),
-            wall_ns: now.0,
-            boot_ns: now.1,
+            wall_ns,
+            boot_ns,
             index: 0,
             first_seq: 0,
             previous: Digest::ZERO,
-        };
-        let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX);
-        let hash = header.write(&mut bytes);
-        let mut group = Group::following(&mut bytes, header.first_seq, hash, now);
-        group.add_own(Kind::Open, facts);
-        let drafted = group.finish()?;
-        Ok((bytes, drafted))
+        }
     }
+}
+
+/// The first bytes of the first segment, and how it stands after them.
+pub(crate) fn draft(header: &Header, facts: &str, now: (u64, u64)) -> Result<(Vec<u8>, Drafted), AuditError> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX);
+    let hash = header.write(&mut bytes);
+    let mut group = Group::following(&mut bytes, header.first_seq, hash, now);
+    group.add_own(Kind::Open, facts);
+    let drafted = group.finish()?;
+    Ok((bytes, drafted))
 }
 
 /// Fails before anything is created when the opening is not valid.

@@ -82,6 +82,10 @@ impl Segment {
         Ok(segment)
     }
 
+    pub(crate) fn file(&self) -> Arc<dyn SegmentFile> {
+        Arc::clone(&self.file)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -135,9 +139,13 @@ impl Segment {
         }
     }
 
+    pub(crate) const fn is_poisoned(&self) -> bool {
+        matches!(self.standing, Standing::Poisoned(_))
+    }
+
     /// Ends the segment for good; only the first cause counts.
     pub(crate) fn poison(&mut self, cause: String) {
-        if !matches!(self.standing, Standing::Poisoned(_)) {
+        if !self.is_poisoned() {
             self.standing = Standing::Poisoned(cause);
         }
     }

@@ -4,9 +4,9 @@ use crate::error::AuditError;
 use crate::folder::{self, SEGMENTS_MAX, is_segment_name, is_server_name};
 use crate::follow::Follow;
 use crate::header::Header;
-use crate::kind::Kind;
-use crate::reader::{Payloads, Reader, open_segment};
+use crate::reader::{Payloads, Reader};
 use crate::record::Record;
+use crate::session::{self, Part, Session};
 use crate::tail;
 use crate::verify::Fault;
 use std::io;
@@ -17,35 +17,10 @@ use std::path::{Path, PathBuf};
 /// Most records one call to [`Store::tail`] gives.
 const TAIL_RECORDS_MAX: usize = 100_000;
 
-/// The folder of the record: one folder per server, one segment per session.
+/// The folder of the record: one folder per server, one or more segments per session.
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
-}
-
-/// One session's segment, as far as its name, header and last bytes tell. Nothing here is
-/// proven: that is what [`verify`](crate::verify()) is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// What the segment says about itself, the session's id and server among it.
-    pub header: Header,
-    /// The segment's file.
-    pub path: PathBuf,
-    /// How long it is, in bytes.
-    pub bytes: u64,
-    /// How it stands.
-    pub state: SessionState,
-}
-
-/// How a session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionState {
-    /// Its log is open in some process.
-    Live,
-    /// Its segment ends with a `close` record.
-    Closed,
-    /// Its segment has no end, and nobody writes it: it was killed, or cut.
-    Unclosed,
 }
 
 /// What was found, and what could not be read meanwhile: one broken segment hides no other.
@@ -85,22 +60,22 @@ impl Store {
     /// # Errors
     /// When a folder cannot be read or holds too much.
     pub fn sessions(&self) -> Result<Found<Session>, AuditError> {
-        let mut found = Found {
-            items: Vec::new(),
-            problems: Vec::new(),
-        };
+        let (mut parts, mut problems) = (Vec::new(), Vec::new());
         for path in self.segments()? {
-            match session(&path) {
-                Ok(session) => found.items.push(session),
+            match Part::read(&path) {
+                Ok(part) => parts.push(part),
                 Err(error) if is_gone_or_other(&error) => {}
-                Err(error) => found.problems.push(error),
+                Err(error) => problems.push(error),
             }
         }
-        found.items.sort_by(|one, other| {
-            let key = |session: &Session| (session.header.wall_ns, session.header.index);
-            key(other).cmp(&key(one)).then_with(|| one.path.cmp(&other.path))
+        let mut items = session::sessions(parts);
+        items.sort_by(|one, other| {
+            let key = |session: &Session| session.header.wall_ns;
+            key(other)
+                .cmp(&key(one))
+                .then_with(|| one.segments.cmp(&other.segments))
         });
-        Ok(found)
+        Ok(Found { items, problems })
     }
 
     /// The session whose id begins so.
@@ -108,21 +83,29 @@ impl Store {
     /// # Errors
     /// When there is none or more than one, or a folder cannot be read.
     pub fn session(&self, id: &str) -> Result<Session, AuditError> {
-        let mut found: Vec<PathBuf> = self.segments()?;
-        found.retain(|path| id_in_name(path).is_some_and(|known| known.starts_with(id)));
-        match found.as_slice() {
+        let mut parts = Vec::new();
+        for path in self.segments()? {
+            if id_in_name(&path).is_some_and(|known| known.starts_with(id)) {
+                match Part::read(&path) {
+                    Err(error) if is_gone_or_other(&error) => {}
+                    part => parts.push(part?),
+                }
+            }
+        }
+        let mut found = session::sessions(parts);
+        match (found.pop(), found.len()) {
             _ if id.is_empty() => Err(AuditError::NoSuchSession { id: String::new() }),
-            [] => Err(AuditError::NoSuchSession { id: id.to_owned() }),
-            [path] => session(path),
-            several => Err(AuditError::Ambiguous {
+            (None, _) => Err(AuditError::NoSuchSession { id: id.to_owned() }),
+            (Some(session), 0) => Ok(session),
+            (Some(_), others) => Err(AuditError::Ambiguous {
                 id: id.to_owned(),
-                count: several.len(),
+                count: others + 1,
             }),
         }
     }
 
     /// The record that `SESSION:NUMBER` refers to, where SESSION is the beginning of an id.
-    /// Everything up to it is proven on the way.
+    /// Everything before it in its segment is proven on the way.
     ///
     /// # Errors
     /// When the reference has another form or leads nowhere, or the segment is broken before it.
@@ -133,24 +116,24 @@ impl Store {
         let (id, seq) = reference.split_once(':').ok_or_else(malformed)?;
         let seq: u64 = seq.parse().ok().ok_or_else(malformed)?;
         let session = self.session(id)?;
-        let mut reader = Reader::open(&session.path)?.keeping(Payloads::First(0));
-        loop {
-            let before = reader.position();
-            match reader.next_record()? {
-                None => {
-                    return Err(AuditError::NoSuchRecord {
-                        id: session.header.session,
-                        seq,
-                    });
-                }
-                Some(record) if record.seq == seq => {
-                    let mut again = Reader::resume(&session.path, before)?;
-                    let whole = again.next_record()?.unwrap_or(record);
+        for path in session.segments.iter().rev() {
+            let mut reader = Reader::open(path)?.keeping(Payloads::First(0));
+            if reader.header().first_seq > seq {
+                continue;
+            }
+            let mut before = reader.position();
+            while let Some(record) = reader.next_record()? {
+                if record.seq == seq {
+                    let whole = Reader::resume(path, before)?.next_record()?.unwrap_or(record);
                     return Ok(located(&session.header, whole));
                 }
-                Some(_) => {}
+                before = reader.position();
             }
         }
+        Err(AuditError::NoSuchRecord {
+            id: session.header.session,
+            seq,
+        })
     }
 
     /// The last `count` records over all sessions, oldest first by wall clock, with at most
@@ -239,30 +222,6 @@ pub(crate) fn located(header: &Header, record: Record) -> Located {
     }
 }
 
-fn session(path: &Path) -> Result<Session, AuditError> {
-    let read = |cause| AuditError::Read {
-        path: path.to_owned(),
-        cause,
-    };
-    let reader = Reader::open(path)?;
-    let (file, bytes) = open_segment(path)?;
-    let live = folder::is_live(&file).map_err(read)?;
-    let start = reader.position().offset;
-    let last = tail::last_prefix(&file, start, bytes).map_err(read)?;
-    let closed = last.is_some_and(|(_, prefix)| Kind::from_code(prefix.kind) == Kind::Close);
-    let state = match (closed, live) {
-        (true, _) => SessionState::Closed,
-        (false, true) => SessionState::Live,
-        (false, false) => SessionState::Unclosed,
-    };
-    Ok(Session {
-        header: reader.header().clone(),
-        path: path.to_owned(),
-        bytes,
-        state,
-    })
-}
-
 /// Whether a file that the listing named is no segment now: gone, still empty, or another thing.
 pub(crate) fn is_gone_or_other(error: &AuditError) -> bool {
     match error {
@@ -272,9 +231,10 @@ pub(crate) fn is_gone_or_other(error: &AuditError) -> bool {
     }
 }
 
-/// The session id in a segment's name: `<time>-<id>.cfa`.
+/// The session id in a segment's name: `<time>-<id>.cfa` or `<time>-<id>.<index>.cfa`.
 fn id_in_name(path: &Path) -> Option<&str> {
-    path.file_stem()?.to_str()?.split_once('-').map(|(_, id)| id)
+    let (_, rest) = path.file_name()?.to_str()?.split_once('-')?;
+    rest.split_once('.').map(|(id, _)| id)
 }
 
 fn is_real_folder(path: &Path) -> bool {

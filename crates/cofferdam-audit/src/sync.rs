@@ -5,6 +5,9 @@ use crate::error::AuditError;
 use crate::file::SegmentFile;
 use crate::quota::Window;
 use crate::segment::Segment;
+use crate::succession::Succession;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -32,8 +35,11 @@ impl Timing {
 /// How much of the segment is on the disk.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Bytes of the segment that are on the disk.
+    /// Bytes of the session, over all its segments, that are on the disk.
     synced: u64,
+    /// How often a failure took bytes that were never synced. Who waits for such bytes must not
+    /// take the sync of a later segment for theirs.
+    losses: u64,
     /// Whether the segment's name is on the disk.
     named: bool,
     /// Whether somebody is syncing; there is never more than one.
@@ -55,16 +61,84 @@ pub(crate) struct State {
     pub(crate) window: Window,
     /// Holds a group while it is drafted and written; kept so that no append allocates.
     pub(crate) buffer: Vec<u8>,
+    pub(crate) succession: Succession,
+    /// Bytes in the segments before this one.
+    before: u64,
+    /// Segments that were followed by another and are not on the disk yet.
+    retired: Vec<Unsynced>,
     progress: Progress,
 }
 
+/// A file with bytes that no sync covers yet.
+#[derive(Debug)]
+struct Unsynced {
+    file: Arc<dyn SegmentFile>,
+    /// Whether its name is on the disk.
+    named: bool,
+}
+
+impl Unsynced {
+    /// Brings it to the disk, and makes sure that it can be found there.
+    fn sync(&self) -> io::Result<()> {
+        if !self.named {
+            self.file.sync_name()?;
+        }
+        self.file.sync()?;
+        if self.file.is_named()? {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed"))
+        }
+    }
+}
+
 impl State {
-    pub(crate) fn new(segment: Segment, window: Window) -> Self {
+    pub(crate) fn new(segment: Segment, window: Window, succession: Succession) -> Self {
         Self {
             segment,
             window,
             buffer: Vec::new(),
+            succession,
+            before: 0,
+            retired: Vec::new(),
             progress: Progress::default(),
+        }
+    }
+
+    /// Bytes written in all segments of the session.
+    const fn written(&self) -> u64 {
+        self.before.saturating_add(self.segment.length())
+    }
+
+    /// Goes on in the next segment when this one has had its time, and says whether it did. A
+    /// healthy segment that cannot be followed goes on itself.
+    pub(crate) fn rotate_if_due(&mut self, bytes: u64, now: (u64, u64)) -> bool {
+        if !self.succession.is_due(&self.segment, bytes, now.1) {
+            return false;
+        }
+        let next = self.succession.rotate(&mut self.segment, now);
+        next.map(|next| self.succeed(next, now.1)).is_ok()
+    }
+
+    /// Goes on in a new segment when a failure ended this one.
+    pub(crate) fn renew(&mut self, now: (u64, u64)) -> Result<(), AuditError> {
+        let next = self.succession.renew(&self.segment, now)?;
+        self.progress.losses += 1;
+        self.progress.unsynced_since = None;
+        // What the failed segment holds is never synced again.
+        self.retired.clear();
+        self.succeed(next, now.1);
+        Ok(())
+    }
+
+    fn succeed(&mut self, next: Segment, boot_ns: u64) {
+        self.before = self.written();
+        self.progress.unsynced_since.get_or_insert(boot_ns);
+        let old = std::mem::replace(&mut self.segment, next);
+        let named = std::mem::take(&mut self.progress.named);
+        if !old.is_poisoned() {
+            let file = old.file();
+            self.retired.push(Unsynced { file, named });
         }
     }
 }
@@ -77,7 +151,6 @@ pub(crate) struct Shared {
     synced: Condvar,
     /// There is something to sync after a pause, or the log is gone.
     dirty: Condvar,
-    file: Arc<dyn SegmentFile>,
     pub(crate) clock: Arc<dyn Clock>,
     timing: Timing,
 }
@@ -85,13 +158,12 @@ pub(crate) struct Shared {
 type Guard<'a> = MutexGuard<'a, State>;
 
 impl Shared {
-    pub(crate) fn new(state: State, file: Arc<dyn SegmentFile>, clock: Arc<dyn Clock>, timing: Timing) -> Self {
+    pub(crate) fn new(state: State, clock: Arc<dyn Clock>, timing: Timing) -> Self {
         let (synced, dirty) = (Condvar::new(), Condvar::new());
         Self {
             state: Mutex::new(state),
             synced,
             dirty,
-            file,
             clock,
             timing,
         }
@@ -140,7 +212,7 @@ impl Shared {
     pub(crate) fn finish_behind(&self) -> Result<(), AuditError> {
         self.stop();
         let state = self.lock()?;
-        let length = state.segment.length();
+        let length = state.written();
         let pending = |state: &State| state.progress.synced < length;
         let (state, waited) = self
             .synced
@@ -162,14 +234,21 @@ impl Shared {
         }
     }
 
-    /// Returns once the first `length` bytes are on the disk. Whoever finds nobody syncing
+    /// Returns once everything written so far is on the disk. Whoever finds nobody syncing
     /// syncs for all that have written by then; the others wait for it.
-    pub(crate) fn sync_up_to<'a>(&'a self, mut state: Guard<'a>, length: u64) -> Result<Guard<'a>, AuditError> {
+    pub(crate) fn sync_written<'a>(&'a self, mut state: Guard<'a>) -> Result<Guard<'a>, AuditError> {
+        let (length, losses) = (state.written(), state.progress.losses);
         loop {
+            state.segment.sound()?;
+            if state.progress.losses != losses {
+                return Err(AuditError::Poisoned {
+                    path: state.segment.path().to_owned(),
+                    cause: "the segment before it failed before this was on the disk".to_owned(),
+                });
+            }
             if state.progress.synced >= length {
                 return Ok(state);
             }
-            state.segment.sound()?;
             state = if state.progress.syncing {
                 self.synced
                     .wait(state)
@@ -181,27 +260,35 @@ impl Shared {
     }
 
     fn sync_once<'a>(&'a self, mut state: Guard<'a>) -> Result<Guard<'a>, AuditError> {
-        let (reach, named) = (state.segment.length(), state.progress.named);
+        let (reach, losses) = (state.written(), state.progress.losses);
+        let mut files = std::mem::take(&mut state.retired);
+        files.push(Unsynced {
+            file: state.segment.file(),
+            named: state.progress.named,
+        });
+        let segments = state.before;
         state.progress.begin();
         drop(state);
-        let name = if named { Ok(()) } else { self.file.sync_name() };
-        let outcome = name.and_then(|()| self.file.sync());
+        let outcome = files.iter().try_for_each(Unsynced::sync);
         let mut state = self.lock()?;
         state.progress.end();
         self.synced.notify_all();
+        if state.progress.losses != losses {
+            // The segment failed and was followed meanwhile; this says nothing about the new one.
+            return Ok(state);
+        }
         match outcome {
             Ok(()) => {
                 state.progress.synced = reach;
-                state.progress.named = true;
+                // Still the segment that was synced, and not one that followed meanwhile.
+                let same = state.before == segments;
+                state.progress.named |= same;
                 Ok(state)
             }
             Err(cause) => {
                 // Also for an interrupted call: what it dropped is not known.
                 state.segment.poison(format!("cannot bring it to the disk: {cause}"));
-                Err(AuditError::Sync {
-                    path: state.segment.path().to_owned(),
-                    cause,
-                })
+                Err(failed(state.segment.path(), cause))
             }
         }
     }
@@ -218,9 +305,10 @@ impl Shared {
     fn follow_writers(&self) -> Result<(), AuditError> {
         let mut state = self.lock()?;
         loop {
-            state.segment.sound()?;
-            match state.progress.unsynced_since {
+            let since = state.progress.unsynced_since.filter(|_| !state.segment.is_poisoned());
+            match since {
                 None if state.progress.stopping => return Ok(()),
+                // A segment that failed wakes us again when another follows it.
                 None => {
                     state.progress.asleep = true;
                     state = self
@@ -239,7 +327,11 @@ impl Shared {
                         .0;
                     // Nobody else syncs at this durability, and one that covers nothing new would
                     // still clear what woke us.
-                    state = self.sync_once(state)?;
+                    state = match self.sync_once(state) {
+                        Ok(state) => state,
+                        // The segment says so to its writers.
+                        Err(_) => self.lock()?,
+                    };
                 }
             }
         }
@@ -270,6 +362,15 @@ impl Progress {
     }
 }
 
+fn failed(path: &Path, cause: io::Error) -> AuditError {
+    let path = path.to_owned();
+    if cause.kind() == io::ErrorKind::NotFound {
+        AuditError::Removed { path }
+    } else {
+        AuditError::Sync { path, cause }
+    }
+}
+
 fn doubtful(state: &State) -> AuditError {
     let cause = "a thread panicked while it was writing".to_owned();
     AuditError::Poisoned {
@@ -280,7 +381,7 @@ fn doubtful(state: &State) -> AuditError {
 
 /// Starts the thread that syncs behind the writers. It ends after [`Shared::stop`], or when the
 /// disk fails: the segment is poisoned then, which is how the writers hear of it.
-pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
+pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     let shared = Arc::clone(shared);
     let name = "cofferdam-sync".to_owned();
     thread::Builder::new()

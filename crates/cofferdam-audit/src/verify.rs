@@ -115,6 +115,10 @@ pub enum Fault {
     FactsText,
     /// Bytes follow the record that ends the segment.
     AfterEnd,
+    /// The segment does not go on where those before it in its session ended.
+    Succession,
+    /// The segment says that another goes on, and there is none.
+    SegmentMissing,
 }
 
 impl Fault {
@@ -136,6 +140,8 @@ impl Fault {
             Self::FirstRecord => "first-record",
             Self::FactsText => "facts-text",
             Self::AfterEnd => "after-end",
+            Self::Succession => "succession",
+            Self::SegmentMissing => "segment-missing",
         }
     }
 }
@@ -159,6 +165,10 @@ impl fmt::Display for Fault {
             Self::FirstRecord => f.write_str("the session does not begin with an open record"),
             Self::FactsText => f.write_str("the facts are not UTF-8"),
             Self::AfterEnd => f.write_str("bytes follow the end of the segment"),
+            Self::Succession => {
+                f.write_str("the segment does not follow from those before it: one is missing or replaced")
+            }
+            Self::SegmentMissing => f.write_str("the segment that goes on from here is missing"),
         }
     }
 }

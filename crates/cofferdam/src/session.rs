@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use cofferdam_audit::{Durability, Entry, Kind, Log, Opening, Options, Quota, SystemClock};
+use cofferdam_audit::{Durability, Entry, Kind, Log, Opening, Options, Quota, Rotation, SystemClock};
 use cofferdam_manifest::{Digest, Limits, Manifest};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
 use serde_json::json;
@@ -197,6 +197,7 @@ fn open_log(home: &Home, server: &str, limits: &Limits, mut about: serde_json::V
             bytes_per_hour: limits.record_bytes_per_hour,
         },
         clock: Arc::new(SystemClock),
+        rotation: Rotation::STANDARD,
     };
     Home::make(&home.audit())?;
     Log::create(&home.audit(), opening, options)

@@ -1,6 +1,8 @@
 //! Logs to test with, and what they hold.
 
-use cofferdam_audit::{AuditError, Durability, Entry, Kind, Log, Opening, Options, Quota, Reader, Record, SystemClock};
+use cofferdam_audit::{
+    AuditError, Durability, Entry, Kind, Log, Opening, Options, Quota, Reader, Record, Rotation, SystemClock,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ pub(crate) fn options(durability: Durability) -> Options {
         durability,
         quota: Quota::UNLIMITED,
         clock: Arc::new(SystemClock),
+        rotation: Rotation::STANDARD,
     }
 }
 

@@ -106,7 +106,7 @@ fn a_killed_log_has_lost_nothing_it_acknowledged() {
         let store = Store::open(&folder).unwrap();
         let session = store.session(SESSION).unwrap();
         assert_eq!(session.state, SessionState::Unclosed, "{what}");
-        let Verdict::Verified(verified) = verify(&session.path).unwrap() else {
+        let Verdict::Verified(verified) = verify(&session.segments[0]).unwrap() else {
             panic!("{what}: broken")
         };
         assert!(
@@ -114,7 +114,7 @@ fn a_killed_log_has_lost_nothing_it_acknowledged() {
             "{what}: {verified:?}"
         );
         torn += u32::from(matches!(verified.ended, Ended::Torn { .. }));
-        let records = records(&session.path).unwrap();
+        let records = records(&session.segments[0]).unwrap();
         for (seq, (writer, line)) in &acknowledged {
             let record = &records[usize::try_from(*seq).unwrap()];
             assert!(record.payload == payload(*writer, *line), "{what}: record {seq}");

@@ -85,7 +85,7 @@ fn sessions_are_listed_newest_first_with_their_state() {
         states[1..],
         [("git", SessionState::Live), ("files", SessionState::Closed)]
     );
-    assert_eq!(found.items[0].path, path);
+    assert_eq!(found.items[0].segments, [path]);
     drop(live);
 }
 

@@ -1,0 +1,41 @@
+//! `audit`: the record, read and kept by people and programs. One file a verb.
+
+mod line;
+mod show;
+mod tail;
+mod verify;
+
+pub(crate) use show::show;
+pub(crate) use tail::tail;
+pub(crate) use verify::verify;
+
+use cofferdam_audit::{AuditError, Store};
+
+use super::output::Output;
+use crate::failure::{Exit, Failure};
+use crate::home::Home;
+
+/// Bytes of a payload that a list shows.
+const SHOWN_PAYLOAD_BYTES: usize = 160;
+
+fn store(home: &Home) -> Result<Store, Failure> {
+    if !home.audit().exists() {
+        return Err(Failure::new(Exit::Nothing, "nothing is recorded yet"));
+    }
+    Store::open(&home.audit()).map_err(|error| failure(&error))
+}
+
+fn failure(error: &AuditError) -> Failure {
+    let failure = Failure::misconfigured(error.to_string());
+    match error.help() {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
+}
+
+/// A segment that cannot be read hides no other, and is not passed over in silence.
+fn warn<'a>(problems: impl Iterator<Item = &'a AuditError>, output: &mut Output) {
+    for problem in problems {
+        output.say(&format!("warning: {problem}"));
+    }
+}
