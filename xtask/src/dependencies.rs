@@ -145,6 +145,7 @@ const RULES: &[Rule] = &[
             "signal-hook",
             "thiserror",
             "zeroize",
+            "toml",
         ],
         others_max: NO_CAP,
         never: &[],

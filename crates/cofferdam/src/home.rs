@@ -95,6 +95,11 @@ impl Home {
         &self.state
     }
 
+    /// How Cofferdam itself works, where the user says so.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.config.join(crate::settings::FILE_NAME)
+    }
+
     /// The record.
     pub(crate) fn audit(&self) -> PathBuf {
         self.state.join("audit")

@@ -19,6 +19,7 @@ mod protect;
 mod random;
 mod rules;
 mod session;
+mod settings;
 
 use std::process::ExitCode;
 

@@ -1,9 +1,8 @@
 //! One recorded session: record opened, compartment started and its enforcement recorded, gate run.
 
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use cofferdam_audit::{Durability, Entry, Kind, Log, Opening, Options, Quota, Rotation, SystemClock};
+use cofferdam_audit::{Entry, Kind, Log, Opening};
 use cofferdam_manifest::{Digest, Limits, Manifest};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
 use serde_json::json;
@@ -13,6 +12,7 @@ use crate::contract::{Contract, Place};
 use crate::failure::Failure;
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
+use crate::settings::Settings;
 
 /// What a session is about.
 #[derive(Debug)]
@@ -191,14 +191,7 @@ fn open_log(home: &Home, server: &str, limits: &Limits, mut about: serde_json::V
         principal: &home.user_name,
         facts: &facts,
     };
-    let options = Options {
-        durability: Durability::Written,
-        quota: Quota {
-            bytes_per_hour: limits.record_bytes_per_hour,
-        },
-        clock: Arc::new(SystemClock),
-        rotation: Rotation::STANDARD,
-    };
+    let options = Settings::load(home)?.record_options(limits.record_bytes_per_hour);
     Home::make(&home.audit())?;
     Log::create(&home.audit(), opening, options)
         .map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))
