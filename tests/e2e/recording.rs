@@ -63,8 +63,16 @@ fn a_session_over_many_segments_is_one_session() {
     assert!(shown.contains(r#"\"durability\":\"synced\""#) || shown.contains("synced"));
     let late = stage.run(&["audit", "show", &format!("{session}:{}", numbers.len() - 2)]);
     assert!(late.status.success(), "{}", text(&late.stderr));
+    // Compressed, it reads as before.
+    let compressed = stage.run(&["--format", "json", "audit", "compress", "--all"]);
+    assert!(compressed.status.success(), "{}", text(&compressed.stderr));
+    assert_eq!(stage.run(&["audit", "compress"]).status.code(), Some(3));
+    assert_eq!(stage.verify()[0]["intact"], true);
+    let again = stage.run(&["--format", "json", "audit", "show", session]);
+    assert_eq!(text(&again.stdout), shown);
     // A segment out of the middle: found and named.
-    std::fs::remove_file(&written[before + 2]).unwrap();
+    let packed = format!("{}.zst", written[before + 2].display());
+    std::fs::remove_file(packed).unwrap();
     let found = stage.run(&["audit", "verify", session]);
     assert_eq!(found.status.code(), Some(1));
     assert!(

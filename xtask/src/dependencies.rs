@@ -95,7 +95,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "cofferdam-audit",
-        direct: &["rustix", "serde_json", "sha2", "thiserror"],
+        direct: &["rustix", "serde_json", "sha2", "thiserror", "zstd"],
         others_max: OTHERS_MAX_OF_BASE,
         never: ASYNC,
         unsafe_code: false,

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How the name of every segment ends.
 pub(crate) const EXTENSION: &str = "cfa";
+/// What a packed segment's name ends with beside that.
+pub(crate) const PACKED_SUFFIX: &str = ".zst";
 /// Most segments of one server that are looked at.
 pub(crate) const SEGMENTS_MAX: usize = 1_000_000;
 const SERVER_NAME_BYTES_MAX: usize = 64;
@@ -162,7 +164,9 @@ fn segment_name(session: &str, index: u32, wall_ns: u64) -> String {
 
 /// Whether a file's name says that it is a segment.
 pub(crate) fn is_segment_name(name: &[u8]) -> bool {
-    name.strip_suffix(EXTENSION.as_bytes())
+    let plain = name.strip_suffix(PACKED_SUFFIX.as_bytes()).unwrap_or(name);
+    plain
+        .strip_suffix(EXTENSION.as_bytes())
         .is_some_and(|stem| stem.len() > 1 && stem.ends_with(b"."))
 }
 

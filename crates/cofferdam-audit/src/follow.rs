@@ -4,6 +4,7 @@ use crate::error::AuditError;
 use crate::reader::{Payloads, Position, Reader};
 use crate::store::{Found, Located, Store, is_gone_or_other, located};
 use crate::tail;
+use crate::verify::Ended;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ enum Place {
     Beginning,
     /// Behind a record.
     Behind(Position),
+    /// Behind its last record: nothing follows.
+    Ended,
     /// Somewhere it cannot go on; it was reported once.
     Lost,
 }
@@ -67,7 +70,12 @@ impl Follow {
             problems: Vec::new(),
         };
         for path in self.store.segments()? {
-            let place = self.places.entry(path.clone()).or_insert(Place::Beginning);
+            // A segment that was packed meanwhile goes on where it was.
+            let before = self.places.get(&path.with_extension("")).copied();
+            let place = self
+                .places
+                .entry(path.clone())
+                .or_insert(before.unwrap_or(Place::Beginning));
             match read_on(&path, place, self.payload_bytes, &mut found.items) {
                 Ok(()) => {}
                 Err(error) if is_gone_or_other(&error) => {}
@@ -85,7 +93,7 @@ impl Follow {
 /// Reads what was added to one segment since `place`, which moves along.
 fn read_on(path: &Path, place: &mut Place, payload_bytes: usize, added: &mut Vec<Located>) -> Result<(), AuditError> {
     let reader = match *place {
-        Place::Lost => return Ok(()),
+        Place::Ended | Place::Lost => return Ok(()),
         Place::Beginning => Reader::open(path)?,
         Place::Behind(position) => {
             if path
@@ -103,6 +111,9 @@ fn read_on(path: &Path, place: &mut Place, payload_bytes: usize, added: &mut Vec
     {
         *place = Place::Behind(reader.position());
         added.push(located(reader.header(), record));
+    }
+    if matches!(reader.ended(), Some(Ended::Closed | Ended::Continued)) {
+        *place = Place::Ended;
     }
     Ok(())
 }

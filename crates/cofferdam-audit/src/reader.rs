@@ -5,9 +5,8 @@ use crate::error::AuditError;
 use crate::header::{HEADER_BYTES_MAX, Header, HeaderFault, START_BYTES};
 use crate::kind::Kind;
 use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PREFIX_BYTES, Prefix, Record, stated_length};
+use crate::source::Source;
 use crate::verify::{Broken, Ended, Fault};
-use rustix::fs::{Mode, OFlags};
-use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -36,7 +35,7 @@ pub(crate) struct Position {
 /// Reads the records of one segment in order, up to the length it had when it was opened.
 /// Memory is bounded by one record's facts and as much of its payload as is kept.
 #[derive(Debug)]
-pub struct Reader<R = File> {
+pub struct Reader<R = Source> {
     source: BufReader<R>,
     path: PathBuf,
     header: Header,
@@ -47,15 +46,16 @@ pub struct Reader<R = File> {
     stopped: bool,
 }
 
-impl Reader<File> {
+impl Reader<Source> {
     /// Opens a segment and reads its header.
     ///
     /// # Errors
     /// When the file cannot be read or is not a regular one, when its header is broken, or when
     /// it uses something this version does not know.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
-        let (file, length) = open_segment(path)?;
-        Self::over(file, length, path)
+        let source = Source::open(path)?;
+        let length = source.length();
+        Self::over(source, length, path)
     }
 
     /// Opens a segment to go on where an earlier reader stood.
@@ -367,20 +367,4 @@ fn read_header(source: &mut impl Read, length: u64) -> Result<Vec<u8>, Result<io
     bytes.resize(size, 0);
     source.read_exact(bytes.split_at_mut(START_BYTES).1).map_err(Ok)?;
     Ok(bytes)
-}
-
-/// Opens a regular file for reading, without waiting for a pipe somebody put there.
-pub(crate) fn open_segment(path: &Path) -> Result<(File, u64), AuditError> {
-    let read = |cause: io::Error| AuditError::Read {
-        path: path.to_owned(),
-        cause,
-    };
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|cause| read(cause.into()))?;
-    let file = File::from(file);
-    let metadata = file.metadata().map_err(read)?;
-    if !metadata.is_file() {
-        return Err(read(io::Error::other("not a regular file")));
-    }
-    Ok((file, metadata.len()))
 }

@@ -5,8 +5,9 @@ use crate::error::AuditError;
 use crate::folder;
 use crate::header::Header;
 use crate::kind::Kind;
-use crate::reader::{Payloads, Reader, open_segment};
+use crate::reader::{Payloads, Reader};
 use crate::record::Record;
+use crate::source::Source;
 use crate::tail;
 use crate::verify::{Broken, Ended, Fault};
 use std::path::{Path, PathBuf};
@@ -52,10 +53,12 @@ impl Part {
             cause,
         };
         let reader = Reader::open(path)?;
-        let (file, bytes) = open_segment(path)?;
-        let live = folder::is_live(&file).map_err(read)?;
+        let mut source = Source::open(path)?;
+        let bytes = source.length();
+        // A packed segment has ended: nobody writes it.
+        let live = source.plain().map_or(Ok(false), folder::is_live).map_err(read)?;
         let start = reader.position().offset;
-        let last = tail::last_prefix(&file, start, bytes).map_err(read)?;
+        let last = tail::last_prefix(&mut source, start, bytes).map_err(read)?;
         let closed = last.is_some_and(|(_, prefix)| Kind::from_code(prefix.kind) == Kind::Close);
         let state = match (closed, live) {
             (true, _) => SessionState::Closed,

@@ -1,7 +1,7 @@
 //! Finds sessions and records in the folder of the record, newest first, and follows it.
 
 use crate::error::AuditError;
-use crate::folder::{self, SEGMENTS_MAX, is_segment_name, is_server_name};
+use crate::folder::{self, PACKED_SUFFIX, SEGMENTS_MAX, is_segment_name, is_server_name};
 use crate::follow::Follow;
 use crate::header::Header;
 use crate::reader::{Payloads, Reader};
@@ -9,6 +9,7 @@ use crate::record::Record;
 use crate::session::{self, Part, Session};
 use crate::tail;
 use crate::verify::Fault;
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -182,12 +183,9 @@ impl Store {
             if !is_server.is_some_and(is_server_name) || !is_real_folder(&server) {
                 continue;
             }
-            let files = entries(&server)?;
-            segments.extend(
-                files
-                    .into_iter()
-                    .filter(|path| path.file_name().is_some_and(|name| is_segment_name(name.as_bytes()))),
-            );
+            let mut files = entries(&server)?;
+            files.retain(|path| path.file_name().is_some_and(|name| is_segment_name(name.as_bytes())));
+            segments.extend(without_packed_twins(files));
             if segments.len() > SEGMENTS_MAX {
                 return Err(AuditError::TooMany {
                     path: server,
@@ -239,6 +237,19 @@ fn id_in_name(path: &Path) -> Option<&str> {
 
 fn is_real_folder(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// Leaves out a packed segment beside the one it was packed from: who packed it ended before the
+/// other was removed.
+fn without_packed_twins(files: Vec<PathBuf>) -> Vec<PathBuf> {
+    let plain: HashSet<PathBuf> = files.iter().filter(|path| !is_packed_name(path)).cloned().collect();
+    let mut kept = files;
+    kept.retain(|path| !is_packed_name(path) || !plain.contains(&path.with_extension("")));
+    kept
+}
+
+fn is_packed_name(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(PACKED_SUFFIX.as_bytes())
 }
 
 /// What is in a folder, in no order.

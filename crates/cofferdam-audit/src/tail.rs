@@ -3,22 +3,21 @@
 use crate::chain::Digest;
 use crate::error::AuditError;
 use crate::kind::Kind;
-use crate::reader::{Payloads, Position, Reader, open_segment};
+use crate::reader::{Payloads, Position, Reader};
 use crate::record::{PREFIX_BYTES, Prefix, SUFFIX_BYTES, stated_length};
+use crate::source::Source;
 use crate::store::{Located, located};
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// Where the record that ends at `end` begins, and its prefix; `None` when none ends there.
-pub(crate) fn last_prefix(file: &File, start: u64, end: u64) -> io::Result<Option<(u64, Prefix)>> {
+pub(crate) fn last_prefix(source: &mut Source, start: u64, end: u64) -> io::Result<Option<(u64, Prefix)>> {
     let Some(behind) = end.checked_sub(4).filter(|behind| *behind >= start) else {
         return Ok(None);
     };
     let mut length = [0; 4];
-    file.read_exact_at(&mut length, behind)?;
+    source.read_exact_at(&mut length, behind)?;
     let mut pair = [0; 8];
     let (front, complement) = pair.split_at_mut(4);
     front.copy_from_slice(&length);
@@ -30,15 +29,15 @@ pub(crate) fn last_prefix(file: &File, start: u64, end: u64) -> io::Result<Optio
         return Ok(None);
     };
     let mut bytes = [0; PREFIX_BYTES];
-    file.read_exact_at(&mut bytes, begins)?;
+    source.read_exact_at(&mut bytes, begins)?;
     let prefix = Prefix::read(&bytes).filter(|prefix| prefix.length == u32::from_le_bytes(length));
     Ok(prefix.map(|prefix| (begins, prefix)))
 }
 
 /// The chain value in the record that ends at `end`.
-fn stored_hash(file: &File, end: u64) -> io::Result<Digest> {
+fn stored_hash(source: &mut Source, end: u64) -> io::Result<Digest> {
     let mut hash = [0; 32];
-    file.read_exact_at(&mut hash, end.saturating_sub(SUFFIX_BYTES as u64))?;
+    source.read_exact_at(&mut hash, end.saturating_sub(SUFFIX_BYTES as u64))?;
     Ok(Digest::from_bytes(hash))
 }
 
@@ -50,11 +49,12 @@ fn back(path: &Path, count: usize) -> Result<Option<Position>, AuditError> {
         cause,
     };
     let reader = Reader::open(path)?;
-    let (file, end) = open_segment(path)?;
+    let mut source = Source::open(path)?;
+    let end = source.length();
     let beginning = reader.position();
     let (mut offset, mut next_seq) = (end, None);
     for _ in 0..count {
-        match last_prefix(&file, beginning.offset, offset).map_err(read)? {
+        match last_prefix(&mut source, beginning.offset, offset).map_err(read)? {
             Some((begins, prefix)) => (offset, next_seq) = (begins, Some(prefix.seq)),
             None => break,
         }
@@ -63,13 +63,13 @@ fn back(path: &Path, count: usize) -> Result<Option<Position>, AuditError> {
     if offset == beginning.offset {
         return Ok(Some(beginning));
     }
-    let Some((_, before)) = last_prefix(&file, beginning.offset, offset).map_err(read)? else {
+    let Some((_, before)) = last_prefix(&mut source, beginning.offset, offset).map_err(read)? else {
         return Ok(None);
     };
     Ok(Some(Position {
         offset,
         seq,
-        hash: stored_hash(&file, offset).map_err(read)?,
+        hash: stored_hash(&mut source, offset).map_err(read)?,
         boot_ns: before.boot_ns,
         after: Some(Kind::from_code(before.kind)),
     }))

@@ -334,6 +334,8 @@ pub(crate) enum AuditVerb {
     Show(AuditShow),
     /// Check that nothing in the record was changed.
     Verify(AuditVerify),
+    /// Compress what has ended. Everything reads it as before.
+    Compress(AuditCompress),
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +370,13 @@ pub(crate) struct Doctor {
     /// Print an AppArmor profile for this program and nothing else, for systems that restrict user namespaces (Ubuntu 24.04 and later).
     #[arg(long)]
     pub(crate) apparmor: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditCompress {
+    /// Also what was written to within the last two hours.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -30,7 +30,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
-use args::{AuditVerb, Cli, ManifestVerb, Verb};
+use args::{Cli, ManifestVerb, Verb};
 use output::Output;
 
 /// Parses the command line, runs the verb, prints what went wrong.
@@ -117,9 +117,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Manifest(ManifestVerb::Accept(args)) => manifest_accept::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Sign(args)) => manifest_sign::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Key(verb)) => manifest_sign::key(&verb, output),
-        Verb::Audit(AuditVerb::Tail(args)) => audit::tail(&home, &args, output),
-        Verb::Audit(AuditVerb::Show(args)) => audit::show(&home, &args, output),
-        Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&home, &args, output),
+        Verb::Audit(verb) => audit::run(&home, verb, output),
         Verb::Completions { .. }
         | Verb::VulnerableServer { .. }
         | Verb::Demo(_)

@@ -1,22 +1,30 @@
 //! `audit`: the record, read and kept by people and programs. One file a verb.
 
+mod compress;
 mod line;
 mod show;
 mod tail;
 mod verify;
 
-pub(crate) use show::show;
-pub(crate) use tail::tail;
-pub(crate) use verify::verify;
-
 use cofferdam_audit::{AuditError, Store};
 
+use super::args::AuditVerb;
 use super::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 
 /// Bytes of a payload that a list shows.
 const SHOWN_PAYLOAD_BYTES: usize = 160;
+
+/// Runs one of the verbs.
+pub(crate) fn run(home: &Home, verb: AuditVerb, output: &mut Output) -> Result<Exit, Failure> {
+    match verb {
+        AuditVerb::Tail(args) => tail::tail(home, &args, output),
+        AuditVerb::Show(args) => show::show(home, &args, output),
+        AuditVerb::Verify(args) => verify::verify(home, &args, output),
+        AuditVerb::Compress(args) => compress::compress(home, &args, output),
+    }
+}
 
 fn store(home: &Home) -> Result<Store, Failure> {
     if !home.audit().exists() {
