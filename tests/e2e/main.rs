@@ -21,6 +21,7 @@ mod frames;
 mod inspect;
 mod inspector;
 mod kills;
+mod ledger;
 mod life;
 mod listing_server;
 mod long_names;

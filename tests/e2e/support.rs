@@ -124,6 +124,7 @@ impl Stage {
         text(&verified.stdout)
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|verdict: &Value| verdict.get("session").is_some())
             .collect()
     }
 }

@@ -52,7 +52,7 @@ pub use follow::Follow;
 pub use group::{Entry, Group, Recorded};
 pub use header::{HEADER_BYTES_MAX, Header};
 pub use kind::Kind;
-pub use log::{CLOSE_FACTS_BYTES_MAX, Durability, Log, Options};
+pub use log::{CLOSE_FACTS_BYTES_MAX, Durability, Heads, Log, Options};
 pub use opening::Opening;
 pub use packed::{PackedSegment, pack};
 pub use quota::{Pressure, Quota};

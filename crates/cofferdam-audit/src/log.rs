@@ -248,6 +248,14 @@ impl Log {
         Ok(self.shared.lock()?.segment.head())
     }
 
+    /// A view of how far the record is written, for another thread; it outlives the log.
+    #[must_use]
+    pub fn heads(&self) -> Heads {
+        Heads {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
     /// How close the server is to its quota, so that it can be slowed before it is ended.
     ///
     /// # Errors
@@ -363,6 +371,23 @@ impl Log {
         let mut state = self.shared.lock()?;
         self.write(&mut state, bytes, drafted, Purpose::Traffic)?;
         self.make_durable(state, drafted.boot_ns)
+    }
+}
+
+/// How far a session's record is written: what a ledger takes, off the line.
+#[derive(Clone, Debug)]
+pub struct Heads {
+    shared: Arc<Shared>,
+}
+
+impl Heads {
+    /// The last record and whether it ends the session; `None` before the first record, and when
+    /// a thread panicked while it was writing.
+    #[must_use]
+    pub fn latest(&self) -> Option<(Head, bool)> {
+        let state = self.shared.lock().ok()?;
+        let closed = state.segment.is_closed();
+        (state.segment.next_seq() > 0).then(|| (state.segment.head(), closed))
     }
 }
 

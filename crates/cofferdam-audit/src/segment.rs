@@ -139,6 +139,10 @@ impl Segment {
         }
     }
 
+    pub(crate) const fn is_closed(&self) -> bool {
+        matches!(self.standing, Standing::Closed)
+    }
+
     pub(crate) const fn is_poisoned(&self) -> bool {
         matches!(self.standing, Standing::Poisoned(_))
     }

@@ -105,6 +105,11 @@ impl Home {
         self.state.join("audit")
     }
 
+    /// The ledger of the record: no server's name begins with a dot.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.audit().join(".ledger")
+    }
+
     /// Folders that can never be granted to a server.
     pub(crate) fn own_folders(&self) -> Vec<PathBuf> {
         // The user's own ones too, whatever `--home` says: another gate uses them.

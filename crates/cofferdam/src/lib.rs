@@ -20,6 +20,7 @@ mod random;
 mod rules;
 mod session;
 mod settings;
+mod witness;
 
 use std::process::ExitCode;
 

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc::Receiver;
 
-use cofferdam_audit::{Entry, Kind, Log, Opening};
-use cofferdam_manifest::{Digest, Limits, Manifest};
+use cofferdam_audit::{Entry, Kind, Log, Opening, Options};
+use cofferdam_manifest::{Digest, Manifest};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
 use crate::settings::Settings;
+use crate::witness::Witness;
 
 /// What a session is about.
 #[derive(Debug)]
@@ -105,13 +106,18 @@ impl Session {
             about,
             executed,
         } = self;
-        let log = open_log(home, &terms.name, &terms.limits, about)?;
+        let settings = Settings::load(home)?;
+        let options = settings.record_options(terms.limits.record_bytes_per_hour);
+        let log = open_log(home, &terms.name, options, about)?;
+        let witness = Witness::start(home, &log, &terms.name, settings.publish)
+            .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
         let launched = match launch(&plan, &executed) {
             Ok(launched) => launched,
             Err(failure) => {
                 let facts = json!({"cause": "not-started", "why": failure.what}).to_string();
                 // The failure itself is what the caller must hear; the record says it too where it can.
                 drop(log.close(&facts));
+                witness.finish();
                 return Err(failure);
             }
         };
@@ -125,8 +131,9 @@ impl Session {
             launched,
             relaunch: &relaunch,
         };
-        gate::run(terms, log, server, pipes, signals)
-            .map_err(|error| Failure::not_enforced(format!("the gate could not be started: {error}")))
+        let ended = gate::run(terms, log, server, pipes, signals);
+        witness.finish();
+        ended.map_err(|error| Failure::not_enforced(format!("the gate could not be started: {error}")))
     }
 }
 
@@ -176,7 +183,7 @@ fn launch(plan: &Plan, executed: &Executed) -> Result<Launched, Failure> {
     })
 }
 
-fn open_log(home: &Home, server: &str, limits: &Limits, mut about: serde_json::Value) -> Result<Log, Failure> {
+fn open_log(home: &Home, server: &str, options: Options, mut about: serde_json::Value) -> Result<Log, Failure> {
     let session = crate::random::hex(16)
         .map_err(|error| Failure::not_enforced(format!("the kernel gives no random bytes: {error}")))?;
     if let Some(members) = about.as_object_mut() {
@@ -191,7 +198,6 @@ fn open_log(home: &Home, server: &str, limits: &Limits, mut about: serde_json::V
         principal: &home.user_name,
         facts: &facts,
     };
-    let options = Settings::load(home)?.record_options(limits.record_bytes_per_hour);
     Home::make(&home.audit())?;
     Log::create(&home.audit(), opening, options)
         .map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))

@@ -1,7 +1,7 @@
 //! `cofferdam.toml`: how Cofferdam itself works, for all servers. The organisation's in `/etc/cofferdam`, the user's in the configuration
 //! folder; the user's can only be stricter where it matters.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     durability: Durability,
     /// When a segment is followed by another.
     rotation: Rotation,
+    /// A file that the ledger's checkpoints are appended to.
+    pub(crate) publish: Option<PathBuf>,
 }
 
 /// One file, as it is written.
@@ -39,6 +41,13 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields, default)]
 struct Written {
     record: WrittenRecord,
+    ledger: WrittenLedger,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenLedger {
+    publish: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,8 +85,12 @@ impl Settings {
         } else {
             None
         };
-        let above = parse(organisation_text.as_deref(), organisation)?.record;
-        let own = parse(user_text.as_deref(), user)?.record;
+        let (above, own) = (
+            parse(organisation_text.as_deref(), organisation)?,
+            parse(user_text.as_deref(), user)?,
+        );
+        let publish = above.ledger.publish.or(own.ledger.publish);
+        let (above, own) = (above.record, own.record);
         let durability = above.durability.max(own.durability);
         Ok(Self {
             durability: match durability {
@@ -88,6 +101,7 @@ impl Settings {
                 bytes: segment_bytes(above.segment.or(own.segment).as_deref())?,
                 age: segment_age(above.segment_hours.or(own.segment_hours))?,
             },
+            publish: publish.map(absolute).transpose()?,
         })
     }
 
@@ -131,6 +145,17 @@ fn segment_age(hours: Option<u64>) -> Result<Duration, Failure> {
         None => Ok(Rotation::STANDARD.age),
         Some(hours) if SEGMENT_HOURS.contains(&hours) => Ok(Duration::from_secs(hours.saturating_mul(60 * 60))),
         Some(hours) => Err(out_of_range("segment_hours", &hours.to_string(), "1", "744")),
+    }
+}
+
+fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        let shown = path.display();
+        Err(Failure::misconfigured(format!(
+            "`publish = \"{shown}\"` in {FILE_NAME} is not an absolute path"
+        )))
     }
 }
 

@@ -361,8 +361,11 @@ pub(crate) struct AuditShow {
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditVerify {
-    /// Sessions, servers or segment files. Everything without it.
+    /// Sessions, servers or segment files. Everything, and the ledger, without it.
     pub(crate) what: Vec<String>,
+    /// A file that the ledger's checkpoints were published to (default: `publish` in cofferdam.toml).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! `audit`: the record, read and kept by people and programs. One file a verb.
 
 mod compress;
+mod known;
 mod line;
 mod show;
 mod tail;
@@ -13,6 +14,8 @@ use super::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 
+/// No session is pruned before its last record is so old.
+const FLOOR_DAYS: u64 = 90;
 /// Bytes of a payload that a list shows.
 const SHOWN_PAYLOAD_BYTES: usize = 160;
 

@@ -1,16 +1,19 @@
 //! `audit verify`: whether the record is what was written, and the first place where it is not.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use cofferdam_audit::{Ended, Fault, Session, SessionVerdict, SessionVerified, verify_session};
 use serde_json::{Value, json};
 
+use super::known::{Known, Reach, short};
 use super::{failure, store};
 use crate::cli::args::AuditVerify;
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
+use crate::settings::Settings;
 
 /// What is verified as one: a session's segments, or a file that was named.
 struct Unit {
@@ -19,19 +22,69 @@ struct Unit {
     segments: Vec<PathBuf>,
 }
 
-/// Verifies sessions and segment files; exit 1 when one is broken.
+/// Most sessions that are listed as not witnessed yet.
+const UNWITNESSED_SHOWN_MAX: usize = 10;
+
+/// Verifies sessions and segment files, and holds them against the ledger; exit 1 when one is not what was written.
 pub(crate) fn verify(home: &Home, args: &AuditVerify, output: &mut Output) -> Result<Exit, Failure> {
+    // The ledger first: a session that goes on meanwhile then has more records than the ledger knows, and not fewer.
+    let settings = Settings::load(home)?;
+    let publish = args.witness.clone().or(settings.publish);
+    let mut known = Known::load(home, publish.as_deref());
     let units = units(home, &args.what)?;
-    let mut exit = if units.is_empty() { Exit::Nothing } else { Exit::Fine };
+    let is_empty = units.is_empty() && known.problems.is_empty();
+    let mut is_intact = true;
+    let mut window = Vec::new();
+    let mut present = HashSet::new();
     for unit in units {
-        if !verify_one(home, &unit, output)? {
-            exit = Exit::Findings;
+        present.extend(unit.session.clone());
+        is_intact &= verify_one(home, &unit, &known, output, &mut window)?;
+    }
+    if args.what.is_empty() {
+        known.judge_missing(&present);
+    }
+    if args.what.is_empty() || !known.problems.is_empty() {
+        print_ledger(&known, &window, output)?;
+    }
+    if is_empty && present.is_empty() && known.problems.is_empty() {
+        output.say("nothing is recorded yet");
+        return Ok(Exit::Nothing);
+    }
+    Ok(if is_intact && known.problems.is_empty() {
+        Exit::Fine
+    } else {
+        Exit::Findings
+    })
+}
+
+/// What the ledger says beside the sessions, and what no witness covers yet.
+fn print_ledger(known: &Known, window: &[String], output: &mut Output) -> Result<(), Failure> {
+    if output.is_json() {
+        return output.line(&known.facts().to_string());
+    }
+    output.line(&known.in_words())?;
+    for problem in &known.problems {
+        let words = output.styled(Style::Red, &problem.words);
+        output.line(&format!("{}: {words}", problem.what))?;
+    }
+    for remark in &known.remarks {
+        output.line(&format!("note: {remark}"))?;
+    }
+    match known.witnessed {
+        None => output
+            .line("witness: none, so whoever can write these files can rewrite all of them (docs/threat-model.md)"),
+        Some(size) => {
+            output.line(&format!("witness: {size} entries of the ledger are published"))?;
+            for line in window.iter().take(UNWITNESSED_SHOWN_MAX) {
+                output.line(&format!("  not witnessed yet: {line}"))?;
+            }
+            let more = window.len().saturating_sub(UNWITNESSED_SHOWN_MAX);
+            if more > 0 {
+                output.line(&format!("  and of {more} more sessions"))?;
+            }
+            Ok(())
         }
     }
-    if exit == Exit::Nothing {
-        output.say("nothing is recorded yet");
-    }
-    Ok(exit)
 }
 
 fn units(home: &Home, what: &[String]) -> Result<Vec<Unit>, Failure> {
@@ -77,14 +130,21 @@ fn units(home: &Home, what: &[String]) -> Result<Vec<Unit>, Failure> {
     Ok(units)
 }
 
-fn verdict(unit: &Unit) -> Result<SessionVerdict, Failure> {
-    if unit.session.is_some() {
-        return verify_session(&unit.segments, &mut |_| {}).map_err(|error| failure(&error));
+/// The verdict, and the first record that is not the one the ledger knows.
+fn verdict(unit: &Unit, known: &Known) -> Result<(SessionVerdict, Option<u64>), Failure> {
+    if let Some(session) = &unit.session {
+        let mut contradicted = None;
+        let verdict = verify_session(&unit.segments, &mut |record| {
+            if contradicted.is_none() && known.contradicts(session, record) {
+                contradicted = Some(record.seq);
+            }
+        });
+        return Ok((verdict.map_err(|error| failure(&error))?, contradicted));
     }
     // A file that was named is judged alone, whatever stands beside it.
     let path = unit.segments.first().cloned().unwrap_or_default();
     let verdict = cofferdam_audit::verify(&path).map_err(|error| failure(&error))?;
-    Ok(match verdict {
+    let verdict = match verdict {
         cofferdam_audit::Verdict::Broken(broken) => SessionVerdict::Broken { path, broken },
         cofferdam_audit::Verdict::Verified(verified) => SessionVerdict::Verified(SessionVerified {
             header: verified.header,
@@ -94,39 +154,45 @@ fn verdict(unit: &Unit) -> Result<SessionVerdict, Failure> {
             lost: Vec::new(),
             wall_clock_went_back_at: verified.wall_clock_went_back_at,
         }),
-    })
+    };
+    Ok((verdict, None))
 }
 
 /// As [`verdict`]; a session that went on in another segment while it was read is read again.
-fn settled_verdict(home: &Home, unit: &Unit) -> Result<SessionVerdict, Failure> {
-    let first = verdict(unit)?;
-    let (Some(session), SessionVerdict::Broken { broken, .. }) = (&unit.session, &first) else {
+fn settled_verdict(home: &Home, unit: &Unit, known: &Known) -> Result<(SessionVerdict, Option<u64>), Failure> {
+    let first = verdict(unit, known)?;
+    let (Some(session), SessionVerdict::Broken { broken, .. }) = (&unit.session, &first.0) else {
         return Ok(first);
     };
     if broken.what != Fault::SegmentMissing {
         return Ok(first);
     }
     let again = store(home)?.session(session).map_err(|error| failure(&error))?;
-    verdict(&Unit {
+    let unit = Unit {
         session: unit.session.clone(),
         segments: again.segments,
-    })
+    };
+    verdict(&unit, known)
 }
 
-fn verify_one(home: &Home, unit: &Unit, output: &mut Output) -> Result<bool, Failure> {
-    let verdict = settled_verdict(home, unit)?;
-    let (is_intact, words, mut facts) = match &verdict {
-        SessionVerdict::Verified(verified) => (true, in_words(verified), facts_of(verified)),
-        SessionVerdict::Broken { path, broken } => (
-            false,
-            format!(
-                "broken {broken} (in `{}`)",
-                escaped(path.display().to_string().as_bytes())
-            ),
-            json!({"intact": false, "path": path, "seq": broken.seq, "offset": broken.offset, "what": broken.what.name()}),
-        ),
-    };
+fn verify_one(
+    home: &Home,
+    unit: &Unit,
+    known: &Known,
+    output: &mut Output,
+    window: &mut Vec<String>,
+) -> Result<bool, Failure> {
+    let (verdict, contradicted) = settled_verdict(home, unit, known)?;
+    let (is_intact, words, mut facts) = judge(unit, &verdict, contradicted, known);
     let path = unit.segments.first();
+    if let (Some(session), SessionVerdict::Verified(verified)) = (&unit.session, &verdict) {
+        let reach = known.reach(session);
+        window.extend(unwitnessed(session, verified, reach));
+        if let Some(members) = facts.as_object_mut() {
+            members.insert("in_ledger".to_owned(), json!(reach.in_tree));
+            members.insert("witnessed".to_owned(), json!(reach.witnessed));
+        }
+    }
     if output.is_json() {
         if let Some(members) = facts.as_object_mut() {
             members.entry("path").or_insert(json!(path));
@@ -140,6 +206,44 @@ fn verify_one(home: &Home, unit: &Unit, output: &mut Output) -> Result<bool, Fai
         output.line(&format!("{}: {word}", escaped(name.as_bytes())))?;
     }
     Ok(is_intact)
+}
+
+fn judge(unit: &Unit, verdict: &SessionVerdict, contradicted: Option<u64>, known: &Known) -> (bool, String, Value) {
+    match verdict {
+        SessionVerdict::Broken { path, broken } => (
+            false,
+            format!(
+                "broken {broken} (in `{}`)",
+                escaped(path.display().to_string().as_bytes())
+            ),
+            json!({"intact": false, "path": path, "seq": broken.seq, "offset": broken.offset, "what": broken.what.name()}),
+        ),
+        SessionVerdict::Verified(verified) => {
+            if let Some(seq) = contradicted {
+                let words = format!("rewritten: record {seq} is not the one that the ledger knows");
+                return (false, words, json!({"intact": false, "seq": seq, "what": "rewritten"}));
+            }
+            let missing = unit
+                .session
+                .as_ref()
+                .and_then(|session| known.missing_from(session, verified));
+            match missing {
+                Some(problem) => {
+                    let seq = verified.head.map_or(0, |head| head.seq.saturating_add(1));
+                    let facts = json!({"intact": false, "seq": seq, "what": problem.what, "words": problem.words});
+                    (false, problem.words, facts)
+                }
+                None => (true, in_words(verified), facts_of(verified)),
+            }
+        }
+    }
+}
+
+/// The records of a session that no published checkpoint covers; nothing when all are.
+fn unwitnessed(session: &str, verified: &SessionVerified, reach: Reach) -> Option<String> {
+    let last = verified.head?.seq;
+    let first = reach.witnessed.map_or(0, |seq| seq.saturating_add(1));
+    (first <= last).then(|| format!("session {}, records {first} to {last}", short(session)))
 }
 
 fn in_words(verified: &SessionVerified) -> String {
@@ -160,10 +264,13 @@ fn in_words(verified: &SessionVerified) -> String {
             )
         })
         .collect();
-    format!("intact, {} records, {ended}{lost}", verified.records)
+    let clock = verified
+        .wall_clock_went_back_at
+        .map_or_else(String::new, |seq| format!("; the wall clock went back at record {seq}"));
+    format!("intact, {} records, {ended}{lost}{clock}", verified.records)
 }
 
 fn facts_of(verified: &SessionVerified) -> Value {
     let lost: Vec<[u64; 2]> = verified.lost.iter().map(|lost| [lost.first, lost.last]).collect();
-    json!({"intact": true, "records": verified.records, "ended": verified.ended.to_string(), "lost": lost})
+    json!({"intact": true, "records": verified.records, "ended": verified.ended.to_string(), "lost": lost, "wall_clock_went_back_at": verified.wall_clock_went_back_at})
 }
