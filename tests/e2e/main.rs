@@ -34,6 +34,8 @@ mod observing;
 mod own_list;
 mod protect;
 mod protect;
+mod proofs;
+mod query;
 mod real_servers;
 mod record;
 mod recording;

@@ -20,6 +20,54 @@ impl Digest {
     pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// Reads 64 lowercase hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != 32 || !rest.is_empty() || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// The digest of a payload as stored.
+    #[must_use]
+    pub fn of_payload(payload: &[u8]) -> Self {
+        Self(Sha256::digest(payload).into())
+    }
+
+    /// The hash of a record, from its front (its first 40 bytes and its facts) and its payload's
+    /// digest.
+    #[must_use]
+    pub fn of_record(front: &[u8], payload: &Self) -> Self {
+        let mut hash = Sha256::new();
+        hash.update([RECORD]);
+        hash.update(front);
+        hash.update(payload.0);
+        Self(hash.finalize().into())
+    }
+
+    /// The chain value before a segment's first record, from the segment's header without its
+    /// last 32 bytes.
+    #[must_use]
+    pub fn of_header(covered: &[u8]) -> Self {
+        header(covered)
+    }
+
+    /// The chain value after a record with this hash, when this is the one before it.
+    #[must_use]
+    pub fn step(&self, record: &Self) -> Self {
+        let mut step = Sha256::new();
+        step.update([STEP]);
+        step.update(self.0);
+        step.update(record.0);
+        Self(step.finalize().into())
+    }
 }
 
 impl fmt::Display for Digest {
@@ -82,14 +130,16 @@ impl RecordHash {
         self.payload.update(bytes);
     }
 
-    /// The chain value after this record, given the one before it. The payload enters by its
-    /// digest, so that a record can later be proven without showing it.
-    pub(crate) fn chain(mut self, before: &Digest) -> Digest {
-        self.front.update(self.payload.finalize());
-        let mut step = Sha256::new();
-        step.update([STEP]);
-        step.update(before.0);
-        step.update(self.front.finalize());
-        Digest(step.finalize().into())
+    /// The digest of the payload and the hash of the record. The payload enters by its digest, so
+    /// that a record can later be proven without showing it.
+    pub(crate) fn finish(mut self) -> (Digest, Digest) {
+        let payload = self.payload.finalize();
+        self.front.update(payload);
+        (Digest(payload.into()), Digest(self.front.finalize().into()))
+    }
+
+    /// The chain value after this record, given the one before it.
+    pub(crate) fn chain(self, before: &Digest) -> Digest {
+        before.step(&self.finish().1)
     }
 }

@@ -39,6 +39,7 @@ pub struct Reader<R = Source> {
     source: BufReader<R>,
     path: PathBuf,
     header: Header,
+    header_bytes: Vec<u8>,
     length: u64,
     position: Position,
     payloads: Payloads,
@@ -111,12 +112,19 @@ impl<R: Read> Reader<R> {
             source,
             path: path.to_owned(),
             header: read.header,
+            header_bytes: bytes,
             length,
             position,
             payloads: Payloads::Whole,
             ended: None,
             stopped: false,
         })
+    }
+
+    /// The header's bytes as they stand in the file.
+    #[must_use]
+    pub fn header_bytes(&self) -> &[u8] {
+        &self.header_bytes
     }
 
     /// The same reader, keeping only so much of each payload.
@@ -251,7 +259,8 @@ impl<R: Read> Reader<R> {
         let (mut stored, mut behind) = ([0; 32], [0; 4]);
         self.fill(&mut stored)?;
         self.fill(&mut behind)?;
-        let hash = hash.chain(&self.position.hash);
+        let (payload_digest, leaf) = hash.finish();
+        let hash = self.position.hash.step(&leaf);
         if hash.bytes() != &stored {
             return Err(self.broken(Fault::Chain));
         }
@@ -271,6 +280,8 @@ impl<R: Read> Reader<R> {
                 payload_bytes,
                 offset: self.position.offset,
                 bytes: u64::from(prefix.length),
+                payload_digest,
+                leaf,
                 hash,
             },
         )

@@ -40,11 +40,34 @@ pub struct Record {
     pub offset: u64,
     /// How long the record is in its file.
     pub bytes: u64,
+    /// The digest of the payload as stored.
+    pub payload_digest: Digest,
+    /// The hash of the record itself.
+    pub leaf: Digest,
     /// The chain value after this record.
     pub hash: Digest,
 }
 
 impl Record {
+    /// The bytes in front of the payload as they stand in the file: what a proof shows.
+    #[must_use]
+    pub fn front(&self) -> Vec<u8> {
+        let prefix = Prefix {
+            length: u32::try_from(self.bytes).unwrap_or(u32::MAX),
+            kind: self.kind.code(),
+            encoding: 0,
+            flags: 0,
+            facts_length: u32::try_from(self.facts.len()).unwrap_or(u32::MAX),
+            seq: self.seq,
+            wall_ns: self.wall_ns,
+            boot_ns: self.boot_ns,
+        };
+        let mut front = Vec::with_capacity(PREFIX_BYTES + self.facts.len());
+        prefix.write(&mut front);
+        front.extend_from_slice(self.facts.as_bytes());
+        front
+    }
+
     /// Whether `payload` holds all of it.
     #[must_use]
     pub fn has_whole_payload(&self) -> bool {

@@ -16,6 +16,7 @@ mod own_files;
 pub mod proof;
 mod proposal;
 mod protect;
+mod proven;
 mod random;
 mod rules;
 mod session;

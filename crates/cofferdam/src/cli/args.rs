@@ -334,6 +334,8 @@ pub(crate) enum AuditVerb {
     Show(AuditShow),
     /// Check that nothing in the record was changed.
     Verify(AuditVerify),
+    /// Write a proof of one record, which others check without the log.
+    Prove(AuditProve),
     /// Compress what has ended. Everything reads it as before.
     Compress(AuditCompress),
 }
@@ -366,6 +368,21 @@ pub(crate) struct AuditVerify {
     /// A file that the ledger's checkpoints were published to (default: `publish` in cofferdam.toml).
     #[arg(long, value_name = "FILE")]
     pub(crate) witness: Option<PathBuf>,
+    /// Check this proof, which `audit prove` wrote, and nothing else.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "witness"])]
+    pub(crate) proof: Option<PathBuf>,
+    /// The ledger's key that the proof must be signed with (`key.pub` in the ledger's folder).
+    #[arg(long, value_name = "KEY", requires = "proof")]
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditProve {
+    /// `SESSION:SEQ`; the first digits of a session are enough.
+    pub(crate) reference: String,
+    /// Prove what the record says without showing the bytes that passed.
+    #[arg(long)]
+    pub(crate) without_payload: bool,
 }
 
 #[derive(Debug, Args)]

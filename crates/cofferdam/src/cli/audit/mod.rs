@@ -3,6 +3,7 @@
 mod compress;
 mod known;
 mod line;
+mod prove;
 mod show;
 mod tail;
 mod verify;
@@ -25,6 +26,7 @@ pub(crate) fn run(home: &Home, verb: AuditVerb, output: &mut Output) -> Result<E
         AuditVerb::Tail(args) => tail::tail(home, &args, output),
         AuditVerb::Show(args) => show::show(home, &args, output),
         AuditVerb::Verify(args) => verify::verify(home, &args, output),
+        AuditVerb::Prove(args) => prove::prove(home, &args, output),
         AuditVerb::Compress(args) => compress::compress(home, &args, output),
     }
 }

@@ -7,6 +7,7 @@ use cofferdam_audit::{Ended, Fault, Session, SessionVerdict, SessionVerified, ve
 use serde_json::{Value, json};
 
 use super::known::{Known, Reach, short};
+use super::prove::check_file;
 use super::{failure, store};
 use crate::cli::args::AuditVerify;
 use crate::cli::output::{Output, Style};
@@ -27,6 +28,9 @@ const UNWITNESSED_SHOWN_MAX: usize = 10;
 
 /// Verifies sessions and segment files, and holds them against the ledger; exit 1 when one is not what was written.
 pub(crate) fn verify(home: &Home, args: &AuditVerify, output: &mut Output) -> Result<Exit, Failure> {
+    if let Some(path) = &args.proof {
+        return check_file(path, args.key.as_deref(), output);
+    }
     // The ledger first: a session that goes on meanwhile then has more records than the ledger knows, and not fewer.
     let settings = Settings::load(home)?;
     let publish = args.witness.clone().or(settings.publish);
