@@ -27,7 +27,7 @@ def require(holds, what):
 
 
 def decompress(data):
-    """A point of RFC 8032 section 5.1.3 as (x, y)."""
+    """A point of RFC 8032 section 5.1.3."""
     y = int.from_bytes(data, "little")
     sign, y = y >> 255, y & ((1 << 255) - 1)
     require(y < P, "a point is not on the curve")
@@ -36,19 +36,22 @@ def decompress(data):
     if (x * x - square) % P:
         x = x * ROOT % P
     require((x * x - square) % P == 0 and not (x == 0 and sign), "a point is not on the curve")
-    return (P - x if x & 1 != sign else x), y
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
 
 
 def add(one, other):
-    (x1, y1), (x2, y2) = one, other
-    product = D * x1 * x2 * y1 * y2 % P
-    x = (x1 * y2 + x2 * y1) * pow(1 + product, P - 2, P) % P
-    y = (y1 * y2 + x1 * x2) * pow(1 - product, P - 2, P) % P
-    return x, y
+    """Points are (X, Y, Z, T) with x = X/Z, y = Y/Z, xy = T/Z (RFC 8032 section 5.1.4)."""
+    x1, y1, z1, t1 = one
+    x2, y2, z2, t2 = other
+    a, b = (y1 - x1) * (y2 - x2), (y1 + x1) * (y2 + x2)
+    c, d = 2 * D * t1 * t2, 2 * z1 * z2
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
 
 
 def multiply(scalar, point):
-    result = (0, 1)
+    result = (0, 1, 1, 0)
     while scalar:
         if scalar & 1:
             result = add(result, point)
@@ -64,7 +67,9 @@ def ed25519_verify(key, message, signature):
     k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % ORDER
     base = decompress((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
     right = add(decompress(signature[:32]), multiply(k, decompress(key)))
-    require(multiply(s, base) == right, "the signature is not of this key")
+    left = multiply(s, base)
+    same = all((left[axis] * right[2] - right[axis] * left[2]) % P == 0 for axis in (0, 1))
+    require(same, "the signature is not of this key")
 
 
 def read_checkpoint(note, key):

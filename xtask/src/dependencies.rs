@@ -153,6 +153,7 @@ const RULES: &[Rule] = &[
             "cofferdam-protocol",
             "cofferdam-sandbox",
             "cofferdam-scan",
+            "memchr",
             "nix",
             "rustix",
             "serde",

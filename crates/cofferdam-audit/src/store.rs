@@ -40,6 +40,8 @@ pub struct Located {
     pub session: String,
     /// The server's name.
     pub server: String,
+    /// What the record's segment says about itself.
+    pub header: Header,
     /// The record.
     pub record: Record,
 }
@@ -216,6 +218,7 @@ pub(crate) fn located(header: &Header, record: Record) -> Located {
     Located {
         session: header.session.clone(),
         server: header.server.clone(),
+        header: header.clone(),
         record,
     }
 }

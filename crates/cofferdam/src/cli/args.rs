@@ -334,6 +334,8 @@ pub(crate) enum AuditVerb {
     Show(AuditShow),
     /// Check that nothing in the record was changed.
     Verify(AuditVerify),
+    /// Find records: by time, server, tool, decision, rule, principal, session, text. It reads what stands there; `verify` proves it.
+    Query(Box<AuditQuery>),
     /// Write a proof of one record, which others check without the log.
     Prove(AuditProve),
     /// Compress what has ended. Everything reads it as before.
@@ -374,6 +376,94 @@ pub(crate) struct AuditVerify {
     /// The ledger's key that the proof must be signed with (`key.pub` in the ledger's folder).
     #[arg(long, value_name = "KEY", requires = "proof")]
     pub(crate) key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditQuery {
+    /// From this time on: `2026-11-21`, `2026-11-21T03:00:00Z`, or how long ago (`15m`, `2h`, `7d`).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Up to this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Of this server.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server: Option<String>,
+    /// Of sessions whose id begins so.
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Of sessions that ran for this user.
+    #[arg(long, value_name = "USER")]
+    pub(crate) principal: Option<String>,
+    /// About this tool.
+    #[arg(long, value_name = "TOOL")]
+    pub(crate) tool: Option<String>,
+    /// About this method.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+    /// With this decision: `allow`, `deny`, `refuse`, `hold`, …
+    #[arg(long, value_name = "DECISION")]
+    pub(crate) decision: Option<String>,
+    /// Under this rule, or all that begin so (`tool/`).
+    #[arg(long, value_name = "RULE")]
+    pub(crate) rule: Option<String>,
+    /// Of this kind: `client-line`, `server-line`, `server-stderr`, `decision`, …
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// With these characters in the line that passed or in what was decided about it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub(crate) limit: usize,
+    /// Only how many.
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// How many of each.
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    pub(crate) group_by: Vec<GroupBy>,
+    /// Print payloads whole.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Comma-separated values.
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// Go on as records come.
+    #[arg(short, long, conflicts_with_all = ["count", "group_by"])]
+    pub(crate) follow: bool,
+}
+
+/// What records are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GroupBy {
+    Server,
+    Session,
+    Principal,
+    Kind,
+    Decision,
+    Rule,
+    Method,
+    Tool,
+    Day,
+    Hour,
+}
+
+impl GroupBy {
+    /// As it is written.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Session => "session",
+            Self::Principal => "principal",
+            Self::Kind => "kind",
+            Self::Decision => "decision",
+            Self::Rule => "rule",
+            Self::Method => "method",
+            Self::Tool => "tool",
+            Self::Day => "day",
+            Self::Hour => "hour",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

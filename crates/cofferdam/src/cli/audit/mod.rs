@@ -4,9 +4,11 @@ mod compress;
 mod known;
 mod line;
 mod prove;
+mod query;
 mod show;
 mod tail;
 mod verify;
+mod when;
 
 use cofferdam_audit::{AuditError, Store};
 
@@ -26,6 +28,7 @@ pub(crate) fn run(home: &Home, verb: AuditVerb, output: &mut Output) -> Result<E
         AuditVerb::Tail(args) => tail::tail(home, &args, output),
         AuditVerb::Show(args) => show::show(home, &args, output),
         AuditVerb::Verify(args) => verify::verify(home, &args, output),
+        AuditVerb::Query(args) => query::query(home, &args, output),
         AuditVerb::Prove(args) => prove::prove(home, &args, output),
         AuditVerb::Compress(args) => compress::compress(home, &args, output),
     }

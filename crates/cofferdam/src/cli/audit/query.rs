@@ -1,0 +1,451 @@
+//! `audit query`: the records that answer a question, or how many there are.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::{Duration, UNIX_EPOCH};
+
+use cofferdam_audit::{Follow, Header, Session, Skim, Skimmed};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{failure, store, warn, when};
+use crate::cli::args::{AuditQuery, GroupBy};
+use crate::cli::output::{Output, Style};
+use crate::failure::{Exit, Failure};
+use crate::gate::escaped;
+use crate::home::Home;
+
+/// Bytes of a payload that a row shows, unless all are asked for.
+const SHOWN_PAYLOAD_BYTES: usize = 120;
+/// Most groups that are counted.
+const GROUPS_MAX: usize = 100_000;
+/// How often a followed record is looked at.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+
+/// The members of facts that questions are about.
+#[derive(Debug, Default, Deserialize)]
+struct Facts<'a> {
+    #[serde(borrow, default)]
+    decision: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    rule: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    tool: Option<Cow<'a, str>>,
+}
+
+/// A question, ready to be asked of each record.
+struct Question<'a> {
+    args: &'a AuditQuery,
+    since: u64,
+    until: u64,
+}
+
+/// One record of the answer, in the order of time.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    wall_ns: u64,
+    session: String,
+    seq: u64,
+    server: String,
+    principal: String,
+    kind: String,
+    facts: String,
+    payload: Vec<u8>,
+    payload_bytes: usize,
+}
+
+/// Answers a question; exit 3 when nothing does.
+pub(crate) fn query(home: &Home, args: &AuditQuery, output: &mut Output) -> Result<Exit, Failure> {
+    let store = store(home)?;
+    let question = Question::new(args)?;
+    // From before the answer on, so that nothing falls between the two.
+    // Text is looked for in whole payloads.
+    let followed = if args.text.is_some() {
+        usize::MAX
+    } else {
+        payload_limit(args)
+    };
+    let (follow, problems) = store.follow(followed).map_err(|error| failure(&error))?;
+    if args.follow {
+        warn(problems.iter(), output);
+    }
+    let found = store.sessions().map_err(|error| failure(&error))?;
+    warn(found.problems.iter(), output);
+    let mut sessions = found.items;
+    sessions.reverse();
+    sessions.retain(|session| question.may_be_in(session));
+    let exit = if args.count || !args.group_by.is_empty() {
+        count(&question, &sessions, output)?
+    } else {
+        print_header(args, output)?;
+        rows(&question, &sessions, output)?
+    };
+    if args.follow {
+        follow_on(follow, &question, output)?;
+    }
+    Ok(exit)
+}
+
+impl<'a> Question<'a> {
+    fn new(args: &'a AuditQuery) -> Result<Self, Failure> {
+        let now = crate::cli::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let parse = |text: &Option<String>, default| match text {
+            Some(text) => when::parse(text, now).map_err(Failure::usage),
+            None => Ok(default),
+        };
+        Ok(Self {
+            since: parse(&args.since, 0)?,
+            until: parse(&args.until, u64::MAX)?,
+            args,
+        })
+    }
+
+    /// Whether a session can hold an answer, by its header. Its clock is the person's: a minute is allowed for.
+    fn may_be_in(&self, session: &Session) -> bool {
+        self.is_of(&session.header) && session.header.wall_ns <= self.until.saturating_add(60_000_000_000)
+    }
+
+    fn is_of(&self, header: &Header) -> bool {
+        let AuditQuery {
+            server,
+            principal,
+            session,
+            ..
+        } = self.args;
+        server.as_ref().is_none_or(|server| *server == header.server)
+            && principal
+                .as_ref()
+                .is_none_or(|principal| *principal == header.principal)
+            && session
+                .as_ref()
+                .is_none_or(|session| header.session.starts_with(session.as_str()))
+    }
+
+    /// Cheap questions first: most records answer none of them.
+    fn is_answered_by(&self, record: &Skimmed<'_>) -> bool {
+        let AuditQuery {
+            kind,
+            text,
+            decision,
+            rule,
+            method,
+            tool,
+            ..
+        } = self.args;
+        if !(self.since..=self.until).contains(&record.wall_ns) {
+            return false;
+        }
+        if kind.as_ref().is_some_and(|kind| *kind != record.kind.to_string()) {
+            return false;
+        }
+        let about = [decision, rule, method, tool];
+        if about.iter().any(|wanted| wanted.is_some()) {
+            if about
+                .iter()
+                .filter_map(|wanted| wanted.as_ref())
+                .any(|wanted| !may_contain(record.facts, wanted))
+            {
+                return false;
+            }
+            let facts = facts_of(record.facts);
+            let is = |wanted: &Option<String>, found: &Option<Cow<'_, str>>| {
+                wanted.as_ref().is_none_or(|wanted| found.as_deref() == Some(wanted))
+            };
+            let is_rule = rule.as_ref().is_none_or(|rule| {
+                facts
+                    .rule
+                    .as_deref()
+                    .is_some_and(|found| found.starts_with(rule.as_str()))
+            });
+            if !(is(decision, &facts.decision) && is(method, &facts.method) && is(tool, &facts.tool) && is_rule) {
+                return false;
+            }
+        }
+        text.as_ref()
+            .is_none_or(|text| contains(record.payload, text.as_bytes()) || contains(record.facts, text.as_bytes()))
+    }
+}
+
+/// Facts that are not of this form have none of these members.
+fn facts_of(facts: &[u8]) -> Facts<'_> {
+    serde_json::from_slice(facts).unwrap_or_default()
+}
+
+/// Whether facts can hold this word. One that JSON writes with an escape may stand there in another form.
+fn may_contain(facts: &[u8], word: &str) -> bool {
+    facts.contains(&b'\\') || contains(facts, word.as_bytes())
+}
+
+/// Whether `bytes` holds `wanted`, which may be text or not.
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    let Some((first, rest)) = wanted.split_first() else {
+        return true;
+    };
+    let mut bytes = bytes;
+    while let Some(at) = memchr::memchr(*first, bytes) {
+        let (_, behind) = bytes.split_at(at + 1);
+        if behind.starts_with(rest) {
+            return true;
+        }
+        bytes = behind;
+    }
+    false
+}
+
+/// Asks every record of these sessions. What cannot be read is said, and the rest is asked.
+fn ask(
+    question: &Question<'_>,
+    sessions: &[Session],
+    output: &mut Output,
+    each: &mut dyn FnMut(&Header, &Skimmed<'_>, &mut Output) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for path in sessions.iter().flat_map(|session| &session.segments) {
+        let mut skim = match Skim::open(path) {
+            Ok(skim) => skim,
+            Err(problem) => {
+                warn([&problem].into_iter(), output);
+                continue;
+            }
+        };
+        let header = skim.header().clone();
+        loop {
+            match skim.next_record() {
+                Ok(None) => break,
+                Ok(Some(record)) if question.is_answered_by(&record) => each(&header, &record, output)?,
+                Ok(Some(_)) => {}
+                Err(problem) => {
+                    warn([&problem].into_iter(), output);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn payload_limit(args: &AuditQuery) -> usize {
+    if args.full { usize::MAX } else { SHOWN_PAYLOAD_BYTES }
+}
+
+fn row(header: &Header, record: &Skimmed<'_>, payload_bytes: usize) -> Row {
+    let shown = record.payload.len().min(payload_bytes);
+    Row {
+        wall_ns: record.wall_ns,
+        session: header.session.clone(),
+        seq: record.seq,
+        server: header.server.clone(),
+        principal: header.principal.clone(),
+        kind: record.kind.to_string(),
+        facts: String::from_utf8_lossy(record.facts).into_owned(),
+        payload: record.payload.split_at(shown).0.to_vec(),
+        payload_bytes: record.payload.len(),
+    }
+}
+
+/// The newest rows, oldest of them first.
+fn rows(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> Result<Exit, Failure> {
+    let (limit, kept_bytes) = (question.args.limit, payload_limit(question.args));
+    let mut newest: BinaryHeap<Reverse<Row>> = BinaryHeap::new();
+    let mut matched = 0_usize;
+    ask(question, sessions, output, &mut |header, record, _| {
+        matched += 1;
+        let is_older = newest
+            .peek()
+            .is_some_and(|Reverse(oldest)| record.wall_ns < oldest.wall_ns);
+        if newest.len() < limit || !is_older {
+            newest.push(Reverse(row(header, record, kept_bytes)));
+        }
+        if newest.len() > limit {
+            newest.pop();
+        }
+        Ok(())
+    })?;
+    let shown = newest.len();
+    for Reverse(row) in newest.into_sorted_vec().iter().rev() {
+        print(row, question.args, output)?;
+    }
+    if matched > shown {
+        output.say(&format!(
+            "the newest {shown} of {matched} records; --limit shows more, --count and --group-by count them all"
+        ));
+    }
+    Ok(if matched == 0 { Exit::Nothing } else { Exit::Fine })
+}
+
+fn count(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> Result<Exit, Failure> {
+    let by = &question.args.group_by;
+    let mut groups: BTreeMap<Vec<String>, u64> = BTreeMap::new();
+    let mut total = 0_u64;
+    ask(question, sessions, output, &mut |header, record, _| {
+        total += 1;
+        let facts = facts_of(record.facts);
+        let key: Vec<String> = by.iter().map(|by| value(*by, header, record, &facts)).collect();
+        *groups.entry(key).or_default() += 1;
+        if groups.len() > GROUPS_MAX {
+            return Err(Failure::usage(format!("more than {GROUPS_MAX} groups")).help("group by less, or ask for less"));
+        }
+        Ok(())
+    })?;
+    let mut groups: Vec<(Vec<String>, u64)> = groups.into_iter().collect();
+    groups.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    if by.is_empty() {
+        groups = vec![(Vec::new(), total)];
+    }
+    let names: Vec<String> = by.iter().map(|by| by.name().to_owned()).collect();
+    if question.args.csv {
+        output.line(&csv(&[names.clone(), vec!["count".to_owned()]].concat()))?;
+    }
+    for (key, count) in &groups {
+        let line = if question.args.csv {
+            csv(&[key.clone(), vec![count.to_string()]].concat())
+        } else if output.is_json() {
+            let mut members: serde_json::Map<String, Value> = names
+                .iter()
+                .cloned()
+                .zip(key.iter().map(|value| json!(value)))
+                .collect();
+            members.insert("count".to_owned(), json!(count));
+            Value::Object(members).to_string()
+        } else {
+            format!("{count:>10}  {}", escaped(key.join("  ").as_bytes()))
+                .trim_end()
+                .to_owned()
+        };
+        output.line(&line)?;
+    }
+    Ok(if total == 0 { Exit::Nothing } else { Exit::Fine })
+}
+
+fn value(by: GroupBy, header: &Header, record: &Skimmed<'_>, facts: &Facts<'_>) -> String {
+    let text = |value: &Option<Cow<'_, str>>| value.as_deref().unwrap_or("-").to_owned();
+    let time = |characters| when::written(record.wall_ns).chars().take(characters).collect();
+    match by {
+        GroupBy::Server => header.server.clone(),
+        GroupBy::Session => header.session.clone(),
+        GroupBy::Principal => header.principal.clone(),
+        GroupBy::Kind => record.kind.to_string(),
+        GroupBy::Decision => text(&facts.decision),
+        GroupBy::Rule => text(&facts.rule),
+        GroupBy::Method => text(&facts.method),
+        GroupBy::Tool => text(&facts.tool),
+        GroupBy::Day => time(10),
+        GroupBy::Hour => time(13),
+    }
+}
+
+fn print_header(args: &AuditQuery, output: &mut Output) -> Result<(), Failure> {
+    if args.csv {
+        output.line("time,session,seq,server,principal,kind,decision,rule,method,tool,payload_bytes,payload")?;
+    }
+    Ok(())
+}
+
+fn print(row: &Row, args: &AuditQuery, output: &mut Output) -> Result<(), Failure> {
+    let facts = facts_of(row.facts.as_bytes());
+    let payload = String::from_utf8_lossy(&row.payload);
+    let word = |value: &Option<Cow<'_, str>>| value.as_deref().unwrap_or_default().to_owned();
+    let [decision, rule, method, tool] = [&facts.decision, &facts.rule, &facts.method, &facts.tool].map(word);
+    let time = when::written(row.wall_ns);
+    if args.csv {
+        let (seq, bytes) = (row.seq.to_string(), row.payload_bytes.to_string());
+        let (session, server, principal, kind) = (
+            row.session.clone(),
+            row.server.clone(),
+            row.principal.clone(),
+            row.kind.clone(),
+        );
+        let values = [
+            time,
+            session,
+            seq,
+            server,
+            principal,
+            kind,
+            decision,
+            rule,
+            method,
+            tool,
+            bytes,
+            payload.trim_end().to_owned(),
+        ];
+        return output.line(&csv(&values));
+    }
+    if output.is_json() {
+        let facts: Value = serde_json::from_str(&row.facts).unwrap_or(Value::Null);
+        let line = json!({
+            "time": time, "time_ns": row.wall_ns, "session": row.session, "seq": row.seq, "server": row.server, "principal": row.principal,
+            "kind": row.kind, "facts": facts, "payload": payload, "payload_bytes": row.payload_bytes,
+        });
+        return output.line(&line.to_string());
+    }
+    let style = match decision.as_str() {
+        "allow" => Style::Green,
+        "deny" | "refuse" => Style::Red,
+        _ => Style::Dim,
+    };
+    let shown = output.styled(style, &decision);
+    let about = [method, tool, rule].join(" ");
+    let reference = format!("{}:{}", row.session.get(..8).unwrap_or(&row.session), row.seq);
+    let head = format!(
+        "{time} {reference} {} {} {shown} {}",
+        row.server,
+        row.kind,
+        escaped(about.trim().as_bytes())
+    );
+    output.line(head.trim_end())?;
+    let text = payload.trim_end();
+    if !text.is_empty() {
+        let more = if row.payload_bytes > row.payload.len() {
+            " …"
+        } else {
+            ""
+        };
+        let text = output.styled(Style::Dim, &escaped(text.as_bytes()));
+        output.line(&format!("  {text}{more}"))?;
+    }
+    Ok(())
+}
+
+/// One line of comma-separated values (RFC 4180). What a spreadsheet would take for a formula is quoted with an apostrophe.
+fn csv(values: &[String]) -> String {
+    let quoted = values.iter().map(|value| {
+        let formula = value.starts_with(['=', '+', '-', '@', '\t', '\r']) && value.len() > 1;
+        let value = if formula { format!("'{value}") } else { value.clone() };
+        if value.contains(['"', ',', '\n', '\r']) {
+            format!("\"{}\"", value.replace('"', "\"\""))
+        } else {
+            value
+        }
+    });
+    quoted.collect::<Vec<_>>().join(",")
+}
+
+/// Prints what comes and answers, until the process is ended.
+fn follow_on(mut follow: Follow, question: &Question<'_>, output: &mut Output) -> Result<(), Failure> {
+    loop {
+        std::thread::sleep(FOLLOW_EVERY);
+        let found = follow.poll().map_err(|error| failure(&error))?;
+        warn(found.problems.iter(), output);
+        for located in &found.items {
+            let record = &located.record;
+            let skimmed = Skimmed {
+                seq: record.seq,
+                kind: record.kind,
+                wall_ns: record.wall_ns,
+                facts: record.facts.as_bytes(),
+                payload: &record.payload,
+            };
+            if question.is_of(&located.header) && question.is_answered_by(&skimmed) {
+                print(
+                    &row(&located.header, &skimmed, payload_limit(question.args)),
+                    question.args,
+                    output,
+                )?;
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `audit query`: the records that answer a question.
+
+use serde_json::{Value, json};
+
+use crate::support::{Stage, said_in, text};
+
+fn rows(stage: &Stage, question: &[&str]) -> Vec<Value> {
+    let asked = stage.run(&[&["--format", "json", "audit", "query"], question].concat());
+    assert!(matches!(asked.status.code(), Some(0 | 3)), "{}", text(&asked.stderr));
+    text(&asked.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Two sessions of two servers: calls that pass and one that is refused.
+fn stage() -> Stage {
+    let stage = Stage::with_fixture(&[]);
+    let added = stage.add("other", &[], &[&crate::support::fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    for server in ["fixture", "other"] {
+        let mut gate = stage.converse(&[server]);
+        gate.initialize("2025-11-25");
+        gate.request("tools/list", json!({}));
+        for number in 0..5 {
+            let message = format!("{server} says {number}");
+            assert_eq!(said_in(&gate.call("echo", json!({"message": message}))), message);
+        }
+        gate.call("nowhere", json!({"message": "refused of course"}));
+        assert!(gate.end().success());
+    }
+    stage
+}
+
+#[test]
+fn each_question_has_its_answer() {
+    let stage = stage();
+    let calls = rows(&stage, &["--tool", "echo", "--kind", "client-line"]);
+    assert_eq!(calls.len(), 10);
+    assert!(
+        calls
+            .iter()
+            .all(|row| row["facts"]["tool"] == "echo" && row["facts"]["decision"] == "allow")
+    );
+    let times: Vec<u64> = calls.iter().map(|row| row["time_ns"].as_u64().unwrap()).collect();
+    assert!(times.is_sorted(), "oldest first");
+    let denied = rows(&stage, &["--decision", "deny", "--server", "other"]);
+    assert_eq!(denied.len(), 1);
+    assert_eq!(denied[0]["facts"]["rule"], "tool/not-in-manifest");
+    let refused = denied[0]["session"].as_str().unwrap();
+    assert_eq!(rows(&stage, &["--rule", "tool/", "--decision", "deny"]).len(), 2);
+    assert_eq!(
+        rows(&stage, &["--rule", "tool/", "--decision", "deny", "--session", refused]).len(),
+        1
+    );
+    let said = rows(&stage, &["--text", "other says 3"]);
+    assert_eq!(said.len(), 2, "the call and its answer");
+    assert!(said.iter().all(|row| row["server"] == "other"));
+    assert_eq!(rows(&stage, &["--tool", "echo", "--until", "1h"]).len(), 0);
+    assert_eq!(
+        rows(&stage, &["--tool", "echo", "--since", "1h", "--kind", "client-line"]).len(),
+        10
+    );
+    assert_eq!(
+        rows(&stage, &["--tool", "echo", "--kind", "client-line", "--limit", "3"]),
+        calls[7..]
+    );
+    assert_eq!(rows(&stage, &["--principal", "nobody-of-this-name"]).len(), 0);
+    let wrong = stage.run(&["audit", "query", "--since", "yesterday"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn answers_are_counted_and_grouped_also_from_compressed_segments() {
+    let stage = stage();
+    for round in 0..2 {
+        let grouped = rows(
+            &stage,
+            &[
+                "--kind",
+                "client-line",
+                "--method",
+                "tools/call",
+                "--group-by",
+                "server,decision",
+            ],
+        );
+        let count = |server: &str, decision: &str| {
+            let group = grouped
+                .iter()
+                .find(|row| row["server"] == server && row["decision"] == decision);
+            group.and_then(|group| group["count"].as_u64())
+        };
+        assert_eq!(
+            (count("fixture", "allow"), count("fixture", "deny")),
+            (Some(5), Some(1)),
+            "{grouped:?}"
+        );
+        assert_eq!((count("other", "allow"), count("other", "deny")), (Some(5), Some(1)));
+        let all = rows(&stage, &["--tool", "echo", "--kind", "client-line", "--count"]);
+        assert_eq!(all, [json!({"count": 10})]);
+        if round == 0 {
+            assert!(stage.run(&["audit", "compress", "--all"]).status.success());
+        }
+    }
+    let csv = text(&stage.run(&["audit", "query", "--decision", "deny", "--csv"]).stdout);
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    assert!(csv.starts_with("time,session,seq,"), "{csv}");
+    assert!(csv.contains(r#","{""id"":8,""#), "quoted as RFC 4180 wants: {csv}");
+}
