@@ -20,6 +20,7 @@ mod forged;
 mod frames;
 mod inspect;
 mod inspector;
+mod keeping;
 mod kills;
 mod ledger;
 mod life;

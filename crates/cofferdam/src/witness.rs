@@ -128,7 +128,7 @@ impl Statements {
 ///
 /// # Errors
 /// Why that was not possible, in words.
-pub(crate) fn grow(ledger: &Ledger, publish: Option<&Path>) -> Result<(), String> {
+fn grow(ledger: &Ledger, publish: Option<&Path>) -> Result<(), String> {
     match (ledger.integrate().map_err(|error| error.to_string())?, publish) {
         (Integrated::Grown(checkpoint), Some(path)) => publish_to(path, &checkpoint)
             .map_err(|cause| format!("cannot publish a checkpoint to `{}`: {cause}", path.display())),
@@ -136,8 +136,19 @@ pub(crate) fn grow(ledger: &Ledger, publish: Option<&Path>) -> Result<(), String
     }
 }
 
+/// Publishes a checkpoint of a ledger that has grown; what keeps it from that is noted.
+pub(crate) fn publish_grown(folder: &Path, publish: Option<&Path>, checkpoint: &SignedCheckpoint) {
+    if let Some(path) = publish {
+        let outcome = publish_to(path, checkpoint);
+        note_trouble(
+            folder,
+            outcome.map_err(|cause| format!("cannot publish a checkpoint to `{}`: {cause}", path.display())),
+        );
+    }
+}
+
 /// Keeps why the ledger did not grow where `audit verify` finds it.
-pub(crate) fn note_trouble(folder: &Path, outcome: Result<(), String>) {
+fn note_trouble(folder: &Path, outcome: Result<(), String>) {
     let path = folder.join(TROUBLE);
     // If even that cannot be written, the heads that wait still show.
     let _ = match outcome {

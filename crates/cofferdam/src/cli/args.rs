@@ -338,6 +338,11 @@ pub(crate) enum AuditVerb {
     Query(Box<AuditQuery>),
     /// Write a proof of one record, which others check without the log.
     Prove(AuditProve),
+    /// Remove sessions that are older than 90 days and not held. The ledger keeps that they were there.
+    Prune(AuditPrune),
+    /// Hold sessions, so that they are not pruned.
+    #[command(subcommand)]
+    Hold(HoldVerb),
     /// Compress what has ended. Everything reads it as before.
     Compress(AuditCompress),
 }
@@ -480,6 +485,55 @@ pub(crate) struct Doctor {
     /// Print an AppArmor profile for this program and nothing else, for systems that restrict user namespaces (Ubuntu 24.04 and later).
     #[arg(long)]
     pub(crate) apparmor: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditPrune {
+    /// Days since a session's last record; 90 at least.
+    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    pub(crate) older_than: u64,
+    /// Only say what would go.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write a systemd timer that prunes every day, and prune nothing now.
+    #[arg(long, conflicts_with_all = ["older_than", "dry_run"])]
+    pub(crate) install_timer: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HoldVerb {
+    /// Hold a session, a server, or everything.
+    Add(HoldAdd),
+    /// What is held, by whom and why.
+    List,
+    /// End a hold.
+    Remove(HoldRemove),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["session", "server", "everything"]))]
+pub(crate) struct HoldAdd {
+    /// Sessions whose id begins so.
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Sessions of this server.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server: Option<String>,
+    /// Every session.
+    #[arg(long, conflicts_with_all = ["session", "server"])]
+    pub(crate) everything: bool,
+    /// Why, for whoever reads it later.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldRemove {
+    /// The hold, as `audit hold list` shows it.
+    pub(crate) id: String,
+    /// Why, for whoever reads it later.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: String,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,15 @@
 //! `audit`: the record, read and kept by people and programs. One file a verb.
 
 mod compress;
+mod hold;
 mod known;
 mod line;
 mod prove;
+mod prune;
 mod query;
 mod show;
 mod tail;
+mod timer;
 mod verify;
 mod when;
 
@@ -30,6 +33,8 @@ pub(crate) fn run(home: &Home, verb: AuditVerb, output: &mut Output) -> Result<E
         AuditVerb::Verify(args) => verify::verify(home, &args, output),
         AuditVerb::Query(args) => query::query(home, &args, output),
         AuditVerb::Prove(args) => prove::prove(home, &args, output),
+        AuditVerb::Prune(args) => prune::prune(home, &args, output),
+        AuditVerb::Hold(verb) => hold::hold(home, &verb, output),
         AuditVerb::Compress(args) => compress::compress(home, &args, output),
     }
 }
