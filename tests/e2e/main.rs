@@ -36,6 +36,7 @@ mod own_list;
 mod protect;
 mod protect;
 mod proofs;
+mod protect;
 mod query;
 mod real_servers;
 mod record;

@@ -92,6 +92,33 @@ fn settings_that_are_not_understood_stop_everything() {
 }
 
 #[test]
+fn a_disk_that_is_nearly_full_is_said_and_recorded() {
+    let stage = Stage::with_fixture(&[]);
+    set(&stage, "[record]\nwarn_below = \"1000000TiB\"\n");
+    let called = stage.run(&["call", "fixture", "echo", r#"{"message":"still fine"}"#]);
+    assert!(called.status.success());
+    assert!(
+        text(&called.stderr).contains("free on the disk of the record"),
+        "{}",
+        text(&called.stderr)
+    );
+    let records = stage.records();
+    let is_warning = |record: &serde_json::Value| {
+        record["facts"]["warning"]
+            .as_str()
+            .is_some_and(|it| it.contains("free on the disk"))
+    };
+    assert!(records.iter().any(is_warning));
+    set(&stage, "[record]\nwarn_below = \"1B\"\n");
+    let called = stage.run(&["call", "fixture", "echo", r#"{"message":"fine"}"#]);
+    assert!(
+        !text(&called.stderr).contains("free on the disk"),
+        "{}",
+        text(&called.stderr)
+    );
+}
+
+#[test]
 fn a_removed_folder_is_noticed_and_the_record_goes_on_in_a_new_one() {
     let stage = Stage::with_fixture(&[]);
     let mut gate = stage.converse(&["fixture"]);

@@ -8,6 +8,7 @@ mod client;
 mod compartment;
 mod contract;
 mod demo;
+mod disk;
 mod failure;
 mod gate;
 mod home;

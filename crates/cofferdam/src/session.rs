@@ -1,5 +1,6 @@
 //! One recorded session: record opened, compartment started and its enforcement recorded, gate run.
 
+use std::io::Write as _;
 use std::sync::mpsc::Receiver;
 
 use cofferdam_audit::{Entry, Kind, Log, Opening, Options};
@@ -9,6 +10,7 @@ use serde_json::json;
 
 use crate::compartment;
 use crate::contract::{Contract, Place};
+use crate::disk;
 use crate::failure::Failure;
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
@@ -109,6 +111,7 @@ impl Session {
         let settings = Settings::load(home)?;
         let options = settings.record_options(terms.limits.record_bytes_per_hour);
         let log = open_log(home, &terms.name, options, about)?;
+        warn_of_disk(home, settings.warn_below, &log)?;
         let witness = Witness::start(home, &log, &terms.name, settings.publish)
             .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
         let launched = match launch(&plan, &executed) {
@@ -200,6 +203,24 @@ fn open_log(home: &Home, server: &str, options: Options, mut about: serde_json::
     };
     Home::make(&home.audit())?;
     Log::create(&home.audit(), opening, options)
+        .map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))
+}
+
+/// A disk that is nearly full is said and recorded while there is room for both.
+fn warn_of_disk(home: &Home, least: u64, log: &Log) -> Result<(), Failure> {
+    let Some(warning) = disk::warning(&home.audit(), least) else {
+        return Ok(());
+    };
+    // A terminal that is gone hears nothing; the record says it too.
+    let _ = writeln!(std::io::stderr().lock(), "cofferdam: {warning}");
+    let facts = json!({"warning": warning}).to_string();
+    let noted = log.note(Entry {
+        kind: Kind::Notice,
+        facts: &facts,
+        payload: &[],
+    });
+    noted
+        .map(drop)
         .map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))
 }
 

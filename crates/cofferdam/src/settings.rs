@@ -22,6 +22,8 @@ pub(crate) const FILE_NAME: &str = "cofferdam.toml";
 const FILE_BYTES_MAX: usize = 64 * 1024;
 /// The smallest and the largest segment that can be asked for, in bytes.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=4 * 1024 * 1024 * 1024;
+/// Free space on the record's disk below which people are warned, unless the settings say otherwise.
+const WARN_BELOW: u64 = 1024 * 1024 * 1024;
 /// The shortest and the longest time a segment is written to, in hours.
 const SEGMENT_HOURS: std::ops::RangeInclusive<u64> = 1..=24 * 31;
 
@@ -32,6 +34,8 @@ pub(crate) struct Settings {
     durability: Durability,
     /// When a segment is followed by another.
     rotation: Rotation,
+    /// Free bytes on the disk of the record below which people are warned.
+    pub(crate) warn_below: u64,
     /// A file that the ledger's checkpoints are appended to.
     pub(crate) publish: Option<PathBuf>,
 }
@@ -56,6 +60,7 @@ struct WrittenRecord {
     durability: Option<WrittenDurability>,
     segment: Option<String>,
     segment_hours: Option<u64>,
+    warn_below: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -101,6 +106,7 @@ impl Settings {
                 bytes: segment_bytes(above.segment.or(own.segment).as_deref())?,
                 age: segment_age(above.segment_hours.or(own.segment_hours))?,
             },
+            warn_below: warn_below(own.warn_below.or(above.warn_below).as_deref())?,
             publish: publish.map(absolute).transpose()?,
         })
     }
@@ -138,6 +144,13 @@ fn segment_bytes(text: Option<&str>) -> Result<u64, Failure> {
     } else {
         Err(out_of_range("segment", text, "64KiB", "4GiB"))
     }
+}
+
+fn warn_below(text: Option<&str>) -> Result<u64, Failure> {
+    text.map_or(Ok(WARN_BELOW), |text| {
+        parse_bytes(text)
+            .map_err(|cause| Failure::misconfigured(format!("`warn_below = \"{text}\"` in {FILE_NAME}: {cause}")))
+    })
 }
 
 fn segment_age(hours: Option<u64>) -> Result<Duration, Failure> {

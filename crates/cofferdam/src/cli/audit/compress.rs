@@ -7,8 +7,8 @@ use cofferdam_audit::{Store, pack};
 use cofferdam_manifest::bytes_in_words;
 use serde_json::json;
 
+use super::args::AuditCompress;
 use super::{failure, store, warn};
-use crate::cli::args::AuditCompress;
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure, file_failure};
 use crate::home::Home;

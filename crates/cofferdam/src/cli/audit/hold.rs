@@ -6,9 +6,9 @@ use cofferdam_audit::{Clock as _, Session, SystemClock};
 use cofferdam_ledger::{Contents, Entry, Integrated, Ledger, What};
 use serde_json::{Value, json};
 
+use super::args::{HoldAdd, HoldRemove, HoldVerb};
 use super::known::short;
 use super::when;
-use crate::cli::args::{HoldAdd, HoldRemove, HoldVerb};
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;

@@ -1,5 +1,6 @@
 //! `audit`: the record, read and kept by people and programs. One file a verb.
 
+pub(crate) mod args;
 mod compress;
 mod hold;
 mod known;
@@ -15,7 +16,8 @@ mod when;
 
 use cofferdam_audit::{AuditError, Store};
 
-use super::args::AuditVerb;
+use args::AuditVerb;
+
 use super::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;

@@ -7,8 +7,8 @@ use std::path::Path;
 use cofferdam_ledger::{Ledger, PublicKey};
 use serde_json::{Value, json};
 
+use super::args::AuditProve;
 use super::{failure, store};
-use crate::cli::args::AuditProve;
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure, file_failure};
 use crate::gate::escaped;

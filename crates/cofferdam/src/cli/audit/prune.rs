@@ -9,14 +9,16 @@ use cofferdam_ledger::{Contents, Entry, What};
 use cofferdam_manifest::bytes_in_words;
 use serde_json::json;
 
+use super::args::AuditPrune;
 use super::compress::{self, pack_resting};
 use super::hold::{self, Hold, name_of};
 use super::{FLOOR_DAYS, failure, store, warn};
-use crate::cli::args::AuditPrune;
 use crate::cli::output::{Output, Style};
+use crate::disk;
 use crate::failure::{Exit, Failure, file_failure};
 use crate::gate::escaped;
 use crate::home::Home;
+use crate::settings::Settings;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Segments that were not written to for so long are compressed on the way.
@@ -44,6 +46,10 @@ pub(crate) fn prune(home: &Home, args: &AuditPrune, output: &mut Output) -> Resu
             Failure::usage(format!("`--older-than {}` is below the floor", args.older_than))
                 .help(format!("records are kept for {FLOOR_DAYS} days at least")),
         );
+    }
+    let settings = Settings::load(home)?;
+    if let Some(warning) = disk::warning(&home.audit(), settings.warn_below) {
+        output.say(&warning);
     }
     let store = store(home)?;
     if !args.dry_run {

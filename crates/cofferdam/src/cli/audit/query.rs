@@ -9,8 +9,8 @@ use cofferdam_audit::{Follow, Header, Session, Skim, Skimmed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::args::{AuditQuery, GroupBy};
 use super::{failure, store, warn, when};
-use crate::cli::args::{AuditQuery, GroupBy};
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;

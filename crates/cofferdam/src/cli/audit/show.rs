@@ -3,9 +3,9 @@
 use cofferdam_audit::{Kind, Located, Payloads, Reader, SessionState, Store};
 use serde_json::Value;
 
+use super::args::AuditShow;
 use super::line::print;
 use super::{SHOWN_PAYLOAD_BYTES, failure, store};
-use crate::cli::args::AuditShow;
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;

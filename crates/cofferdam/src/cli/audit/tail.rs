@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use cofferdam_audit::{Follow, Located};
 
+use super::args::AuditTail;
 use super::line::print;
 use super::{SHOWN_PAYLOAD_BYTES, failure, store, warn};
-use crate::cli::args::AuditTail;
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;

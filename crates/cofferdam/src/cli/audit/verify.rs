@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use cofferdam_audit::{Ended, Fault, Session, SessionVerdict, SessionVerified, verify_session};
 use serde_json::{Value, json};
 
+use super::args::AuditVerify;
 use super::known::{Known, Reach, short};
 use super::prove::check_file;
 use super::{failure, store};
-use crate::cli::args::AuditVerify;
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
