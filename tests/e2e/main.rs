@@ -33,8 +33,6 @@ mod manifest_sign;
 mod observed;
 mod observing;
 mod own_list;
-mod protect;
-mod protect;
 mod proofs;
 mod protect;
 mod query;
