@@ -15,7 +15,15 @@ use crate::command;
 use crate::workspace::Workspace;
 
 /// One for each file `fuzz/fuzz_targets/NAME.rs`.
-const TARGETS: [&str; 4] = ["line", "message", "session", "manifest"];
+const TARGETS: [&str; 7] = [
+    "line",
+    "message",
+    "session",
+    "manifest",
+    "definition",
+    "arguments",
+    "answer",
+];
 /// How long a target runs unless `--seconds` says otherwise.
 const DURATION: Duration = Duration::from_secs(60);
 /// Most memory a target may hold, in MiB.

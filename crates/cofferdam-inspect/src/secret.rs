@@ -54,7 +54,16 @@ pub struct SecretValues {
     names: Vec<String>,
 }
 
+static NO_SECRETS: SecretValues = SecretValues {
+    automaton: None,
+    owners: Vec::new(),
+    names: Vec::new(),
+};
+
 impl SecretValues {
+    /// No secrets, for as long as anybody needs them.
+    pub const NONE: &'static Self = &NO_SECRETS;
+
     /// No secrets.
     #[must_use]
     pub fn none() -> Self {

@@ -9,22 +9,24 @@ use crate::secret::SecretValues;
 #[must_use]
 pub fn redact_secrets(line: &[u8], secrets: &SecretValues) -> Redaction {
     let mut redaction = Redaction::none();
-    let mut done_to = 0;
-    for (range, name) in secrets.all_in(line) {
-        let range = whole_escapes(line, range);
-        if range.start < done_to {
-            continue;
-        }
-        done_to = range.end;
-        redaction.hide(name);
-        redaction.replace(range, mark(name));
-    }
-    // A value spelled with escapes (`\u0073`) is seen only once decoded: then the whole string goes.
-    if secrets.is_empty() || !line.contains(&b'\\') {
+    if secrets.is_empty() {
         return redaction;
     }
+    let strings = strings(line);
+    let mut done_to = 0;
+    for (range, name) in secrets.all_in(line) {
+        let Some((range, mark)) = replacement(line, &strings, range, name) else {
+            continue;
+        };
+        if range.start >= done_to {
+            done_to = range.end;
+            redaction.hide(name);
+            redaction.replace(range, mark);
+        }
+    }
+    // A value spelled with escapes (`\u0073`) is seen only once decoded: then the whole string goes.
     let covered = redaction.ranges();
-    for range in strings(line) {
+    for range in strings {
         let Some(raw) = line.get(range.clone()) else { continue };
         if !raw.contains(&b'\\')
             || covered
@@ -43,6 +45,30 @@ pub fn redact_secrets(line: &[u8], secrets: &SecretValues) -> Redaction {
         }
     }
     redaction
+}
+
+/// What to put where a value was found: inside one string its mark, in place of a number a string of its own. A hit across the
+/// structure of the JSON text is none: no value stands there.
+fn replacement(line: &[u8], strings: &[Range<usize>], hit: Range<usize>, name: &str) -> Option<(Range<usize>, String)> {
+    let next = strings.partition_point(|string| string.end < hit.end);
+    if strings
+        .get(next)
+        .is_some_and(|string| string.start <= hit.start && hit.end <= string.end)
+    {
+        return Some((whole_escapes(line, hit), mark(name)));
+    }
+    let is_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+    if !line.get(hit.clone())?.iter().all(is_number) {
+        return None;
+    }
+    let before = line
+        .get(..hit.start)?
+        .iter()
+        .rev()
+        .take_while(|byte| is_number(byte))
+        .count();
+    let after = line.get(hit.end..)?.iter().take_while(|byte| is_number(byte)).count();
+    Some((hit.start - before..hit.end + after, format!("\"{}\"", mark(name))))
 }
 
 fn mark(name: &str) -> String {
@@ -144,6 +170,14 @@ mod tests {
             redacted(r#"{"a":"\u006e0t-for-you\u002f42","b":"c"}"#),
             r#"{"a":"[redacted key]","b":"c"}"#
         );
+    }
+
+    #[test]
+    fn a_number_that_is_a_secret_becomes_a_mark() {
+        let secrets = SecretValues::new([("pin", b"12345678".as_slice())]);
+        let line = br#"{"a":-1123456789.5,"b":"12345678"}"#;
+        let out = redact_secrets(line, &secrets).apply(line).unwrap();
+        assert_eq!(out, br#"{"a":"[redacted pin]","b":"[redacted pin]"}"#);
     }
 
     #[test]
