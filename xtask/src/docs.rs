@@ -146,7 +146,23 @@ fn rule_table(rules: &Value) -> Result<String> {
             text("summary")?.replace('|', "\\|")
         ));
     }
+    document.push_str(&sections(rules));
     Ok(document)
+}
+
+/// A section for each rule that gives advice.
+fn sections(rules: &Value) -> String {
+    let mut sections =
+        String::from("\n## Findings, one by one\n\nHigh and above block unless somebody decides otherwise.\n");
+    for rule in rules.as_array().into_iter().flatten() {
+        let text = |key: &str| rule.get(key).and_then(Value::as_str);
+        if let (Some(id), Some(summary), Some(severity), Some(help)) =
+            (text("id"), text("summary"), text("severity"), text("help"))
+        {
+            sections.push_str(&format!("\n### `{id}`\n\n{summary}. Severity: {severity} by itself; cues that meet may raise or lower it.\n\nWhat to do: {help}.\n"));
+        }
+    }
+    sections
 }
 
 /// The names under `Commands:`, but `help`, which only repeats the others.
@@ -170,7 +186,7 @@ mod tests {
     #[test]
     fn each_rule_is_a_row() {
         let table = rule_table(&json!([{"id": "a/b", "summary": "one | two"}])).unwrap();
-        assert!(table.ends_with("| --- | --- |\n| `a/b` | one \\| two |\n"), "{table}");
+        assert!(table.contains("| --- | --- |\n| `a/b` | one \\| two |\n"), "{table}");
         assert!(rule_table(&json!([{"id": "a/b"}])).is_err());
     }
 

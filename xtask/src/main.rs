@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod compat;
 mod dependencies;
+mod detect;
 mod docs;
 mod fuzz;
 mod servers;
@@ -28,6 +29,7 @@ usage: cargo xtask TASK
                                                 builds
   compat [--only NAME]… [--format text|json] [--keep]
                                                 25 servers from the registries, bare and gated, and the pass rate
+  detect [--wrong]                              attacks found and honest tools flagged, per source
   fuzz [TARGET]… [--seconds N]                  fuzz targets, 60 seconds each unless told
   docs [--check]                                write the generated documents, or say which are out of date
   servers                                       install the real servers and clients that the tests drive
@@ -55,6 +57,7 @@ fn perform(arguments: &[String]) -> Result<()> {
         "test" => steps::run(&Workspace::find()?, rest),
         "bench" => bench::run(&Workspace::find()?, rest),
         "compat" => compat::run(&Workspace::find()?, rest),
+        "detect" => detect::run(&Workspace::find()?, rest),
         "fuzz" => fuzz::run(&Workspace::find()?, rest),
         "docs" => docs::run(&Workspace::find()?, rest),
         "servers" => servers::install(&Workspace::find()?),

@@ -40,9 +40,15 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str)> {
 pub(crate) fn list(output: &mut Output) -> Result<Exit, Failure> {
     let rules = all();
     if output.is_json() {
+        let advised: Vec<_> = inspect_rules().chain(SCAN_RULES.iter().copied()).collect();
         let rules: Vec<Value> = rules
             .iter()
-            .map(|(id, summary)| json!({"id": id, "summary": summary}))
+            .map(|(id, summary)| match advised.iter().find(|rule| rule.id == *id) {
+                Some(rule) => {
+                    json!({"id": id, "summary": summary, "severity": rule.severity.word(), "help": rule.help})
+                }
+                None => json!({"id": id, "summary": summary}),
+            })
             .collect();
         output.line(&Value::Array(rules).to_string())?;
         return Ok(Exit::Fine);
