@@ -304,6 +304,11 @@ impl Contract {
                     pin: tool.pin,
                     consent: tool.consent,
                     definition,
+                    roles: tool
+                        .arguments
+                        .iter()
+                        .filter_map(|(name, argument)| Some((name.clone(), argument.role?)))
+                        .collect(),
                 },
             ))
         });

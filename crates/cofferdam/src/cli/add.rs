@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cofferdam_inspect::{Finding, show_safely};
+use cofferdam_inspect::{Finding, Severity, show_safely};
 use cofferdam_manifest::{
     Access, Consent, Definitions, Deliver, Interpreter, Launch, Manifest, Program, ProgramKind, ProgramPins,
     SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
@@ -455,7 +455,9 @@ pub(crate) fn description(definition: &str) -> String {
         .to_owned()
 }
 
-/// What inspection says about a definition: its schema and every text in it.
+/// What inspection says about a definition, its schema and every text in it, from medium on: weaker cues stand in honest texts.
 pub(crate) fn findings(definition: &str) -> Vec<Finding> {
-    super::inspect::definition_findings(definition)
+    let mut findings = super::inspect::definition_findings(definition);
+    findings.retain(|finding| finding.severity >= Severity::Medium);
+    findings
 }

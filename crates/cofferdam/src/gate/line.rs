@@ -3,7 +3,7 @@
 //! Whatever goes wrong on the way becomes a [`Stopped`], which is recorded like everything else and never forwarded.
 
 use cofferdam_audit::{Kind, Recorded};
-use cofferdam_inspect::{Finding, Redaction, hide_tools};
+use cofferdam_inspect::{Finding, Redaction, hide_tools, inspect_elicitation};
 use cofferdam_policy::{Decision, Denied, Permitted, Standing, decide, decide_batch};
 use cofferdam_protocol::{Admitted, Decoded, Frame, Id, Message, MessageKind, Pending, Sender, decode};
 
@@ -175,6 +175,10 @@ impl Gate {
     fn inspect_answer(&self, message: &Message, admitted: &Admitted) -> (Vec<Finding>, Redaction) {
         if message.kind() == MessageKind::Notification && message.method() == Some("notifications/tools/list_changed") {
             self.tools().forget_live();
+        }
+        if message.method() == Some("elicitation/create") {
+            let asked = message.params().map(inspect_elicitation);
+            return (asked.unwrap_or_default(), Redaction::none());
         }
         let lists_tools = admitted
             .answers
