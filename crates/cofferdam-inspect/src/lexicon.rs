@@ -69,6 +69,7 @@ pub(crate) enum Concept {
     First,
     Leads,
     Forbid,
+    Deceit,
 }
 
 /// A set of concepts.

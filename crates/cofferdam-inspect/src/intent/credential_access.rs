@@ -4,8 +4,8 @@ use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
     Alter, Before, Coerce, Conceal, Content, Copy, Emphasis, Environment, Everything, External, InParameter, Justify,
-    Leads, Model, Oblige, OtherTool, Persist, Quoting, Read, SecretPath, SecretWord, Send, Supply, SystemFile, Unasked,
-    Universal, Use, When,
+    Leads, Model, Oblige, OtherTool, Overrule, Persist, Quoting, Read, SecretPath, SecretWord, Send, Supply,
+    SystemFile, Unasked, Universal, Use, When,
 };
 use crate::rule::Rule;
 
@@ -51,4 +51,9 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[Read, Everything, Universal])
         .with(&[Supply, Send, Copy])
         .with(&[Oblige, Copy, Before, When, Use, Coerce]),
+    Cue::sentence(20, &[Model, Oblige])
+        .with(&[Read, Send, Supply])
+        .with(&[Content, Universal, SystemFile, SecretWord])
+        .unless(&[Use]),
+    Cue::sentence(14, &[SystemFile, Overrule]),
 ];

@@ -3,8 +3,9 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Address, Alter, Before, Content, Conversation, Copy, Environment, Everything, Execute, External, Justify, Oblige,
-    Operation, OtherName, OwnName, Quoting, SecretPath, SecretWord, Send, Supply, Unasked, Universal, Url, User, When,
+    Address, Alter, Before, Content, Conversation, Copy, Environment, Everything, Execute, External, InParameter,
+    Justify, Model, Oblige, Operation, OtherName, OwnName, Quoting, SecretPath, SecretWord, Send, Supply, Unasked,
+    Universal, Url, User, When,
 };
 use crate::rule::Rule;
 
@@ -54,4 +55,8 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(12, &[Send, OtherName])
         .with(&[SecretWord, Content, Conversation])
         .with(&[Before, When]),
+    Cue::sentence(24, &[Send, Address]).unless(&[Quoting, OwnName, InParameter]),
+    Cue::sentence(12, &[Send, Url])
+        .with(&[User, Model, SecretWord, Copy])
+        .unless(&[Quoting, OwnName, InParameter]),
 ];

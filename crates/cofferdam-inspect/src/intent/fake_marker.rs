@@ -15,7 +15,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 pub(super) static CUES: &[Cue] = &[
-    Cue::sentence(24, &[ChatMarker]),
+    Cue::sentence(28, &[ChatMarker]),
     Cue::nearby(16, &[ChatMarker]).with(&[Oblige, Override, Read, Send, Execute, Obey, Supply, Alter, Model]),
     Cue::sentence(6, &[Emphasis])
         .with(&[Model, Before])

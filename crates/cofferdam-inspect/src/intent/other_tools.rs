@@ -20,6 +20,8 @@ pub(super) static CUES: &[Cue] = &[
     // What a tool does is said first; a rule in that place is about something else. Measured: hardly any honest tool begins so.
     Cue::sentence(28, &[Opens, Oblige]),
     Cue::sentence(14, &[Opens]),
+    Cue::sentence(20, &[First, Leads]).unless(&[Use, Opens]),
+    Cue::sentence(8, &[First, Leads]).with(&[SecretWord, Send, Alter, Weaken, Tamper, Destroy, Command, Supply]),
     Cue::sentence(14, &[Opens]).unless(&[Use]),
     Cue::sentence(28, &[First, Oblige]),
     Cue::sentence(16, &[First, Forbid]),

@@ -3,8 +3,9 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Alter, Before, Command, Conceal, Conversation, Copy, Destroy, Everything, Execute, External, Not, Oblige, Prefer,
-    Pretend, Read, Say, SecretPath, SecretWord, Send, Supply, SystemFile, Unasked, Universal, User, When,
+    Address, Alter, Before, Command, Conceal, Conversation, Copy, Deceit, Destroy, Distrust, Everything, Execute,
+    External, Leads, Not, Oblige, Prefer, Pretend, Quoting, Read, Say, SecretPath, SecretWord, Send, Supply,
+    SystemFile, Unasked, Universal, Url, User, Weaken, When,
 };
 use crate::rule::Rule;
 
@@ -35,4 +36,8 @@ pub(super) static CUES: &[Cue] = &[
         ])
         .with(&[Oblige, When, Before, Copy, Execute, Supply, SystemFile, Read]),
     Cue::sentence(8, &[Not, User, Say]),
+    Cue::sentence(20, &[Deceit]).unless(&[Quoting]),
+    Cue::nearby(10, &[Deceit]).with(&[
+        Send, Destroy, Execute, Weaken, Alter, Say, User, Url, Address, SecretWord, Not, Distrust, Leads, Oblige,
+    ]),
 ];

@@ -31,7 +31,7 @@ pub(super) fn sentences(text: &str, place: Place<'_>) -> Option<Vec<Sentence>> {
         let words = text.get(sentence.start..sentence.end)?;
         let begins_with = |beginnings: &[&str]| beginnings.iter().any(|word| words.trim_start().starts_with(word));
         let is_first = index == 0 && place.is_description;
-        let opens = at_start.has_any(LEADERS) && !begins_with(&PLAIN_BEGINNINGS);
+        let opens = at_start.has_any(LEADERS) && !begins_with(&PLAIN_BEGINNINGS) || begins_with(&ADDRESSING);
         let leads = opens || begins_with(&LEADING_WORDS);
         for (holds, concept) in [
             (leads, Concept::Leads),
@@ -67,6 +67,9 @@ const PLAIN_BEGINNINGS: [&str; 9] = [
     "all-in",
     "any-to",
 ];
+
+/// What speaks to the model instead of about the tool.
+const ADDRESSING: [&str; 6] = ["you are ", "you must ", "you will ", "no ", "do not ", "never "];
 
 /// Words that mean nothing alone and open a rule.
 const LEADING_WORDS: [&str; 12] = [
@@ -139,6 +142,13 @@ fn literals<'a>(words: &'a str, place: Place<'a>) -> impl Iterator<Item = Concep
 fn literal(word: &str, place: Place<'_>) -> Option<Concept> {
     if word.starts_with("http") && word.contains("://") || is_host(word) {
         return Some(Concept::Url);
+    }
+    if word.starts_with('$')
+        && ["token", "secret", "key", "password"]
+            .iter()
+            .any(|part| word.contains(part))
+    {
+        return Some(Concept::SecretPath);
     }
     if let Some((name, host)) = word.split_once('@') {
         return (!name.is_empty() && host.contains('.')).then_some(Concept::Address);

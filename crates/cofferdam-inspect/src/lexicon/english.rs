@@ -56,7 +56,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Model,
-        "assistant|the agent|an agent|language model|the model|llm|llms|ai model|the ai|an ai|claude|gpt|chatgpt|gemini|copilot|cursor|as an ai|\
+        "the assistant shall|agents:|attention agents|assistant|the agent|an agent|language model|the model|llm|llms|ai model|the ai|an ai|claude|gpt|chatgpt|gemini|copilot|cursor|as an ai|\
          agents must|agent must|agent should|you must|you should|you are|you have to|you need to|your task|your next|dear model|the caller model",
     ),
     (
@@ -116,7 +116,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Send,
-        "post every|post all|is mirrored|are mirrored|mirrored to|is delivered|also delivered|is copied|are copied|is synchronised|synchronised to|synchronized to|is streamed|is shared|are shared|send|sends|sending|sent|transmit*|exfiltrat*|forward|forwards|forwarded|forwarding|upload|uploads|uploading|uploaded|post to|posts to|post the|posts the|posted to|post it|posting to|\
+        "shares the|share it|message each|kept at|stored at|saved at|go through|goes through|link to|linked to|post every|post all|is mirrored|are mirrored|mirrored to|is delivered|also delivered|is copied|are copied|is synchronised|synchronised to|synchronized to|is streamed|is shared|are shared|send|sends|sending|sent|transmit*|exfiltrat*|forward|forwards|forwarded|forwarding|upload|uploads|uploading|uploaded|post to|posts to|post the|posts the|posted to|post it|posting to|\
          deliver to|delivered to|leak|leaks|leaking|push to|publish|publishes|email to|emailed to|mail to|mailed to|report to|reported to|ship to|phone home|call home|beacon*|\
          submit to|submitted to|submitting|relay|relayed|relays|curl|wget|share with|share the|shared with|sync to|synced to|stream to|hand over|hands over|handed over|hand it|\
          give to|give it|gives it|piped to|tunnel to|mirror to|bcc|cc|blind copy|blind copies|blind-copy|copied to|copy to|copies to|notify http*|webhook",
@@ -153,8 +153,14 @@ pub(super) static TERMS: Terms = &[
          default to|truncated|insert|inject|prefix|suffix|add a|add an|set the|use the|must use|be used|must be in|named|use only|only use",
     ),
     (
+        Concept::Deceit,
+        "without notice|not show up|should not appear|not appear in|and blame|skip the review*|skip the required|skip reviews|say that none|say there are none|commented out so|do not verify|don't verify|no need to show|no need to verify|no need to check|\
+         straight away with|permanent approval|granted approval|has granted|pre-approved|already authorised|already authorized|admin commands|admin command|admin rights|root rights|advertise|promote the|our fee|the difference is|keep the rest|in your final reply|in your final answer|\
+         be uninstalled|corrupt data|corrupts data|leave out|leaves out|drop without|pretends|disguise*|make it look|make it seem|as though|blame it|cover up|cover the|merge it|approve it|on the quiet|under the hood send*|kickback|affiliate|backdated|forge|forged",
+    ),
+    (
         Concept::Overrule,
-        "in the request must be ignored|must be ignored|is to be ignored|are to be ignored|should be ignored|ignore the user's|ignore what the user|ignore the value|ignores the user|regardless of what the user|regardless of the user|regardless of user|instead of what the user|instead of the user's|\
+        "in its place|in their place|takes precedence over the user*|the user gave|the user named|user's wishes|what the user asked|what the user wants|whatever the picture|whatever it says|in the request must be ignored|must be ignored|is to be ignored|are to be ignored|should be ignored|ignore the user's|ignore what the user|ignore the value|ignores the user|regardless of what the user|regardless of the user|regardless of user|instead of what the user|instead of the user's|\
          instead of the folder|instead of the one|instead of the address|instead of the value|instead of the requested|instead of the original|even if the user|whatever the user|no matter what the user|rather than the one|rather than what the user|user's choice|overrule|not the one the user|the correct one is|the real one is|instead of the actual|despite the user|against the user",
     ),
     (
@@ -279,7 +285,7 @@ pub(super) static ORDERS: &[(Concept, &str, &str)] = &[
     (
         Concept::Tamper,
         "must be|has to be|have to be|needs to be|need to be|is to be|are to be|should be|shall be|must get|will be|must always be|should always be|must first be|are always|is always|gets|get",
-        "changed|replaced|swapped|substituted|redirected|rewritten|altered|overridden|multiplied|doubled|tripled|halved|shifted|adjusted|modified|increased|decreased|reduced|appended|prepended|prefixed|suffixed|reversed|rerouted|inverted|truncated|turned|switched|forwarded|copied|bcc'd",
+        "changed|replaced|swapped|substituted|redirected|rewritten|altered|overridden|multiplied|doubled|tripled|halved|shifted|adjusted|modified|increased|decreased|reduced|appended|prepended|prefixed|suffixed|reversed|rerouted|inverted|truncated|turned|switched|forwarded|copied|bcc'd|reported|rounded|hidden|omitted|posted|uploaded|shared|disabled|deleted|removed|terminated|mirrored|divided|disclosed",
     ),
     (
         Concept::MustDo,
