@@ -1,7 +1,11 @@
 //! Tries what a hostile program would try: `probe WHAT [ARGUMENT]…`. It prints what happened and decides
-//! nothing; the tests run it inside compartments, and only `harmless` and `connect` outside as well.
+//! nothing; the tests run it inside compartments, only `harmless` and `connect` outside as well, and `battery` outside
+//! in a throw-away user namespace.
 
 #![expect(unsafe_code, reason = "it makes raw system calls on purpose")]
+
+#[path = "probe/battery.rs"]
+mod battery;
 
 use std::env;
 use std::ffi::CString;
@@ -254,6 +258,7 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
         "echo" => echo(),
         "loopback" => loopback(),
         "core-limit" => core_limit(),
+        "battery" => Ok(battery::run(argument)),
         "unix" => {
             let mut said = String::new();
             std::os::unix::net::UnixStream::connect(argument)?.read_to_string(&mut said)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
-use super::wire::{Access, Order};
+use super::wire::{Access, Graft, Order};
 use super::{errno, syscalls};
 use crate::plan::HOME;
 use crate::{Landlock, Programs, SandboxError};
@@ -121,7 +121,14 @@ fn allow_system(order: &Order, ruleset: &OwnedFd, handled: u64) -> Result<(), Sa
     allow("/proc", READ)?;
     let may_execute = if order.plan.executable_tmp { EXECUTE } else { 0 };
     for private in ["/tmp", HOME] {
-        allow(private, WRITE | MAKE_FIFO | may_execute)?;
+        // Rights go down into what is granted below it, where a pipe would lie in wait for a program outside.
+        let is_above = |graft: &Graft| graft.access == Access::Write && graft.target.starts_with(private);
+        let pipes = if order.grafts.iter().any(is_above) {
+            0
+        } else {
+            MAKE_FIFO
+        };
+        allow(private, WRITE | pipes | may_execute)?;
     }
     allow("/dev/shm", WRITE)?;
     for device in order.grafts.iter().filter(|graft| graft.access == Access::Device) {

@@ -644,3 +644,83 @@ fn a_socket_is_connected_to_when_it_is_named_and_no_other_is() {
         }
     }
 }
+
+/// Everything in the battery is refused inside, and possible outside: in a throw-away user namespace, never as bare root.
+#[test]
+fn the_battery_of_escapes_is_refused_inside_and_succeeds_outside() {
+    let outcomes = |said: &str| -> Vec<(String, String)> {
+        let pair = |line: &str| {
+            line.rsplit_once(": ")
+                .map(|(name, it)| (name.to_owned(), it.to_owned()))
+        };
+        said.lines().filter_map(pair).collect()
+    };
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let (work, canary) = (bench.folder("work"), bench.file("canary", "secret"));
+        let argument = format!("{}:{}", work.display(), canary.display());
+        let mut plan = bench.probe(&["battery", &argument]);
+        plan.programs = Programs::Only(Vec::new());
+        plan.write.push(work);
+        plan.require.push(Feature::ProgramWalls);
+        let driven = bench.drive(&plan);
+        let inside = outcomes(&driven.stdout);
+        assert!(inside.len() > 35, "{}{}", driven.stdout, driven.stderr);
+        let allowed: Vec<_> = inside.iter().filter(|(_, outcome)| outcome == "allowed").collect();
+        assert_eq!(allowed, Vec::<&(String, String)>::new(), "{caller:?}");
+    }
+    let bench = Bench::new(Caller::Ordinary);
+    let (work, canary) = (bench.path("work"), bench.path("canary"));
+    fs::create_dir(&work).unwrap();
+    fs::write(&canary, "secret").unwrap();
+    let mut control = std::process::Command::new("unshare");
+    control.args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--net",
+        "--uts",
+        "--ipc",
+    ]);
+    control.arg(bench.path("probe")).arg("battery");
+    control.arg(format!("{}:{}", work.display(), canary.display()));
+    let output = control.output().unwrap();
+    let outside = outcomes(&String::from_utf8_lossy(&output.stdout));
+    let refused: Vec<_> = outside.iter().filter(|(_, outcome)| outcome != "allowed").collect();
+    assert!(outside.len() > 35, "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(refused, Vec::<&(String, String)>::new(), "these attempts prove nothing");
+}
+
+#[test]
+fn two_compartments_see_nothing_of_each_other() {
+    for caller in everybody() {
+        let (one, other) = (Bench::new(caller), Bench::new(caller));
+        let mut plan = one.probe(&["daemon"]);
+        plan.hostname = "one".to_owned();
+        let (mut driver, first) = one.start(&plan);
+        let numbers = crate::bench::processes_of(&first);
+        assert!(numbers.len() >= 2);
+        let seen = other.says(&["processes"]);
+        assert_eq!(
+            seen.lines()
+                .filter(|line| line.starts_with(|first: char| first.is_ascii_digit()))
+                .count(),
+            1,
+            "{seen}"
+        );
+        let folder = one.folder.path().file_name().unwrap().to_str().unwrap();
+        assert!(!other.says(&["list", "/tmp"]).contains(folder));
+        let second = other.drive(&other.probe(&["echo"])).enforced.unwrap();
+        for (mine, theirs) in first.namespaces.iter().zip(&second.namespaces) {
+            assert_ne!(mine.inode, theirs.inode, "{}", mine.kind);
+        }
+        for number in numbers {
+            let path = format!("/proc/{number}/root");
+            assert_eq!(other.says(&["read", &path]), "errno 2");
+        }
+        driver.kill();
+    }
+}
