@@ -39,6 +39,7 @@ mod query;
 mod real_servers;
 mod record;
 mod recording;
+mod replays;
 mod restart;
 mod schemas;
 mod scripted;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::command;
 use crate::workspace::Workspace;
 
-/// Installs what is missing under `target/servers/{node,clients,python}`.
+/// Installs what is missing under `target/servers/{node,clients,vulnerable,python}`.
 ///
 /// # Errors
 /// npm, python3 or pip is missing or fails, or the target folder cannot be written.
@@ -25,6 +25,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             // The servers apart from the rest: all that lies beside a server is part of its program, which the gate reads whole.
             Set::node(&locks, &servers, ("node", sdk)),
             Set::node(&locks, &servers, ("clients", sdk)),
+            Set::node(&locks, &servers, ("vulnerable", sdk)),
             Set::python(&locks, &servers, "python"),
         ],
     )

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirEntryExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirEntryExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -295,8 +295,12 @@ fn is_out_of_reach(error: &io::Error) -> bool {
 /// The beginning of a file; what cannot be read cannot be read by the program either.
 fn head(path: &Path) -> String {
     let mut bytes = Vec::new();
-    // A pipe with a name would hold up the look at it; only files are looked at.
-    let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut bytes));
+    // Only files are looked at; what was put in the place of one meanwhile neither leads away nor holds up.
+    let open = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+        .open(path);
+    let read = open.and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut bytes));
     read.map_or_else(
         |_unreadable| String::new(),
         |_| String::from_utf8_lossy(&bytes).into_owned(),
