@@ -11,9 +11,16 @@
 mod basis;
 mod context;
 mod decision;
+mod engine;
+mod level;
 mod rule;
 
 pub use basis::{Basis, shortened};
 pub use context::{Context, Standing};
 pub use decision::{Decision, Denied, Permitted, Unapproved, batch_facts, decide, decide_batch};
+pub use engine::{
+    Asked, DEFAULT_POLICIES, Explained, Layer, LayerSays, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyError,
+    PolicyFile, Ruling, ServerFacts, ToolFacts, World,
+};
+pub use level::Level;
 pub use rule::{POLICY_RULES, PolicyRule};

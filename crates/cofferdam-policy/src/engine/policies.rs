@@ -1,0 +1,399 @@
+//! The policies of one server, ready to decide.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy::{
+    ActionConstraint, Context, Entities, EntityUid, Policy, PolicySet, ResourceConstraint, RestrictedExpression,
+    ValidationMode, Validator,
+};
+use cofferdam_inspect::Finding;
+
+use super::PolicyError;
+use super::reads::INPUT;
+use super::schema::{CALL, CALL_UNPINNED, PLAIN_ACTIONS, schema};
+use super::slice::{Says, Slice, Triple};
+use super::source::{Layer, PolicyFile, Sourced, policies, words};
+use super::world::{UNPINNED_TOOL, World, entities, tool_id, uid};
+use crate::level::Level;
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked<'a> {
+    /// The client calls a tool, with these raw arguments.
+    Call {
+        /// The tool.
+        tool: &'a str,
+        /// Raw JSON.
+        arguments: Option<&'a str>,
+    },
+    /// The client lists tools, resources or prompts.
+    List,
+    /// The client reads a resource.
+    Read {
+        /// Its URI.
+        uri: &'a str,
+    },
+    /// The client gets a prompt.
+    GetPrompt {
+        /// Its name.
+        prompt: &'a str,
+    },
+    /// The server asks the user something.
+    Elicit,
+    /// The server asks the client's model something.
+    Sample,
+    /// The server's result of a call goes to the client.
+    ReleaseResult {
+        /// The tool that was called.
+        tool: &'a str,
+    },
+}
+
+/// What is known only now.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Moment<'a> {
+    /// Seconds since 1970, UTC.
+    pub now_s: i64,
+    /// What the client calls itself; nobody proved it.
+    pub client: &'a str,
+    /// Tool calls within the last minute, this one included.
+    pub calls_last_minute: u32,
+    /// Bytes of the message.
+    pub bytes: usize,
+    /// What inspection found in it.
+    pub findings: &'a [Finding],
+}
+
+/// What the policies say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Ruling {
+    /// Permitted once this level is reached.
+    Permitted {
+        /// The first level at which every layer permits.
+        level: Level,
+        /// `file:line` of the policies that permit, of each layer.
+        by: Arc<str>,
+    },
+    /// Permitted at no level.
+    Refused {
+        /// The layer that refuses, where it is one.
+        layer: Option<Layer>,
+        /// `file:line` of the policies that forbid; why, where it is none.
+        by: String,
+        /// Whether a policy could not be evaluated.
+        is_error: bool,
+    },
+}
+
+/// The policies of all layers about one server, validated and sliced.
+#[derive(Debug)]
+pub struct Policies {
+    pub(super) entities: Entities,
+    pub(super) tools: HashMap<String, Slice>,
+    plain: HashMap<&'static str, Slice>,
+    unpinned: Option<Slice>,
+    pub(super) is_ci: bool,
+}
+
+impl Policies {
+    /// Reads, validates and slices the policies that concern the server of `world`.
+    ///
+    /// # Errors
+    /// A policy is no Cedar, does not fit the schema made of the server's tools, or cannot be evaluated. Nothing may be decided then.
+    pub fn load(files: &[PolicyFile], world: &World) -> Result<Self, PolicyError> {
+        let all = policies(files)?;
+        let (schema, inputs) = schema(world)?;
+        let entities = entities(world, &schema)?;
+        let concerned = concerning(&all, &world.server.name, world.server.is_pinned)?;
+        validate(&concerned, Validator::new(schema), &world.server.name)?;
+        let server = uid("Server", &world.server.name)?;
+        let triple = |action: &str, group: Option<&str>, resource: EntityUid| -> Result<Triple, PolicyError> {
+            Ok(Triple {
+                principal: uid("User", &world.user)?,
+                action: uid("Action", action)?,
+                action_groups: group
+                    .map(|group| uid("Action", group))
+                    .transpose()?
+                    .into_iter()
+                    .collect(),
+                resource,
+            })
+        };
+        let slice = |triple, input| {
+            Slice::new(triple, input, &concerned, &entities, world.is_ci)
+                .map_err(|error| of_server(error, &world.server.name))
+        };
+        let mut tools = HashMap::new();
+        for (tool, input) in world.tools.iter().zip(inputs) {
+            let id = tool_id(&world.server.name, &tool.name);
+            let triple = triple(&id, Some(CALL), uid("Tool", &id)?)?;
+            tools.insert(tool.name.clone(), slice(triple, Some(input))?);
+        }
+        let mut plain = HashMap::new();
+        for action in PLAIN_ACTIONS {
+            plain.insert(action, slice(triple(action, None, server.clone())?, None)?);
+        }
+        let unpinned = match world.server.is_pinned {
+            true => None,
+            false => {
+                let tool = uid("Tool", &tool_id(&world.server.name, UNPINNED_TOOL))?;
+                Some(slice(triple(CALL_UNPINNED, Some(CALL), tool)?, None)?)
+            }
+        };
+        Ok(Self {
+            entities,
+            tools,
+            plain,
+            unpinned,
+            is_ci: world.is_ci,
+        })
+    }
+
+    /// At which level of the ladder, from `least` up, every layer permits what is asked. `has_grant` says whether a remembered grant fits:
+    /// without one the level of grants is left out.
+    pub fn rule(&self, asked: Asked<'_>, moment: &Moment<'_>, least: Level, has_grant: bool) -> Ruling {
+        let Some(slice) = self.slice(asked) else {
+            return Ruling::Refused {
+                layer: None,
+                by: "no policy knows the tool".to_owned(),
+                is_error: false,
+            };
+        };
+        let mut refused = None;
+        for level in Level::ALL
+            .into_iter()
+            .filter(|level| *level >= least && (has_grant || *level != Level::Grant))
+        {
+            match self.permits(slice, level, asked, moment) {
+                Ok(by) => return Ruling::Permitted { level, by },
+                Err(why @ Ruling::Refused { is_error: true, .. }) => return why,
+                Err(why) => refused = Some(why),
+            }
+        }
+        refused.unwrap_or(Ruling::Refused {
+            layer: None,
+            by: "no level is left to ask for".to_owned(),
+            is_error: false,
+        })
+    }
+
+    /// Whether every layer permits at `level`, and by which policies.
+    fn permits(&self, slice: &Slice, level: Level, asked: Asked<'_>, moment: &Moment<'_>) -> Result<Arc<str>, Ruling> {
+        let refused = |layer, by, is_error| Ruling::Refused {
+            layer: Some(layer),
+            by,
+            is_error,
+        };
+        let mut permitted: Option<Arc<str>> = None;
+        for (layer, says) in slice.says(level, &self.entities, || self.context(slice, level, asked, moment)) {
+            let by = match says {
+                Says::Permit(by) => by,
+                Says::Forbid(by) => return Err(refused(layer, by.to_string(), false)),
+                Says::Nothing => return Err(refused(layer, "no policy permits it".to_owned(), false)),
+                Says::Error(cause) => return Err(refused(layer, cause, true)),
+            };
+            permitted = Some(match permitted {
+                Some(above) => format!("{above}, {by}").into(),
+                None => by,
+            });
+        }
+        // Without a single policy nothing is permitted; the shipped ones are always there unless somebody emptied them.
+        permitted.ok_or_else(|| Ruling::Refused {
+            layer: None,
+            by: "there are no policies".to_owned(),
+            is_error: false,
+        })
+    }
+
+    pub(super) fn slice(&self, asked: Asked<'_>) -> Option<&Slice> {
+        match asked {
+            Asked::Call { tool, .. } => self.unpinned.as_ref().or_else(|| self.tools.get(tool)),
+            other => self.plain.get(other.plain_action()?),
+        }
+    }
+
+    /// The context of one request: what its policies read, and nothing else.
+    pub(super) fn context(
+        &self,
+        slice: &Slice,
+        level: Level,
+        asked: Asked<'_>,
+        moment: &Moment<'_>,
+    ) -> Result<Context, String> {
+        let mut pairs = Vec::with_capacity(8);
+        let mut add = |name: &str, value: &dyn Fn() -> Option<RestrictedExpression>| {
+            if slice.reads.has(name)
+                && let Some(value) = value()
+            {
+                pairs.push((name.to_owned(), value));
+            }
+        };
+        let long = |number: i64| Some(RestrictedExpression::new_long(number));
+        let text = |text: &str| Some(RestrictedExpression::new_string(text.to_owned()));
+        add("consent", &|| long(level.number().into()));
+        add("ci", &|| Some(RestrictedExpression::new_bool(self.is_ci)));
+        add("client", &|| text(moment.client));
+        add("now", &|| long(moment.now_s));
+        add("hour", &|| {
+            long(moment.now_s.rem_euclid(SECONDS_PER_DAY) / SECONDS_PER_HOUR)
+        });
+        add("weekday", &|| {
+            long((moment.now_s.div_euclid(SECONDS_PER_DAY) + THURSDAY - 1).rem_euclid(7) + 1)
+        });
+        add("callsLastMinute", &|| long(moment.calls_last_minute.into()));
+        add("bytes", &|| long(i64::try_from(moment.bytes).unwrap_or(i64::MAX)));
+        add("severity", &|| {
+            long(
+                moment
+                    .findings
+                    .iter()
+                    .map(|finding| finding.severity as i64 + 1)
+                    .max()
+                    .unwrap_or(0),
+            )
+        });
+        add("findings", &|| {
+            let ids = moment
+                .findings
+                .iter()
+                .map(|finding| RestrictedExpression::new_string(finding.rule.id.to_owned()));
+            Some(RestrictedExpression::new_set(ids))
+        });
+        match asked {
+            Asked::Call { tool, .. } | Asked::ReleaseResult { tool } => add("tool", &|| text(tool)),
+            Asked::Read { uri } => add("uri", &|| text(uri)),
+            Asked::GetPrompt { prompt } => add("prompt", &|| text(prompt)),
+            Asked::List | Asked::Elicit | Asked::Sample => {}
+        }
+        if let (Asked::Call { arguments, .. }, Some(input), true) = (asked, &slice.input, slice.reads.has(INPUT)) {
+            let record = input.record(arguments, &slice.reads).map_err(|unrepresentable| {
+                format!(
+                    "the argument `{}` has a value that policies cannot see",
+                    unrepresentable.name
+                )
+            })?;
+            pairs.push((INPUT.to_owned(), record));
+        }
+        Context::from_pairs(pairs).map_err(|error| words(&error))
+    }
+}
+
+const SECONDS_PER_DAY: i64 = 86_400;
+const SECONDS_PER_HOUR: i64 = 3_600;
+/// The weekday of 1970-01-01, Monday being 1.
+const THURSDAY: i64 = 4;
+
+impl Asked<'_> {
+    fn plain_action(self) -> Option<&'static str> {
+        match self {
+            Self::Call { .. } => None,
+            Self::List => Some("list"),
+            Self::Read { .. } => Some("read"),
+            Self::GetPrompt { .. } => Some("getPrompt"),
+            Self::Elicit => Some("elicit"),
+            Self::Sample => Some("sample"),
+            Self::ReleaseResult { .. } => Some("releaseResult"),
+        }
+    }
+}
+
+/// The policies that can concern server `name`: those that name only others' tools or servers in their head stay away, since they fit only
+/// the others' schema.
+fn concerning(all: &[Sourced], name: &str, is_pinned: bool) -> Result<Vec<Sourced>, PolicyError> {
+    let is_foreign_action = |action: &EntityUid| match action.id().unescaped() {
+        CALL_UNPINNED => is_pinned,
+        id => id.split_once('/').is_some_and(|(server, _)| server != name),
+    };
+    let is_foreign_resource = |resource: &EntityUid| {
+        let id = resource.id().unescaped();
+        match resource.type_name().basename() {
+            "Server" => id != name,
+            "Tool" => id.split_once('/').is_none_or(|(server, _)| server != name),
+            _ => false,
+        }
+    };
+    let mut concerning = Vec::new();
+    for sourced in all {
+        let is_elsewhere = match sourced.policy.resource_constraint() {
+            ResourceConstraint::Eq(one) | ResourceConstraint::In(one) | ResourceConstraint::IsIn(_, one) => {
+                is_foreign_resource(&one)
+            }
+            ResourceConstraint::Any | ResourceConstraint::Is(_) => false,
+        };
+        match sourced.policy.action_constraint() {
+            _ if is_elsewhere => {}
+            ActionConstraint::Eq(action) if action.id().unescaped() == CALL => {
+                return Err(names_the_group(&sourced.policy));
+            }
+            ActionConstraint::Eq(action) if is_foreign_action(&action) => {}
+            ActionConstraint::In(actions) if actions.iter().any(is_foreign_action) => {
+                let own: Vec<&EntityUid> = actions.iter().filter(|action| !is_foreign_action(action)).collect();
+                if !own.is_empty() {
+                    concerning.push(Sourced {
+                        layer: sourced.layer,
+                        policy: with_actions(&sourced.policy, &own)?,
+                    });
+                }
+            }
+            _ => concerning.push(sourced.clone()),
+        }
+    }
+    Ok(concerning)
+}
+
+/// `action == Action::"call"` would match no call at all, and a `forbid` with it would forbid none.
+fn names_the_group(policy: &Policy) -> PolicyError {
+    PolicyError::Syntax {
+        place: policy.id().to_string(),
+        cause: "`action == Action::\"call\"` matches no call, since each tool has an action of its own; write `action in Action::\"call\"`"
+            .to_owned(),
+    }
+}
+
+/// The same policy with only these actions in its head.
+fn with_actions(policy: &Policy, actions: &[&EntityUid]) -> Result<Policy, PolicyError> {
+    let syntax = |error: &dyn std::error::Error| PolicyError::Syntax {
+        place: policy.id().to_string(),
+        cause: words(error),
+    };
+    let mut json = policy.to_json().map_err(|error| syntax(&error))?;
+    let entities = actions
+        .iter()
+        .map(|action| serde_json::json!({"type": "Action", "id": action.id().unescaped()}));
+    let entities: Vec<_> = entities.collect();
+    if let Some(members) = json.as_object_mut() {
+        members.insert(
+            "action".to_owned(),
+            serde_json::json!({"op": "in", "entities": entities}),
+        );
+    }
+    Policy::from_json(Some(policy.id().clone()), json).map_err(|error| syntax(&error))
+}
+
+fn validate(policies: &[Sourced], validator: Validator, server: &str) -> Result<(), PolicyError> {
+    let invalid = |place: String, cause: String| PolicyError::Invalid {
+        place,
+        server: server.to_owned(),
+        cause,
+    };
+    let set = PolicySet::from_policies(policies.iter().map(|one| one.policy.clone()))
+        .map_err(|error| invalid(String::new(), words(&error)))?;
+    let result = validator.validate(&set, ValidationMode::Strict);
+    match result.validation_errors().next() {
+        Some(error) => Err(invalid(error.policy_id().to_string(), error.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn of_server(error: PolicyError, name: &str) -> PolicyError {
+    match error {
+        PolicyError::Unevaluable { place, cause, .. } => PolicyError::Unevaluable {
+            place,
+            server: name.to_owned(),
+            cause,
+        },
+        other => other,
+    }
+}
