@@ -1,6 +1,7 @@
 //! One builder for end-to-end tests of the built binary: a home of its own, a scrubbed environment, a conversation line by line.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -18,10 +19,26 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// With a user's policy that permits everything: most tests are about something else.
     pub(crate) fn new() -> Self {
+        let stage = Self::with_shipped_policies();
+        stage.write_policy("default.cedar", "permit(principal, action, resource);\n");
+        stage
+    }
+
+    /// As a user has it who wrote no policy.
+    pub(crate) fn with_shipped_policies() -> Self {
         let folder = tempfile::Builder::new().prefix("cofferdam-test-").tempdir().unwrap();
         std::fs::create_dir(folder.path().join("workspace")).unwrap();
         Self { folder }
+    }
+
+    /// Writes a policy file of the user's.
+    pub(crate) fn write_policy(&self, name: &str, text: &str) {
+        let folder = self.home().join("config/policy");
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&folder).unwrap();
+        std::fs::write(folder.join(name), text).unwrap();
     }
 
     /// A stage with the fixture server added as `fixture`, `extra` words behind its program.
@@ -89,23 +106,7 @@ impl Stage {
 
     /// `run` with these arguments, ready to talk to.
     pub(crate) fn converse(&self, arguments: &[&str]) -> Conversation {
-        let mut command = self.command(&[&["run"], arguments].concat());
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take();
-        let lines = channel_of(child.stdout.take().unwrap());
-        let stderr = channel_of(child.stderr.take().unwrap());
-        Conversation {
-            child,
-            stdin,
-            lines,
-            stderr,
-            next_id: 1,
-        }
+        Conversation::with(self.command(&[&["run"], arguments].concat()))
     }
 
     /// Every record of every session, oldest session first, as JSON objects.
@@ -168,6 +169,26 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
+    /// Starts `command`, which runs a gate.
+    pub(crate) fn with(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let lines = channel_of(child.stdout.take().unwrap());
+        let stderr = channel_of(child.stderr.take().unwrap());
+        Self {
+            child,
+            stdin,
+            lines,
+            stderr,
+            next_id: 1,
+        }
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().unwrap();

@@ -50,6 +50,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             release.join("cofferdam").to_string_lossy().into_owned(),
         ]);
     }
+    command::run(command::cargo().args([
+        "run",
+        "--quiet",
+        "--release",
+        "--locked",
+        "--package",
+        "cofferdam-policy",
+        "--example",
+        "policy_bench",
+    ]))?;
     let rig = release.join("bench_rig");
     if with_peers {
         let server = [rig.to_string_lossy().into_owned(), "echo".to_owned()];

@@ -15,7 +15,7 @@ use crate::command;
 use crate::workspace::Workspace;
 
 /// One for each file `fuzz/fuzz_targets/NAME.rs`.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
     "line",
     "message",
     "session",
@@ -23,6 +23,7 @@ const TARGETS: [&str; 7] = [
     "definition",
     "arguments",
     "answer",
+    "policy",
 ];
 /// How long a target runs unless `--seconds` says otherwise.
 const DURATION: Duration = Duration::from_secs(60);

@@ -26,12 +26,27 @@ pub struct Basis<'a> {
     /// Tool of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<&'a str>,
+    /// The policies that permitted it, `file:line`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<&'a str>,
+    /// Who consented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent: Option<ConsentFact<'a>>,
     /// What was found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<FindingFact<'a>>,
     /// What was taken out before sending.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub hidden: &'a [String],
+}
+
+/// A consent as the record keeps it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ConsentFact<'a> {
+    /// The level of the ladder.
+    pub level: u8,
+    /// Who, or by what.
+    pub who: &'a str,
 }
 
 /// A finding as the record keeps it.

@@ -3,6 +3,8 @@
 use cofferdam_manifest::{ClientRequest, Consent};
 use cofferdam_protocol::{Admitted, Sender};
 
+use crate::engine::{Moment, Policies};
+
 /// How the tool of a call stands against its pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -35,4 +37,8 @@ pub struct Context<'a> {
     pub calls_last_minute: u32,
     /// How many the manifest allows.
     pub calls_per_minute_max: u32,
+    /// The policies of every layer about this server.
+    pub policies: &'a Policies,
+    /// What policies see of this very moment.
+    pub moment: Moment<'a>,
 }

@@ -1,15 +1,21 @@
 //! The decision as a value: moving it is the only way on.
 
+use std::sync::Arc;
+
 use cofferdam_inspect::{Finding, Redaction};
 use cofferdam_manifest::{ClientRequest, Consent};
-use cofferdam_protocol::{Batch, Era, Id, Message, MessageKind, Sender, members};
+use cofferdam_protocol::{Admitted, Batch, Era, Id, Message, MessageKind, Sender, members};
 
-use crate::basis::{Basis, era_word, finding_facts, shortened, tool_of};
+use crate::asked::questions;
+use crate::basis::{Basis, ConsentFact, era_word, finding_facts, shortened, tool_of};
 use crate::context::{Context, Standing};
+use crate::engine::Ruling;
+use crate::level::Level;
 use crate::rule::{
-    BATCH_MEMBER_DENIED, CALLS_PER_MINUTE, CLIENT_REQUEST_NOT_GRANTED, CONSENT_UNREACHABLE, PolicyRule,
+    BATCH_MEMBER_DENIED, CALLS_PER_MINUTE, CLIENT_REQUEST_NOT_GRANTED, POLICY_DENIED, POLICY_ERROR, PolicyRule,
     REDACTION_FAILED, TOOL_CHANGED, TOOL_DENIED, TOOL_NOT_IN_MANIFEST, TOOL_NOT_OFFERED, TOOL_UNNAMED, TOOL_UNVERIFIED,
 };
+use crate::unapproved::Unapproved;
 
 /// A message that may pass. It owns the very bytes; only this crate makes one.
 #[derive(Debug)]
@@ -38,15 +44,6 @@ pub struct Denied {
     pub facts: String,
 }
 
-/// A message that may pass once somebody consents.
-#[derive(Debug)]
-#[must_use = "a message that waits for consent must be approved or refused"]
-pub struct Unapproved {
-    message: Message,
-    era: Era,
-    consent: Consent,
-}
-
 /// What was decided about one message.
 #[derive(Debug)]
 #[must_use = "a decision must be acted on"]
@@ -54,7 +51,7 @@ pub enum Decision {
     /// It passes.
     Allow(Permitted),
     /// It passes with consent.
-    Ask(Unapproved),
+    Ask(Box<Unapproved>),
     /// It does not pass.
     Deny(Box<Denied>),
 }
@@ -91,23 +88,6 @@ impl Permitted {
     }
 }
 
-impl Unapproved {
-    /// Nobody can be asked, or nobody answered: denied.
-    pub fn unanswered(self) -> Box<Denied> {
-        let why = format!(
-            "the manifest asks for consent (`{}`), and no person can be asked by this version",
-            self.consent
-        );
-        denied(
-            self.message,
-            Sender::Client,
-            self.era,
-            (CONSENT_UNREACHABLE.id, why),
-            &[],
-        )
-    }
-}
-
 /// Decides about one message that the session admitted.
 ///
 /// `redaction` is what inspection wants taken out of a message that passes.
@@ -116,13 +96,71 @@ pub fn decide(message: Message, context: &Context<'_>, findings: &[Finding], red
     if let Some((rule, why)) = forbidden(&message, context, findings) {
         return Decision::Deny(denied(message, context.sender, era, (rule, why), findings));
     }
-    match context.standing {
-        Some(Standing::Pinned(consent @ (Consent::Ask | Consent::Person | Consent::Two)))
-            if is_call(&message, context) =>
-        {
-            Decision::Ask(Unapproved { message, era, consent })
+    let ruled = rule_by_policies(&message, context);
+    let (by, asks) = match ruled {
+        Ok(ruled) => ruled,
+        Err(why) => return Decision::Deny(denied(message, context.sender, era, why, findings)),
+    };
+    let grounds = Grounds {
+        sender: context.sender,
+        admitted: context.admitted,
+        findings,
+        by: by.as_deref(),
+        consent: None,
+    };
+    match asks {
+        None => permitted(message, &grounds, redaction),
+        Some((least, level)) => Decision::Ask(Box::new(Unapproved {
+            message,
+            admitted: context.admitted.clone(),
+            findings: findings.to_vec(),
+            least,
+            level,
+            by: by.as_deref().unwrap_or_default().to_owned(),
+        })),
+    }
+}
+
+/// Which policies permit it, and from which level on: with a grant, and without one.
+type Ruled = (Option<Arc<str>>, Option<(Level, Level)>);
+
+/// What the policies of every layer say. A message that puts no question to them passes.
+fn rule_by_policies(message: &Message, context: &Context<'_>) -> Result<Ruled, (&'static str, String)> {
+    let least = match context.standing {
+        Some(Standing::Pinned(consent)) => {
+            Level::least(consent).ok_or_else(|| (TOOL_DENIED.id, TOOL_DENIED.summary.to_owned()))?
         }
-        _ => permitted(message, context, findings, redaction),
+        _ => Level::Nobody,
+    };
+    let moment = &context.moment;
+    let mut ruled: Ruled = (None, None);
+    for question in questions(message, context) {
+        let asked = question.asked();
+        let (level, by) = permission(context.policies.rule(asked, moment, least, true))?;
+        if level == Level::Nobody {
+            ruled.0.get_or_insert(by);
+        } else if question.may_wait() {
+            let (without_grant, by) = permission(context.policies.rule(asked, moment, least, false))?;
+            ruled = (Some(by), Some((level, without_grant)));
+        } else {
+            let why = format!(
+                "the policies let it pass only with {}, and nobody can be asked here",
+                level.words()
+            );
+            return Err((POLICY_DENIED.id, why));
+        }
+    }
+    Ok(ruled)
+}
+
+fn permission(ruling: Ruling) -> Result<(Level, Arc<str>), (&'static str, String)> {
+    match ruling {
+        Ruling::Permitted { level, by } => Ok((level, by)),
+        Ruling::Refused { layer, by, is_error } => {
+            let rule = if is_error { &POLICY_ERROR } else { &POLICY_DENIED };
+            let whose = layer.map_or_else(String::new, |layer| format!(" of the {}", layer.word()));
+            Err((rule.id, format!("{}{whose}: {by}", rule.summary)))
+        }
     }
 }
 
@@ -259,7 +297,7 @@ fn embedded_denial(requests: &str, granted: &[ClientRequest]) -> Option<(&'stati
 }
 
 /// Methods of the requests that an `input_required` result or task carries (2026-07-28); `None` where they cannot be read.
-fn embedded_requests(requests: &str) -> Option<Vec<String>> {
+pub(crate) fn embedded_requests(requests: &str) -> Option<Vec<String>> {
     let requests = members(requests).ok()?;
     let methods = requests.into_iter().map(|(_, request)| {
         let (_, method) = members(request).ok()?.into_iter().find(|(key, _)| key == "method")?;
@@ -321,24 +359,36 @@ fn client_request_denial(method: &str, granted: &[ClientRequest]) -> Option<(&'s
     ))
 }
 
-fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], redaction: &Redaction) -> Decision {
-    let era = context.admitted.era;
+/// What a permission rests on.
+#[derive(Debug)]
+pub(crate) struct Grounds<'a> {
+    pub(crate) sender: Sender,
+    pub(crate) admitted: &'a Admitted,
+    pub(crate) findings: &'a [Finding],
+    /// The policies that permit, `file:line`.
+    pub(crate) by: Option<&'a str>,
+    pub(crate) consent: Option<ConsentFact<'a>>,
+}
+
+pub(crate) fn permitted(message: Message, grounds: &Grounds<'_>, redaction: &Redaction) -> Decision {
+    let Grounds {
+        sender,
+        admitted,
+        findings,
+        ..
+    } = *grounds;
+    let era = admitted.era;
     let sent = if redaction.is_none() {
         None
     } else {
         Some(redaction.apply(message.line()))
     };
     if let Some(None) = sent {
-        return Decision::Deny(denied(
-            message,
-            context.sender,
-            era,
-            (REDACTION_FAILED.id, REDACTION_FAILED.summary.to_owned()),
-            findings,
-        ));
+        let why = (REDACTION_FAILED.id, REDACTION_FAILED.summary.to_owned());
+        return Decision::Deny(denied(message, sender, era, why, findings));
     }
-    let tool = tool_of(context.sender, &message);
-    let answered = context.admitted.answers.as_ref();
+    let tool = tool_of(sender, &message);
+    let answered = admitted.answers.as_ref();
     let method = message
         .method()
         .or(answered.map(|pending| &*pending.method))
@@ -351,11 +401,13 @@ fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], reda
         method: method.as_deref(),
         id: message.id().map(ToString::to_string),
         tool: tool.as_deref().or(answered.and_then(|pending| pending.tool.as_deref())),
+        policy: grounds.by,
+        consent: grounds.consent,
         findings: finding_facts(findings),
         hidden: &redaction.hidden,
     };
     let facts = basis.to_json();
-    let numbered = message.id().cloned().zip(context.admitted.number);
+    let numbered = message.id().cloned().zip(admitted.number);
     Decision::Allow(Permitted {
         received: message.into_line(),
         sent: sent.flatten(),
@@ -364,7 +416,7 @@ fn permitted(message: Message, context: &Context<'_>, findings: &[Finding], reda
     })
 }
 
-fn denied(
+pub(crate) fn denied(
     message: Message,
     sender: Sender,
     era: Era,
@@ -381,6 +433,8 @@ fn denied(
         method: method.as_deref(),
         id: message.id().map(ToString::to_string),
         tool: tool.as_deref(),
+        policy: None,
+        consent: None,
         findings: finding_facts(findings),
         hidden: &[],
     };

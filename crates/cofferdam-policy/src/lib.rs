@@ -4,23 +4,27 @@
 //! - [`Permitted`] can be made only here, for both directions, and owns the message: nobody can permit one message and send another.
 //! - Pure: no files, no clock, no async runtime. What is known about the world comes in as a [`Context`].
 //! - What no rule allows is denied; a finding of severity high or above denies.
-//!
-//! Organisation, user and project policies in Cedar are not here yet: today the manifest and the findings decide.
+//! - The manifest, the findings and the policies of every layer must all let it pass; what asks for consent waits in an [`Unapproved`].
 #![forbid(unsafe_code)]
 
+mod asked;
 mod basis;
 mod context;
 mod decision;
 mod engine;
 mod level;
 mod rule;
+mod unapproved;
 
-pub use basis::{Basis, shortened};
+pub use basis::{Basis, ConsentFact, shortened};
 pub use context::{Context, Standing};
-pub use decision::{Decision, Denied, Permitted, Unapproved, batch_facts, decide, decide_batch};
+pub use decision::{Decision, Denied, Permitted, batch_facts, decide, decide_batch};
 pub use engine::{
     Asked, DEFAULT_POLICIES, Explained, Layer, LayerSays, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyError,
-    PolicyFile, Ruling, ServerFacts, ToolFacts, World,
+    PolicyFile, Ruling, ServerFacts, ToolFacts, World, policy_ids,
 };
 pub use level::Level;
-pub use rule::{POLICY_RULES, PolicyRule};
+pub use rule::{
+    CONSENT_DENIED, CONSENT_EXPIRED, CONSENT_LOCKED, CONSENT_PENDING, CONSENT_UNREACHABLE, POLICY_RULES, PolicyRule,
+};
+pub use unapproved::Unapproved;

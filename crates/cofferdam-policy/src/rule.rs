@@ -33,9 +33,38 @@ pub(crate) static TOOL_UNNAMED: PolicyRule = PolicyRule {
     id: "tool/unnamed",
     summary: "a tool call that names no tool",
 };
-pub(crate) static CONSENT_UNREACHABLE: PolicyRule = PolicyRule {
+/// Nobody can be asked.
+pub static CONSENT_UNREACHABLE: PolicyRule = PolicyRule {
     id: "consent/unreachable",
-    summary: "the manifest asks for a person's consent, and no person can be asked by this version",
+    summary: "it needs somebody's consent, and nobody can be asked, or not at the level it needs",
+};
+/// Somebody said no.
+pub static CONSENT_DENIED: PolicyRule = PolicyRule {
+    id: "consent/denied",
+    summary: "somebody was asked for consent and said no, now or earlier in the session",
+};
+/// Nobody answered in time.
+pub static CONSENT_EXPIRED: PolicyRule = PolicyRule {
+    id: "consent/expired",
+    summary: "nobody answered in time when asked for consent",
+};
+/// The client must come again.
+pub static CONSENT_PENDING: PolicyRule = PolicyRule {
+    id: "consent/pending",
+    summary: "somebody is being asked for consent; the same call again, a little later, gets the answer",
+};
+/// Too many questions.
+pub static CONSENT_LOCKED: PolicyRule = PolicyRule {
+    id: "consent/locked",
+    summary: "the tool asked for consent too often or was denied repeatedly, and is locked for the session",
+};
+pub(crate) static POLICY_DENIED: PolicyRule = PolicyRule {
+    id: "policy/denied",
+    summary: "refused by a policy",
+};
+pub(crate) static POLICY_ERROR: PolicyRule = PolicyRule {
+    id: "policy/error",
+    summary: "refused, since a policy could not be evaluated",
 };
 pub(crate) static CALLS_PER_MINUTE: PolicyRule = PolicyRule {
     id: "limit/calls-per-minute",
@@ -63,6 +92,12 @@ pub static POLICY_RULES: &[&PolicyRule] = &[
     &TOOL_DENIED,
     &TOOL_UNNAMED,
     &CONSENT_UNREACHABLE,
+    &CONSENT_DENIED,
+    &CONSENT_EXPIRED,
+    &CONSENT_PENDING,
+    &CONSENT_LOCKED,
+    &POLICY_DENIED,
+    &POLICY_ERROR,
     &CALLS_PER_MINUTE,
     &CLIENT_REQUEST_NOT_GRANTED,
     &BATCH_MEMBER_DENIED,

@@ -100,6 +100,32 @@ impl Home {
         self.config.join(crate::settings::FILE_NAME)
     }
 
+    /// The user's policies.
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.config.join("policy")
+    }
+
+    /// The user's list of accepted policy files of projects.
+    pub(crate) fn accepted_policies(&self) -> PathBuf {
+        self.config.join("accepted-policies")
+    }
+
+    /// Sockets of running gates: where the system keeps them for this user, or else beside our state.
+    pub(crate) fn runtime(&self) -> PathBuf {
+        let [first, second] = self.runtimes();
+        let is_there = first.parent().is_some_and(Path::is_dir);
+        if is_there { first } else { second }
+    }
+
+    /// Everywhere the sockets of this user's gates may lie.
+    pub(crate) fn runtimes(&self) -> [PathBuf; 2] {
+        let beside = self.state.join("run");
+        match &self.explicit {
+            Some(_) => [beside.clone(), beside],
+            None => [PathBuf::from(format!("/run/user/{}/cofferdam", geteuid())), beside],
+        }
+    }
+
     /// The record.
     pub(crate) fn audit(&self) -> PathBuf {
         self.state.join("audit")
@@ -116,6 +142,7 @@ impl Home {
         let usual = [CONFIG_IN_HOME, STATE_IN_HOME].map(|folder| self.user_home.join(folder));
         let mut own = vec![self.config.clone(), self.state.clone()];
         own.extend(usual);
+        own.push(PathBuf::from(format!("/run/user/{}/cofferdam", geteuid())));
         own.extend(self.explicit.clone());
         own
     }

@@ -3,6 +3,7 @@
 //! The library is the application's inside; its one public function is [`main`], and [`proof`] shows what its types make impossible.
 #![forbid(unsafe_code)]
 
+mod approvals;
 mod cli;
 mod client;
 mod compartment;
@@ -14,6 +15,7 @@ mod gate;
 mod home;
 mod keys;
 mod own_files;
+mod policy;
 pub mod proof;
 mod proposal;
 mod protect;

@@ -55,7 +55,7 @@ impl Proposal {
         accepted.check_enforceable()?;
         let program = Program::now(accepted)?;
         let manifest = watched(&accepted.manifest, program.changed.is_some());
-        let session = Session::unpinned(&accepted.name, &manifest, "manifest diff")?;
+        let session = Session::unpinned(home, &accepted.name, &manifest, "manifest diff")?;
         let session = session.with_own_bytecode(program.has_foreign_bytecode);
         let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)
             .map_err(|failure| explained(failure, accepted, &program))?;

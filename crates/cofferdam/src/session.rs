@@ -14,6 +14,7 @@ use crate::disk;
 use crate::failure::Failure;
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
+use crate::policy;
 use crate::settings::Settings;
 use crate::witness::Witness;
 
@@ -31,9 +32,11 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session under an accepted contract.
-    pub(crate) fn pinned(contract: &Contract) -> Result<Self, Failure> {
+    pub(crate) fn pinned(home: &Home, contract: &Contract) -> Result<Self, Failure> {
+        let policies = policy::PolicyFiles::read(home)?;
         let manifest = &contract.manifest;
         let mut about = json!({
+            "policy": policies.digest().to_string(),
             "manifest": contract.stated.digest().to_string(),
             "program": contract.program.digest().to_string(),
             "command": manifest.launch.command,
@@ -50,6 +53,14 @@ impl Session {
             limits: manifest.limits.clone(),
             client_requests: manifest.client.allow.clone(),
             pins: Some(contract.pins()),
+            policies: policies.load(&policy::pinned_world(home, contract))?,
+            binding: format!(
+                "{} {} {}",
+                manifest.digest(),
+                contract.program.digest(),
+                policies.digest()
+            ),
+            approvals: Some(home.runtime()),
         };
         Ok(Self {
             terms,
@@ -69,13 +80,17 @@ impl Session {
     }
 
     /// A session of which nothing is pinned: the compartment alone bounds it, and the record says so. `what` is why it runs (`run`, `add`).
-    pub(crate) fn unpinned(name: &str, manifest: &Manifest, what: &str) -> Result<Self, Failure> {
-        let about = json!({"unpinned": true, "for": what, "command": manifest.launch.command});
+    pub(crate) fn unpinned(home: &Home, name: &str, manifest: &Manifest, what: &str) -> Result<Self, Failure> {
+        let policies = policy::PolicyFiles::read(home)?;
+        let about = json!({"unpinned": true, "policy": policies.digest().to_string(), "for": what, "command": manifest.launch.command});
         let terms = Terms {
             name: name.to_owned(),
             limits: manifest.limits.clone(),
             client_requests: manifest.client.allow.clone(),
             pins: None,
+            policies: policies.load(&policy::world(home, name, manifest, None))?,
+            binding: format!("{} {}", manifest.digest(), policies.digest()),
+            approvals: Some(home.runtime()),
         };
         Ok(Self {
             terms,

@@ -1,11 +1,15 @@
 //! What passes, what does not, and that nothing passes by accident.
 
+use std::sync::LazyLock;
+
 use cofferdam_inspect::{ArgumentSchema, Finding, Redaction};
 use cofferdam_manifest::{ClientRequest, Consent};
 use cofferdam_protocol::{Admitted, Batch, Decoded, Era, Message, Sender, decode};
 
 use super::{Decision, decide, decide_batch};
 use crate::context::{Context, Standing};
+use crate::engine::{Layer, Moment, Policies, PolicyFile, ServerFacts, ToolFacts, World};
+use crate::level::Level;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"a":1}}}"#;
 
@@ -31,6 +35,39 @@ fn admitted() -> Admitted {
     }
 }
 
+/// Policies that permit everything, for a server with the one tool `t`.
+fn permissive() -> &'static Policies {
+    static POLICIES: LazyLock<Policies> = LazyLock::new(|| policies("permit(principal, action, resource);"));
+    &POLICIES
+}
+
+fn policies(text: &str) -> Policies {
+    let world = World {
+        user: "ann".to_owned(),
+        groups: Vec::new(),
+        is_ci: false,
+        server: ServerFacts {
+            name: "s".to_owned(),
+            is_pinned: true,
+            writes: false,
+            network: false,
+            sockets: false,
+            programs: false,
+        },
+        tools: vec![ToolFacts {
+            name: "t".to_owned(),
+            definition: r#"{"name":"t","inputSchema":{"type":"object","properties":{"a":{"type":"integer"}}}}"#
+                .to_owned(),
+        }],
+    };
+    let file = PolicyFile {
+        layer: Layer::User,
+        name: "x.cedar".to_owned(),
+        text: text.to_owned(),
+    };
+    Policies::load(&[file], &world).unwrap()
+}
+
 fn context(admitted: &Admitted, sender: Sender, standing: Option<Standing>) -> Context<'_> {
     Context {
         sender,
@@ -39,6 +76,8 @@ fn context(admitted: &Admitted, sender: Sender, standing: Option<Standing>) -> C
         client_requests: &[],
         calls_last_minute: 1,
         calls_per_minute_max: 10,
+        policies: permissive(),
+        moment: Moment::default(),
     }
 }
 
@@ -69,7 +108,6 @@ fn bad_arguments() -> Vec<Finding> {
 fn a_call_passes_only_when_its_tool_is_pinned_or_nothing_is() {
     for (standing, expected) in [
         (Some(Standing::Pinned(Consent::Allow)), "allow"),
-        (Some(Standing::Unpinned), "allow"),
         (Some(Standing::Pinned(Consent::Deny)), "tool/denied"),
         (Some(Standing::NotInManifest), "tool/not-in-manifest"),
         (Some(Standing::Changed), "tool/changed"),
@@ -103,7 +141,7 @@ fn a_high_finding_denies_even_what_is_pinned_and_before_anybody_is_asked() {
 #[test]
 fn the_rate_is_a_limit_for_calls_only() {
     let admitted = admitted();
-    let mut context = context(&admitted, Sender::Client, Some(Standing::Unpinned));
+    let mut context = context(&admitted, Sender::Client, Some(Standing::Pinned(Consent::Allow)));
     context.calls_last_minute = 11;
     assert_eq!(
         rule(decide(message(CALL), &context, &[], &Redaction::none())),
@@ -297,4 +335,76 @@ fn facts_stay_small_whatever_a_peer_names_itself() {
     assert!(denied.facts.len() < 1_000, "{} bytes", denied.facts.len());
     let members = vec![denied.facts.as_str(); 10_000];
     assert!(super::batch_facts("deny", members.iter().copied()).len() < 300_000);
+}
+
+fn decided(text: &str, consent: Consent) -> Decision {
+    let (admitted, policies) = (admitted(), policies(text));
+    let context = Context {
+        policies: &policies,
+        ..context(&admitted, Sender::Client, Some(Standing::Pinned(consent)))
+    };
+    decide(message(CALL), &context, &[], &Redaction::none())
+}
+
+#[test]
+fn policies_refuse_and_the_record_says_which() {
+    let text = "permit(principal, action, resource);\nforbid(principal, action, resource) when { context has input && context.input has a && context.input.a == 1 };";
+    let Decision::Deny(denied) = decided(text, Consent::Allow) else {
+        panic!("it is denied")
+    };
+    assert_eq!(denied.rule, "policy/denied");
+    assert!(denied.why.contains("x.cedar:2"), "{}", denied.why);
+    let Decision::Allow(permitted) = decided("permit(principal, action, resource);", Consent::Allow) else {
+        panic!("it passes")
+    };
+    assert!(
+        permitted.facts().contains(r#""policy":"x.cedar:1""#),
+        "{}",
+        permitted.facts()
+    );
+}
+
+#[test]
+fn the_stricter_of_manifest_and_policy_is_asked_for() {
+    for (text, consent, expected) in [
+        ("permit(principal, action, resource);", Consent::Ask, Level::Attested),
+        ("permit(principal, action, resource);", Consent::Two, Level::Two),
+        (
+            "permit(principal, action, resource) when { context.consent >= 3 };",
+            Consent::Ask,
+            Level::Person,
+        ),
+        (
+            "permit(principal, action, resource) when { context.consent >= 1 };",
+            Consent::Allow,
+            Level::Attested,
+        ),
+    ] {
+        let Decision::Ask(unapproved) = decided(text, consent) else {
+            panic!("it asks: {text}")
+        };
+        assert_eq!(unapproved.level(), expected, "{text}");
+        assert_eq!(unapproved.takes_grants(), consent == Consent::Allow);
+    }
+}
+
+#[test]
+fn only_enough_consent_lets_pass_and_the_bytes_are_those_received() {
+    let ask = |consent| match decided("permit(principal, action, resource);", consent) {
+        Decision::Ask(unapproved) => unapproved,
+        _ => panic!("it asks"),
+    };
+    for too_little in [Level::Nobody, Level::Grant, Level::Attested] {
+        assert_eq!(
+            ask(Consent::Person).consented(too_little, "x").unwrap_err().rule,
+            "consent/unreachable"
+        );
+    }
+    let permitted = ask(Consent::Person).consented(Level::Person, "key ab").unwrap();
+    assert_eq!(permitted.line(), CALL.as_bytes());
+    assert!(
+        permitted.facts().contains(r#""consent":{"level":3,"who":"key ab"}"#),
+        "{}",
+        permitted.facts()
+    );
 }

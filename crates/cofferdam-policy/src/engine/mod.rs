@@ -20,6 +20,6 @@ mod world;
 
 pub use error::PolicyError;
 pub use explain::{Explained, LayerSays};
-pub use policies::{Asked, Moment, Policies, Ruling};
+pub use policies::{Asked, Moment, Policies, Ruling, policy_ids};
 pub use source::{DEFAULT_POLICIES, Layer, POLICY_FILE_BYTES_MAX, PolicyFile};
 pub use world::{ServerFacts, ToolFacts, World};

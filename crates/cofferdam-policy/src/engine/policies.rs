@@ -1,6 +1,6 @@
 //! The policies of one server, ready to decide.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::{
@@ -108,6 +108,8 @@ impl Policies {
         let entities = entities(world, &schema)?;
         let concerned = concerning(&all, &world.server.name, world.server.is_pinned)?;
         validate(&concerned, Validator::new(schema), &world.server.name)?;
+        // A layer has a say as soon as it has a policy, also where all of them are about other servers: then it permits nothing here.
+        let layers: BTreeSet<Layer> = all.iter().map(|one| one.layer).collect();
         let server = uid("Server", &world.server.name)?;
         let triple = |action: &str, group: Option<&str>, resource: EntityUid| -> Result<Triple, PolicyError> {
             Ok(Triple {
@@ -122,7 +124,7 @@ impl Policies {
             })
         };
         let slice = |triple, input| {
-            Slice::new(triple, input, &concerned, &entities, world.is_ci)
+            Slice::new(triple, input, (&concerned, &layers), &entities, world.is_ci)
                 .map_err(|error| of_server(error, &world.server.name))
         };
         let mut tools = HashMap::new();
@@ -207,6 +209,13 @@ impl Policies {
         })
     }
 
+    /// Ids of the policies that can say something about this server; the others of its files are dead here.
+    #[must_use]
+    pub fn reaching(&self) -> BTreeSet<&str> {
+        let slices = self.tools.values().chain(self.plain.values()).chain(&self.unpinned);
+        slices.flat_map(|slice| slice.ids.iter().map(String::as_str)).collect()
+    }
+
     pub(super) fn slice(&self, asked: Asked<'_>) -> Option<&Slice> {
         match asked {
             Asked::Call { tool, .. } => self.unpinned.as_ref().or_else(|| self.tools.get(tool)),
@@ -284,6 +293,15 @@ const SECONDS_PER_DAY: i64 = 86_400;
 const SECONDS_PER_HOUR: i64 = 3_600;
 /// The weekday of 1970-01-01, Monday being 1.
 const THURSDAY: i64 = 4;
+
+/// `file:line` of every policy in `files`.
+///
+/// # Errors
+/// A file is no Cedar.
+pub fn policy_ids(files: &[PolicyFile]) -> Result<Vec<String>, PolicyError> {
+    let all = policies(files)?;
+    Ok(all.iter().map(|one| one.policy.id().to_string()).collect())
+}
 
 impl Asked<'_> {
     fn plain_action(self) -> Option<&'static str> {

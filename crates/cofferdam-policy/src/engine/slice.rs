@@ -1,5 +1,6 @@
 //! The policies that can matter for one action on one resource, most of them decided already.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cedar_policy::{
@@ -61,16 +62,18 @@ pub(super) struct Slice {
     layers: Vec<LayerSlice>,
     /// What the policies read that must be evaluated for each call.
     pub(super) reads: Reads,
+    /// Ids of the policies whose head fits.
+    pub(super) ids: Vec<String>,
     /// The types of the arguments, for a pinned tool.
     pub(super) input: Option<InputType>,
 }
 
 impl Slice {
-    /// Sorts `policies` into what is known now and what is not.
+    /// Sorts `policies` into what is known now and what is not. Every one of `layers` has a say.
     pub(super) fn new(
         triple: Triple,
         input: Option<InputType>,
-        policies: &[Sourced],
+        (policies, layers): (&[Sourced], &BTreeSet<Layer>),
         entities: &Entities,
         is_ci: bool,
     ) -> Result<Self, PolicyError> {
@@ -78,19 +81,17 @@ impl Slice {
             triple,
             layers: Vec::new(),
             reads: Reads::default(),
+            ids: Vec::new(),
             input,
         };
-        for layer in Layer::ALL {
+        for layer in layers.iter().copied() {
             let of_layer: Vec<&Policy> = policies
                 .iter()
                 .filter(|one| one.layer == layer)
                 .map(|one| &one.policy)
                 .collect();
-            // A layer without any policy has no say; one whose policies do not reach this call permits nothing.
-            if !of_layer.is_empty() {
-                let layer = slice.layer(layer, &of_layer, entities, is_ci)?;
-                slice.layers.push(layer);
-            }
+            let layer = slice.layer(layer, &of_layer, entities, is_ci)?;
+            slice.layers.push(layer);
         }
         Ok(slice)
     }
@@ -107,6 +108,7 @@ impl Slice {
             .iter()
             .filter(|policy| self.triple.is_in_scope_of(policy, entities))
         {
+            self.ids.push(policy.id().to_string());
             let reads = Reads::of(policy);
             let set = if reads.is_known_at_load() {
                 &mut known

@@ -26,9 +26,6 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// All of them, from the top.
-    pub const ALL: [Self; 3] = [Self::Organisation, Self::User, Self::Project];
-
     /// In a word.
     #[must_use]
     pub const fn word(self) -> &'static str {

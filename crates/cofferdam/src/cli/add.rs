@@ -80,7 +80,7 @@ impl Candidate {
         let pins = pinned(&program, args, &manifest)?;
         manifest.launch.digest = Some(pins.digest());
 
-        let mut session = Session::unpinned(&args.name, &seen_with(&manifest, stand_ins), "add")?;
+        let mut session = Session::unpinned(home, &args.name, &seen_with(&manifest, stand_ins), "add")?;
         let executed = session.any_program();
         let timeout = Duration::from_secs(args.timeout);
         let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;

@@ -55,6 +55,14 @@ pub(crate) enum Verb {
     /// Check, compare, accept and sign manifests.
     #[command(subcommand)]
     Manifest(ManifestVerb),
+    /// See what waits for your consent, and answer.
+    Approvals {
+        #[command(subcommand)]
+        verb: Option<super::policy_args::ApprovalsVerb>,
+    },
+    /// Check, explain and test the policies that decide.
+    #[command(subcommand)]
+    Policy(super::policy_args::PolicyVerb),
     /// Read and verify the record.
     #[command(subcommand)]
     Audit(AuditVerb),

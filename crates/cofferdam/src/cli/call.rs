@@ -23,7 +23,7 @@ pub(crate) fn run(home: &Home, args: Call, output: &mut Output) -> Result<Exit, 
             .help("for example: cofferdam call files read_file '{\"path\": \"/data/a\"}'"));
     }
     let contract = Contract::load(home, &args.name)?;
-    let session = Session::pinned(&contract)?;
+    let session = Session::pinned(home, &contract)?;
     let timeout = Duration::from_secs(args.timeout);
     let talk = |client: &mut McpClient| one_call(client, &args.tool, &arguments);
     let (result, _ended) = converse(home, session, (Declares::Nothing, timeout), talk)?;

@@ -1,6 +1,7 @@
 //! The command line: one file a verb, one printer, one place that turns a failure into an exit code.
 
 pub(crate) mod add;
+mod approvals;
 pub(crate) mod args;
 mod audit;
 mod call;
@@ -13,6 +14,8 @@ mod manifest_diff;
 mod manifest_sign;
 pub(crate) mod observe;
 pub(crate) mod output;
+mod policy;
+pub(crate) mod policy_args;
 mod review;
 mod run;
 mod tools;
@@ -32,6 +35,7 @@ use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use args::{Cli, ManifestVerb, Verb};
 use output::Output;
+use policy_args::PolicyVerb;
 
 /// Parses the command line, runs the verb, prints what went wrong.
 pub(crate) fn main() -> ExitCode {
@@ -117,6 +121,12 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Manifest(ManifestVerb::Accept(args)) => manifest_accept::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Sign(args)) => manifest_sign::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Key(verb)) => manifest_sign::key(&verb, output),
+        Verb::Approvals { verb } => approvals::run(&home, verb, output),
+        Verb::Policy(PolicyVerb::Check) => policy::check(&home, output),
+        Verb::Policy(PolicyVerb::Explain(args)) => policy::explain(&home, &args, output),
+        Verb::Policy(PolicyVerb::Test) => policy::test(&home, output),
+        Verb::Policy(PolicyVerb::Accept(args)) => policy::accept(&home, &args, output),
+        Verb::Policy(PolicyVerb::Defaults) => policy::defaults(output),
         Verb::Audit(verb) => audit::run(&home, verb, output),
         Verb::Completions { .. }
         | Verb::VulnerableServer { .. }
@@ -131,6 +141,12 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
 #[expect(clippy::disallowed_methods, reason = "the command line is where the clock is read")]
 pub(crate) fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()
+}
+
+/// Seconds since 1970; 0 for a clock set before.
+pub(crate) fn unix_seconds() -> i64 {
+    let since = now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn completions(shell: clap_complete::Shell) -> Vec<u8> {

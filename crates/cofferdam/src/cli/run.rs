@@ -62,8 +62,9 @@ pub(crate) fn run(home: &Home, target: Target) -> Result<Exit, Failure> {
 fn session(home: &Home, target: Target) -> Result<Session, Failure> {
     match target.name {
         Some(_) if !target.command.is_empty() => Err(Failure::usage("`run` takes a name or a command, not both")),
-        Some(name) => Session::pinned(&Contract::load(home, &name)?),
+        Some(name) => Session::pinned(home, &Contract::load(home, &name)?),
         None => Session::unpinned(
+            home,
             &unpinned_name(&target.command),
             &sealed_manifest(home, &target.command)?,
             "run",

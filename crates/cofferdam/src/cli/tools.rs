@@ -108,7 +108,7 @@ fn accepted_rows(contract: &Contract) -> BTreeMap<String, (Standing, String)> {
 
 /// Starts the server sealed, through a gate that hides nothing, and compares.
 fn live_rows(home: &Home, contract: &Contract) -> Result<BTreeMap<String, (Standing, String)>, Failure> {
-    let session = Session::unpinned(&contract.name, &contract.manifest, "tools --live")?
+    let session = Session::unpinned(home, &contract.name, &contract.manifest, "tools --live")?
         .with_own_bytecode(contract.has_foreign_bytecode);
     let (observed, _ended) = converse(home, session, (Declares::Everything, TIMEOUT), observe)?;
     let mut rows: BTreeMap<_, _> = accepted_rows(contract)

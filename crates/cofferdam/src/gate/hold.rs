@@ -3,12 +3,10 @@
 //! Without this a client that never lists (a modern, stateless one, or a script) could call a tool whose definition changed since it was
 //! accepted. Everything else keeps flowing; a held call that cannot be verified in time is refused.
 
-use cofferdam_audit::{Kind, Recorded};
-use cofferdam_policy::{Permitted, Standing};
+use cofferdam_policy::Standing;
 use cofferdam_protocol::{Admitted, Id, Message, Sender, Session};
 
 use super::answer::list_tools;
-use super::refusal::Stopped;
 use super::{Fault, Gate};
 
 /// Pages of a tool list that are followed.
@@ -156,27 +154,8 @@ impl Gate {
         admitted: &Admitted,
         standing: Option<Standing>,
     ) -> Result<(), Fault> {
-        let judged = self
-            .decide_for_client(message, admitted, standing)
-            .map_err(Stopped::denied);
-        let (permitted, stopped) = self.record(Kind::Decision, vec![judged])?;
-        if !self.mark_sent(Sender::Client, process, &permitted) {
-            self.refuse_outdated(&permitted)?;
-        }
-        // Given up while it was being decided: its client has been answered, so the server must not see it.
-        let is_over = |one: &Recorded<Permitted>| {
-            let session = self.session();
-            one.as_ref()
-                .requests()
-                .iter()
-                .any(|(id, number)| !session.is_numbered(Sender::Client, id, *number))
-        };
-        for one in permitted.iter().filter(|one| !is_over(one)) {
-            self.to_server
-                .forward_by_courier(one, process)
-                .map_err(Fault::ServerGone)?;
-        }
-        stopped.into_iter().try_for_each(|one| self.answer_client(one))
+        let judged = self.consent(self.decide_call(message, admitted, standing));
+        self.pass_on(process, vec![judged])
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender as Events, channel};
 use cofferdam_audit::Log;
 use cofferdam_sandbox::Compartment;
 
+use crate::approvals::{Listener, Reply, SocketName};
 use crate::failure::Failure;
 
 use super::end::Ended;
@@ -75,7 +76,8 @@ pub(crate) fn run(
         Outlet::new("client", pipes.to_client)?,
         Outlet::new("server", Box::new(server_stdin))?,
     );
-    let gate = Arc::new(Gate::new(terms, log, outlets, operator));
+    let (listener, _name_until_the_end) = listen(&terms, &log, &operator).unzip();
+    let gate = Arc::new(Gate::new(terms, log, outlets, (operator, listener.is_some())));
 
     let (events, happened) = channel();
     start("client", &gate, &events, move |gate, events| {
@@ -85,6 +87,11 @@ pub(crate) fn run(
     start("watch", &gate, &events, move |gate, events| {
         watch::watch(gate, events, || has_hung_up(&pipes.hang_up))
     })?;
+    if let Some(listener) = listener {
+        start("approvals", &gate, &events, move |gate, events| {
+            hear_approvers(gate, events, &listener)
+        })?;
+    }
     if let Some(signals) = signals {
         start("signals", &gate, &events, move |_, events| {
             forward_signals(&signals, events)
@@ -100,6 +107,30 @@ pub(crate) fn run(
             None => return Ok(gate.end(event, &happened, &running)),
         }
     }
+}
+
+/// The approvals socket. Without one nobody can be asked, and what asks is refused; the operator is told why.
+fn listen(terms: &Terms, log: &Log, operator: &OperatorLines) -> Option<(Listener, SocketName)> {
+    let session = log.session_id();
+    let listener = Listener::bind(terms.approvals.as_deref()?, session.get(..16).unwrap_or(session));
+    let told = listener.inspect_err(|cause| {
+        operator.say(format!(
+            "cofferdam: nobody can be asked for consent: the approvals socket cannot be made: {cause}"
+        ));
+    });
+    told.ok()
+}
+
+/// Answers whoever speaks on the socket, until the session ends.
+fn hear_approvers(gate: &Gate, events: &Events<Event>, listener: &Listener) {
+    let answer = |request, who: &str| match gate.answer_approver(request, who) {
+        Ok(reply) => reply,
+        Err(fault) => {
+            let _ = events.send(Event::Fault(fault));
+            Reply::Refused("the gate ends: it cannot record".to_owned())
+        }
+    };
+    listener.serve(|| gate.is_ending(), answer);
 }
 
 /// Starts to read from the process that runs now.

@@ -51,23 +51,18 @@ impl Gate {
             Ok(admitted) => admitted,
             Err(inadmissible) => return Err(Stopped::inadmissible(message, &inadmissible)),
         };
+        self.notice_client(&message);
         let Some(standing) = self.standing(&message) else {
             return Err(Stopped::held(message, admitted));
         };
-        self.decide_for_client(message, &admitted, standing)
-            .map_err(Stopped::denied)
+        self.consent(self.decide_call(message, &admitted, standing))
     }
 
-    /// inspect → decide → (consent), for a message of the client that the session admitted.
-    pub(super) fn decide_for_client(
-        &self,
-        message: Message,
-        admitted: &Admitted,
-        standing: Option<Standing>,
-    ) -> Result<Permitted, Box<Denied>> {
+    /// inspect → decide, for a message of the client that the session admitted.
+    pub(super) fn decide_call(&self, message: Message, admitted: &Admitted, standing: Option<Standing>) -> Decision {
         let findings = self.inspect_call(&message, standing);
-        let context = self.context(Sender::Client, admitted, standing);
-        consent(decide(message, &context, &findings, &Redaction::none()))
+        let context = self.context(Sender::Client, admitted, standing, (message.line().len(), &findings));
+        decide(message, &context, &findings, &Redaction::none())
     }
 
     /// server line → record → decode → correlate → inspect → decide (release) → redact → record decision → forward → client
@@ -131,8 +126,8 @@ impl Gate {
     /// inspect → decide (release) → redact, for a message of the server that the session admitted.
     fn decide_for_server(&self, message: Message, admitted: &Admitted) -> Result<Permitted, Box<Denied>> {
         let (findings, redaction) = self.inspect_answer(&message, admitted);
-        let context = self.context(Sender::Server, admitted, None);
-        consent(decide(message, &context, &findings, &redaction))
+        let context = self.context(Sender::Server, admitted, None, (message.line().len(), &findings));
+        without_asking(decide(message, &context, &findings, &redaction))
     }
 
     /// A member of a batch never waits: a call whose tool is not verified yet is denied.
@@ -140,7 +135,7 @@ impl Gate {
         match self.admit(Sender::Client, &message) {
             Ok(admitted) => {
                 let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
-                self.decide_for_client(message, &admitted, standing)
+                without_asking(self.decide_call(message, &admitted, standing))
             }
             Err(inadmissible) => Err(Refused::as_denied(message, &inadmissible)),
         }
@@ -225,8 +220,8 @@ fn whole_line(sender: Sender, frame: Frame) -> Result<Vec<u8>, Box<Stopped>> {
     }
 }
 
-/// Nobody can be asked yet, so whatever asks is denied.
-fn consent(decision: Decision) -> Result<Permitted, Box<Denied>> {
+/// What can never wait is denied where it would have to.
+fn without_asking(decision: Decision) -> Result<Permitted, Box<Denied>> {
     match decision {
         Decision::Allow(permitted) => Ok(permitted),
         Decision::Ask(unapproved) => Err(unapproved.unanswered()),

@@ -6,6 +6,7 @@
 //! - Any [`Fault`] ends the session: an error never lets anything through.
 
 mod answer;
+mod consent;
 mod end;
 mod fault;
 mod hold;
@@ -22,18 +23,21 @@ mod stderr;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use cofferdam_audit::{Entry, Group, Kind, Log, Recorded};
+use cofferdam_inspect::Finding;
 use cofferdam_manifest::{ClientRequest, Limits};
-use cofferdam_policy::{Context, Permitted, Standing};
+use cofferdam_policy::{Context, Moment, Permitted, Policies, Standing, shortened};
 use cofferdam_protocol::{
-    Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits,
+    Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits, members,
 };
 
 use answer::Authored;
+use consent::Consents;
 use fault::{Event, Fault};
 use hold::Held;
 use line::Judged;
@@ -62,6 +66,12 @@ pub(crate) struct Terms {
     pub(crate) client_requests: Vec<ClientRequest>,
     /// The accepted tools; `None` without a manifest.
     pub(crate) pins: Option<BTreeMap<String, PinnedTool>>,
+    /// The policies of every layer about this server.
+    pub(crate) policies: Policies,
+    /// What an approval is bound to beside the call: manifest, program and policies.
+    pub(crate) binding: String,
+    /// Where the approvals socket lies; `None` where nobody can be asked.
+    pub(crate) approvals: Option<PathBuf>,
 }
 
 /// One running session.
@@ -72,6 +82,9 @@ pub(crate) struct Gate {
     session: Mutex<Session>,
     tools: Mutex<LiveTools>,
     held: Mutex<Held>,
+    consents: Mutex<Consents>,
+    /// Whether the approvals socket is there, so that somebody can be asked.
+    can_ask: bool,
     rate: Mutex<CallRate>,
     crashes: Mutex<Crashes>,
     /// Counts the processes of the server, from 0. Changes under the lock of `session`.
@@ -79,6 +92,8 @@ pub(crate) struct Gate {
     to_client: Arc<Outlet>,
     to_server: Arc<Outlet>,
     operator: OperatorLines,
+    /// What the client calls itself.
+    client: OnceLock<String>,
     began: Instant,
     /// Monotonic milliseconds of the last line in either direction.
     last_line_ms: AtomicU64,
@@ -87,7 +102,12 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn new(mut terms: Terms, log: Log, outlets: (Arc<Outlet>, Arc<Outlet>), operator: OperatorLines) -> Self {
+    fn new(
+        mut terms: Terms,
+        log: Log,
+        outlets: (Arc<Outlet>, Arc<Outlet>),
+        (operator, can_ask): (OperatorLines, bool),
+    ) -> Self {
         let tools = terms.pins.take().map_or_else(LiveTools::unpinned, LiveTools::pinned);
         let in_flight = usize::try_from(terms.limits.calls_in_flight).unwrap_or(usize::MAX);
         let (to_client, to_server) = outlets;
@@ -97,12 +117,15 @@ impl Gate {
             session: Mutex::new(Session::new(SessionLimits { in_flight })),
             tools: Mutex::new(tools),
             held: Mutex::default(),
+            consents: Mutex::default(),
+            can_ask,
             rate: Mutex::new(CallRate::new()),
             crashes: Mutex::default(),
             process: AtomicU64::new(0),
             to_client,
             to_server,
             operator,
+            client: OnceLock::new(),
             began: Instant::now(),
             last_line_ms: AtomicU64::new(0),
             told_noise: AtomicBool::new(false),
@@ -122,6 +145,10 @@ impl Gate {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn consents(&self) -> MutexGuard<'_, Consents> {
+        self.consents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn crashes(&self) -> MutexGuard<'_, Crashes> {
@@ -178,7 +205,13 @@ impl Gate {
         }
     }
 
-    fn context<'a>(&'a self, sender: Sender, admitted: &'a Admitted, standing: Option<Standing>) -> Context<'a> {
+    fn context<'a>(
+        &'a self,
+        sender: Sender,
+        admitted: &'a Admitted,
+        standing: Option<Standing>,
+        (bytes, findings): (usize, &'a [Finding]),
+    ) -> Context<'a> {
         let calls_last_minute = match standing {
             Some(_) => self
                 .rate
@@ -194,6 +227,33 @@ impl Gate {
             client_requests: &self.terms.client_requests,
             calls_last_minute,
             calls_per_minute_max: self.terms.limits.calls_per_minute,
+            policies: &self.terms.policies,
+            moment: Moment {
+                now_s: crate::cli::unix_seconds(),
+                client: self.client.get().map_or("", String::as_str),
+                calls_last_minute,
+                bytes,
+                findings,
+            },
+        }
+    }
+
+    /// Remembers what the client calls itself, the first time it does.
+    fn notice_client(&self, message: &Message) {
+        if self.client.get().is_some() {
+            return;
+        }
+        let info = match message.method() {
+            Some("initialize") => message.param("clientInfo"),
+            _ => message.meta("io.modelcontextprotocol/clientInfo"),
+        };
+        let name = info
+            .and_then(|info| members(info).ok())
+            .and_then(|members| members.into_iter().find(|(key, _)| key == "name"))
+            .and_then(|(_, name)| serde_json::from_str::<String>(name).ok());
+        if let Some(name) = name {
+            // Somebody else was first: both are this client's.
+            let _ = self.client.set(shortened(&name));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What stops on the line: recorded like everything else, never forwarded, answered where somebody waits.
 
 use cofferdam_audit::Recorded;
-use cofferdam_policy::{Denied, batch_facts, shortened};
+use cofferdam_policy::{Denied, Unapproved, batch_facts, shortened};
 use cofferdam_protocol::{Admitted, Era, Id, Inadmissible, Message, MessageKind, Reason, Sender, Undecodable};
 use serde_json::json;
 
@@ -40,6 +40,8 @@ pub(super) enum Then {
     GiveUpList,
     /// A call that waits until the server's tools are listed.
     Hold(Box<(Message, Admitted)>),
+    /// A call that waits for somebody's consent.
+    Ask(Box<Unapproved>),
     /// The answer to a request of the gate's own.
     Take(Box<Message>),
 }
@@ -60,6 +62,7 @@ impl Stopped {
         match &self.then {
             Then::Hold(held) => held.0.line(),
             Then::Take(message) => message.line(),
+            Then::Ask(call) => call.message().line(),
             _ => &self.line,
         }
     }
@@ -86,6 +89,16 @@ impl Stopped {
     pub(super) fn held(message: Message, admitted: Admitted) -> Box<Self> {
         let facts = json!({"decision": "hold", "method": message.method().map(shortened), "id": message.id().map(ToString::to_string)});
         Self::new(Vec::new(), facts.to_string(), Then::Hold(Box::new((message, admitted))))
+    }
+
+    /// A call that must wait for somebody's consent.
+    pub(super) fn asked(call: Unapproved) -> Box<Self> {
+        let message = call.message();
+        let facts = json!({
+            "decision": "ask", "level": call.level().number(), "policy": call.by(), "method": message.method().map(shortened),
+            "id": message.id().map(ToString::to_string), "tool": message.param_str("name").map(|name| shortened(&name)),
+        });
+        Self::new(Vec::new(), facts.to_string(), Then::Ask(Box::new(call)))
     }
 
     /// The answer to the gate's own request.
@@ -322,6 +335,7 @@ impl Gate {
             (Then::AnswerAsker(refused), Sender::Server) => self.refuse_in_place_of_answer(&refused, seq),
             (Then::Each(all), _) => all.into_iter().try_for_each(|then| self.act(sender, then, seq)),
             (Then::Hold(held), _) => self.hold(held.0, held.1),
+            (Then::Ask(call), _) => self.await_consent(*call, seq),
             (Then::Take(message), _) => self.take_own_answer(&message),
             (Then::GiveUpList, _) => self.give_up_list(),
         }

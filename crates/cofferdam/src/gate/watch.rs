@@ -40,6 +40,7 @@ pub(super) fn watch(gate: &Gate, events: &Events<Event>, client_hung_up: impl Fn
 impl Gate {
     fn look(&self, now_ms: u64) -> Result<(), Fault> {
         self.give_up_late_list(now_ms)?;
+        self.look_at_questions(now_ms)?;
         for (id, pending) in self.late_calls(now_ms) {
             self.end_late_call(&id, &pending)?;
         }

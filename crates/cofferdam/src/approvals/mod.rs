@@ -1,0 +1,16 @@
+//! Approvals: what a gate asks, and how a person's answer reaches it.
+//!
+//! Each running gate has a socket in the runtime folder, and whoever answers speaks one JSON object a line to it: the command line today, a
+//! console and notifications later. No daemon is needed.
+//!
+//! Invariants:
+//! - Only a process of the same user, in the same user and PID namespace, is heard: a compartment's process shows the user's uid and neither.
+//! - An answer names the digest it was given for; the gate sends the very bytes that digest stands for, or nothing.
+
+mod protocol;
+mod show;
+mod socket;
+
+pub(crate) use protocol::{For, Grant, Question, Reply, Request};
+pub(crate) use show::{question_lines, wall_time};
+pub(crate) use socket::{Listener, SocketName, ask_gate, gate_sockets};

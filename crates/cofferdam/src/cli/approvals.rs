@@ -1,0 +1,243 @@
+//! `approvals`: what running gates ask, and the answers of whoever sits at a terminal.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::output::{Output, Style};
+use super::policy_args::{ApprovalsAllow, ApprovalsGrants, ApprovalsId, ApprovalsVerb};
+use crate::approvals::{For, Grant, Question, Reply, Request, ask_gate, gate_sockets, question_lines};
+use crate::failure::{Exit, Failure};
+use crate::gate::escaped;
+use crate::home::Home;
+
+/// How often `watch` looks.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs one of the verbs; without one, `watch` on a terminal and `list` elsewhere.
+pub(crate) fn run(home: &Home, verb: Option<ApprovalsVerb>, output: &mut Output) -> Result<Exit, Failure> {
+    match verb {
+        Some(ApprovalsVerb::List) => list(home, output),
+        Some(ApprovalsVerb::Watch) => watch(home, output),
+        Some(ApprovalsVerb::Allow(args)) => allow(home, &args, output),
+        Some(ApprovalsVerb::Deny(ApprovalsId { id })) => answer(home, &Request::Deny { id }, output),
+        Some(ApprovalsVerb::Grants(args)) => grants(home, args, output),
+        None if std::io::stdin().is_terminal() && !output.is_json() => watch(home, output),
+        None => list(home, output),
+    }
+}
+
+/// A question and the gate that asks it.
+struct Asked {
+    socket: PathBuf,
+    question: Question,
+}
+
+/// Every question of every running gate of this user.
+fn questions(home: &Home) -> Result<Vec<Asked>, Failure> {
+    let mut all = Vec::new();
+    for socket in sockets(home)? {
+        if let Some(Reply::Questions(questions)) = ask_gate(&socket, &Request::List {})? {
+            all.extend(questions.into_iter().map(|question| Asked {
+                socket: socket.clone(),
+                question,
+            }));
+        }
+    }
+    all.sort_by(|one, other| one.question.expires.cmp(&other.question.expires));
+    Ok(all)
+}
+
+fn sockets(home: &Home) -> Result<Vec<PathBuf>, Failure> {
+    let [first, second] = home.runtimes();
+    let folders = if first == second {
+        vec![first]
+    } else {
+        vec![first, second]
+    };
+    gate_sockets(&folders)
+}
+
+fn list(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
+    let questions = questions(home)?;
+    if output.is_json() {
+        let all: Vec<&Question> = questions.iter().map(|asked| &asked.question).collect();
+        output.line(&json!(all).to_string())?;
+        return Ok(Exit::Fine);
+    }
+    if questions.is_empty() {
+        output.say("nothing waits for consent");
+        return Ok(Exit::Nothing);
+    }
+    for asked in &questions {
+        show(&asked.question, output)?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn show(question: &Question, output: &mut Output) -> Result<(), Failure> {
+    let id = output.styled(Style::Bold, &escaped(question.id.as_bytes()));
+    output.line(&format!("{id}  asks for consent"))?;
+    for line in question_lines(question) {
+        output.line(&format!("  {line}"))?;
+    }
+    output.line("")
+}
+
+fn allow(home: &Home, args: &ApprovalsAllow, output: &mut Output) -> Result<Exit, Failure> {
+    let found = questions(home)?.into_iter().find(|asked| asked.question.id == args.id);
+    let asked = found.ok_or_else(|| unknown(&args.id))?;
+    let request = Request::Allow {
+        id: args.id.clone(),
+        digest: asked.question.digest,
+        scope: args.scope,
+        minutes: args.minutes,
+    };
+    let reply = ask_gate(&asked.socket, &request)?;
+    tell(reply, &args.id, output)
+}
+
+fn unknown(id: &str) -> Failure {
+    Failure::new(
+        Exit::Nothing,
+        format!("nothing waits under `{}`", escaped(id.as_bytes())),
+    )
+    .help("it was answered, or expired, or its client gave up; `cofferdam approvals list` shows what waits")
+}
+
+/// Puts a request about one id to the gate that knows it.
+fn answer(home: &Home, request: &Request, output: &mut Output) -> Result<Exit, Failure> {
+    let (Request::Deny { id } | Request::Revoke { id }) = request else {
+        return Err(Failure::usage("this is no answer"));
+    };
+    for socket in sockets(home)? {
+        match ask_gate(&socket, request)? {
+            None | Some(Reply::Unknown) => {}
+            reply => return tell(reply, id, output),
+        }
+    }
+    Err(unknown(id))
+}
+
+fn tell(reply: Option<Reply>, id: &str, output: &mut Output) -> Result<Exit, Failure> {
+    match reply {
+        Some(Reply::Done(words)) => {
+            if output.is_json() {
+                output.line(&json!({"id": id, "done": words}).to_string())?;
+            } else {
+                output.line(&escaped(words.as_bytes()))?;
+            }
+            Ok(Exit::Fine)
+        }
+        Some(Reply::Refused(why)) => Err(Failure::new(
+            Exit::Findings,
+            format!("not done: {}", escaped(why.as_bytes())),
+        )),
+        _ => Err(unknown(id)),
+    }
+}
+
+fn grants(home: &Home, args: ApprovalsGrants, output: &mut Output) -> Result<Exit, Failure> {
+    if let Some(id) = args.revoke {
+        return answer(home, &Request::Revoke { id }, output);
+    }
+    let mut all: Vec<Grant> = Vec::new();
+    for socket in sockets(home)? {
+        if let Some(Reply::Grants(grants)) = ask_gate(&socket, &Request::Grants {})? {
+            all.extend(grants);
+        }
+    }
+    if output.is_json() {
+        output.line(&json!(all).to_string())?;
+        return Ok(Exit::Fine);
+    }
+    for grant in &all {
+        let quoted = |text: &str| escaped(text.as_bytes());
+        let what = match grant.scope {
+            For::Tool => "every call of",
+            For::Call | For::Once => "one call, with the very same arguments, of",
+        };
+        output.line(&format!(
+            "{}  {what} `{}` of server `{}`, used {} times, ends {} or with the session",
+            quoted(&grant.id),
+            quoted(&grant.tool),
+            quoted(&grant.server),
+            grant.used,
+            quoted(&grant.expires)
+        ))?;
+    }
+    if all.is_empty() {
+        output.say("there are no grants");
+    }
+    Ok(if all.is_empty() { Exit::Nothing } else { Exit::Fine })
+}
+
+/// Shows one question at a time and takes the answer, in words: a key pressed for something else must not consent.
+fn watch(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
+    output.say("waiting for questions; Ctrl-C ends this and leaves them open");
+    let mut put_off: Vec<String> = Vec::new();
+    loop {
+        let open = questions(home)?;
+        put_off.retain(|id| open.iter().any(|asked| asked.question.id == *id));
+        let Some(asked) = open.into_iter().find(|asked| !put_off.contains(&asked.question.id)) else {
+            std::thread::sleep(WATCH_EVERY);
+            continue;
+        };
+        show(&asked.question, output)?;
+        let Some(words) = said(&asked.question, output) else {
+            return Ok(Exit::Fine);
+        };
+        let request = request_of(&words, &asked.question);
+        match request {
+            Some(request) => {
+                let reply = ask_gate(&asked.socket, &request)?;
+                if let Err(failure) = tell(reply, &asked.question.id, output) {
+                    output.failure(&failure);
+                }
+            }
+            None => put_off.push(asked.question.id),
+        }
+    }
+}
+
+/// What the person types; `None` at the end of input.
+fn said(question: &Question, output: &mut Output) -> Option<String> {
+    let more = if question.takes_grants {
+        ", `call` or `tool` for an hour"
+    } else {
+        ""
+    };
+    output.say(&format!(
+        "type `allow` for this once{more}, or `deny`; anything else puts it off"
+    ));
+    let mut words = String::new();
+    match std::io::stdin().lock().read_line(&mut words) {
+        Ok(1..) => Some(words),
+        _ => None,
+    }
+}
+
+/// Minutes of a grant that `watch` gives.
+const WATCH_GRANT_MINUTES: u32 = 60;
+
+fn request_of(words: &str, question: &Question) -> Option<Request> {
+    let allow = |scope| {
+        Some(Request::Allow {
+            id: question.id.clone(),
+            digest: question.digest.clone(),
+            scope,
+            minutes: WATCH_GRANT_MINUTES,
+        })
+    };
+    match words.trim() {
+        "allow" => allow(For::Once),
+        "call" => allow(For::Call),
+        "tool" => allow(For::Tool),
+        "deny" => Some(Request::Deny {
+            id: question.id.clone(),
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,345 @@
+//! `policy check|explain|test|accept|defaults`: what the policies say, before they say it to a client.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cofferdam_manifest::{AcceptedProject, Consent, Digest};
+use cofferdam_policy::{Asked, DEFAULT_POLICIES, Explained, Level, Moment, Policies, Ruling, policy_ids};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::output::{Output, Style};
+use super::policy_args::{PolicyAccept, PolicyExplain};
+use crate::contract::folder::replace_file;
+use crate::contract::{Contract, own_names};
+use crate::failure::{Exit, Failure, file_failure};
+use crate::gate::escaped;
+use crate::home::Home;
+use crate::own_files::read_own_file;
+use crate::policy::{PolicyFiles, accepted_policies, pinned_world, project_text, shown, unusable};
+
+/// Prints the shipped policies as they are.
+pub(crate) fn defaults(output: &mut Output) -> Result<Exit, Failure> {
+    for (_, text) in DEFAULT_POLICIES {
+        output.raw(text.as_bytes())?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// Checks every layer against every server; exit 4 when something does not check, 1 when a rule reaches nothing.
+pub(crate) fn check(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
+    let files = PolicyFiles::read(home)?;
+    let ids = policy_ids(&files.files).map_err(|error| unusable(&error))?;
+    let mut exit = Exit::Fine;
+    let mut reaching = BTreeSet::new();
+    let servers = own_names(home)?;
+    for name in &servers {
+        match Contract::read(home, name).and_then(|contract| files.load(&pinned_world(home, &contract))) {
+            Ok(policies) => reaching.extend(policies.reaching().into_iter().map(str::to_owned)),
+            Err(failure) => {
+                output.failure(&failure);
+                exit = Exit::Misconfigured;
+            }
+        }
+    }
+    for path in &files.unaccepted {
+        output.say(&format!(
+            "`{}` does not count: nobody accepted it as it is now (`cofferdam policy accept` does)",
+            shown(path)
+        ));
+    }
+    let dead: Vec<&String> = match servers.is_empty() {
+        true => Vec::new(),
+        false => ids.iter().filter(|id| !reaching.contains(*id)).collect(),
+    };
+    if exit == Exit::Fine && dead.iter().any(|id| !id.starts_with("shipped/")) {
+        exit = Exit::Findings;
+    }
+    tell_checked(output, (&files, &ids, &servers, &dead), exit)?;
+    Ok(exit)
+}
+
+fn tell_checked(
+    output: &mut Output,
+    (files, ids, servers, dead): (&PolicyFiles, &[String], &[String], &[&String]),
+    exit: Exit,
+) -> Result<(), Failure> {
+    if output.is_json() {
+        let layers = files
+            .files
+            .iter()
+            .map(|file| json!({"layer": file.layer.word(), "file": file.name}));
+        let report = json!({
+            "ok": exit == Exit::Fine, "digest": files.digest().to_string(), "files": layers.collect::<Vec<_>>(), "policies": ids.len(),
+            "servers": servers, "dead": dead,
+        });
+        return output.line(&report.to_string());
+    }
+    for file in &files.files {
+        output.line(&format!("{:12}  {}", file.layer.word(), file.name))?;
+    }
+    if exit != Exit::Misconfigured {
+        for id in dead {
+            let word = output.styled(Style::Yellow, "reaches nothing");
+            output.line(&format!("{id}: {word} of any server"))?;
+        }
+        let count = servers.len();
+        let word = output.styled(Style::Green, "ok");
+        output.line(&format!(
+            "{word}: {} policies fit the tools of {count} servers",
+            ids.len()
+        ))?;
+    }
+    Ok(())
+}
+
+/// Explains one call; exit 0 allowed, 1 asked or refused.
+pub(crate) fn explain(home: &Home, args: &PolicyExplain, output: &mut Output) -> Result<Exit, Failure> {
+    let contract = Contract::read(home, &args.name)?;
+    let consent = contract.manifest.tools.get(&args.tool).map(|tool| tool.consent);
+    let consent = consent.ok_or_else(|| {
+        Failure::misconfigured(format!("the manifest of `{}` has no tool `{}`", args.name, args.tool))
+            .help(format!("`cofferdam tools {}` lists them", args.name))
+    })?;
+    check_arguments(&args.arguments)?;
+    let policies = PolicyFiles::read(home)?.load(&pinned_world(home, &contract))?;
+    let asked = Asked::Call {
+        tool: &args.tool,
+        arguments: Some(&args.arguments),
+    };
+    let moment = moment(args.arguments.len());
+    let outcome = outcome(&policies, asked, &moment, consent);
+    let explained = policies
+        .explain(asked, &moment)
+        .ok_or_else(|| Failure::misconfigured("no policy knows the tool"))?;
+    tell_explained(output, &outcome, &explained, consent)?;
+    Ok(if outcome.word == "allow" {
+        Exit::Fine
+    } else {
+        Exit::Findings
+    })
+}
+
+fn check_arguments(arguments: &str) -> Result<(), Failure> {
+    match serde_json::from_str(arguments) {
+        Ok(Value::Object(_)) => Ok(()),
+        _ => Err(Failure::usage("the arguments are no JSON object")
+            .help("write them as one, such as '{\"path\": \"/tmp/x\"}'")),
+    }
+}
+
+fn moment(bytes: usize) -> Moment<'static> {
+    Moment {
+        now_s: super::unix_seconds(),
+        calls_last_minute: 1,
+        bytes,
+        ..Moment::default()
+    }
+}
+
+/// What would become of a call.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    /// `allow`, `grant`, `ask`, `person`, `two` or `deny`.
+    word: &'static str,
+    by: String,
+}
+
+fn outcome(policies: &Policies, asked: Asked<'_>, moment: &Moment<'_>, consent: Consent) -> Outcome {
+    let Some(least) = Level::least(consent) else {
+        return Outcome {
+            word: "deny",
+            by: "the manifest".to_owned(),
+        };
+    };
+    match policies.rule(asked, moment, least, true) {
+        Ruling::Permitted { level, by } => Outcome {
+            word: match level {
+                Level::Nobody => "allow",
+                Level::Grant => "grant",
+                Level::Attested => "ask",
+                Level::Person => "person",
+                Level::Two => "two",
+            },
+            by: by.to_string(),
+        },
+        Ruling::Refused { layer, by, .. } => Outcome {
+            word: "deny",
+            by: layer.map_or_else(|| by.clone(), |layer| format!("{}: {by}", layer.word())),
+        },
+    }
+}
+
+fn tell_explained(
+    output: &mut Output,
+    outcome: &Outcome,
+    explained: &Explained,
+    consent: Consent,
+) -> Result<(), Failure> {
+    if output.is_json() {
+        let levels = explained.levels.iter().map(|(level, layers)| {
+            let layers = layers
+                .iter()
+                .map(|one| json!({"layer": one.layer.word(), "permits": one.permits, "by": one.by}));
+            json!({"level": level.number(), "layers": layers.collect::<Vec<_>>()})
+        });
+        let report = json!({
+            "outcome": outcome.word, "by": outcome.by, "manifest": consent.to_string(), "depends_on_call": explained.depends_on_call,
+            "levels": levels.collect::<Vec<_>>(),
+        });
+        return output.line(&report.to_string());
+    }
+    let style = if outcome.word == "allow" {
+        Style::Green
+    } else {
+        Style::Yellow
+    };
+    let word = output.styled(style, outcome.word);
+    output.line(&format!("{word}  by {}", outcome.by))?;
+    output.line(&format!("manifest: consent {consent}"))?;
+    for (level, layers) in &explained.levels {
+        output.line(&format!("level {} ({})", level.number(), level.words()))?;
+        for one in layers {
+            let word = if one.permits { "permits" } else { "refuses" };
+            let by = if one.by.is_empty() {
+                "no policy permits it"
+            } else {
+                &one.by
+            };
+            output.line(&format!("  {:12}  {word}  {by}", one.layer.word()))?;
+        }
+    }
+    let note = if explained.depends_on_call {
+        "another call of this tool may get another answer: some policies read the call"
+    } else {
+        "every call of this tool gets this answer: no policy reads the call"
+    };
+    output.line(note)
+}
+
+/// One case beside the policies.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    server: String,
+    tool: String,
+    #[serde(default)]
+    arguments: serde_json::Map<String, Value>,
+    /// `allow`, `grant`, `ask`, `person`, `two` or `deny`.
+    expect: String,
+}
+
+/// Runs the cases; exit 1 when one does not come out as expected, 3 when there are none.
+pub(crate) fn test(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
+    let files = PolicyFiles::read(home)?;
+    let mut exit = Exit::Nothing;
+    for path in case_files(&home.policy())? {
+        let cases: Vec<Case> = serde_json::from_str(&read_own_file(&path, CASES_BYTES_MAX)?).map_err(|error| {
+            Failure::misconfigured(format!("`{}` holds no test cases: {error}", shown(&path))).help(CASE_HELP)
+        })?;
+        for case in cases {
+            let is_right = run_case(home, &files, &case, output)?;
+            exit = match (is_right, exit) {
+                (false, _) => Exit::Findings,
+                (true, Exit::Nothing) => Exit::Fine,
+                (true, exit) => exit,
+            };
+        }
+    }
+    if exit == Exit::Nothing {
+        output.say(&format!("there are no test cases in `{}`", shown(&home.policy())));
+    }
+    Ok(exit)
+}
+
+/// Bytes of a file of test cases.
+const CASES_BYTES_MAX: usize = 4 * 1024 * 1024;
+const CASE_HELP: &str = r#"a file is a list of {"server": "…", "tool": "…", "arguments": {…}, "expect": "allow|grant|ask|person|two|deny"}"#;
+
+fn run_case(home: &Home, files: &PolicyFiles, case: &Case, output: &mut Output) -> Result<bool, Failure> {
+    let contract = Contract::read(home, &case.server)?;
+    let consent = contract
+        .manifest
+        .tools
+        .get(&case.tool)
+        .map_or(Consent::Deny, |tool| tool.consent);
+    let policies = files.load(&pinned_world(home, &contract))?;
+    let arguments = Value::Object(case.arguments.clone()).to_string();
+    let asked = Asked::Call {
+        tool: &case.tool,
+        arguments: Some(&arguments),
+    };
+    let outcome = outcome(&policies, asked, &moment(arguments.len()), consent);
+    let is_right = outcome.word == case.expect;
+    let call = format!("{} {} {arguments}", case.server, case.tool);
+    if output.is_json() {
+        let report =
+            json!({"ok": is_right, "call": call, "expected": case.expect, "outcome": outcome.word, "by": outcome.by});
+        output.line(&report.to_string())?;
+    } else if is_right {
+        let word = output.styled(Style::Green, "ok");
+        output.line(&format!("{word}  {call}: {}", outcome.word))?;
+    } else {
+        let word = output.styled(Style::Red, "wrong");
+        output.line(&format!(
+            "{word}  {call}: expected {}, is {} by {}",
+            case.expect, outcome.word, outcome.by
+        ))?;
+    }
+    Ok(is_right)
+}
+
+fn case_files(folder: &Path) -> Result<Vec<std::path::PathBuf>, Failure> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => return Err(file_failure("list", folder, &cause)),
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Accepts the project's policies as they are now.
+pub(crate) fn accept(home: &Home, args: &PolicyAccept, output: &mut Output) -> Result<Exit, Failure> {
+    let files = PolicyFiles::read(home)?;
+    if files.unaccepted.is_empty() {
+        output.say("the project in this folder has no policies that are not accepted");
+        return Ok(Exit::Nothing);
+    }
+    let mut list = accepted_policies(home)?;
+    for path in &files.unaccepted {
+        let text = project_text(path)?;
+        let digest = Digest::of(text.as_bytes());
+        output.say(&format!("{}\n{}", shown(path), escaped_lines(&text)));
+        if !args.yes && !output.is_confirmed("let these policies narrow what servers may do in this project?") {
+            return Err(
+                Failure::new(Exit::Findings, "nothing was accepted").help("answer `y` on a terminal, or pass `--yes`")
+            );
+        }
+        let entry = AcceptedProject {
+            digest,
+            path: path.clone(),
+            comment: String::new(),
+        };
+        list = list
+            .with(entry)
+            .map_err(|error| Failure::misconfigured(error.to_string()).help(error.help()))?;
+        output.line(&format!("accepted {digest} {}", shown(path)))?;
+    }
+    let file = home.accepted_policies();
+    Home::make(file.parent().unwrap_or(Path::new("/")))?;
+    replace_file(&file, &list.to_text())?;
+    Ok(Exit::Fine)
+}
+
+/// A text of somebody else's, line by line, safe on a terminal.
+fn escaped_lines(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("  {}\n", escaped(line.as_bytes())))
+        .collect()
+}

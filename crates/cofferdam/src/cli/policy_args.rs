@@ -1,0 +1,74 @@
+//! Definitions of the command lines of `approvals` and `policy`.
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsVerb {
+    /// What waits now.
+    List,
+    /// Show one question after the other and take the answers; what `approvals` does on a terminal.
+    Watch,
+    /// Let a call pass.
+    Allow(ApprovalsAllow),
+    /// Refuse a call, and every identical one for the rest of the session.
+    Deny(ApprovalsId),
+    /// Consents that are remembered; `--revoke` takes one back.
+    Grants(ApprovalsGrants),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalsAllow {
+    /// What waits, by its id.
+    pub(crate) id: String,
+    /// What it is for.
+    #[arg(long = "for", value_enum, value_name = "WHAT", default_value_t = crate::approvals::For::Once)]
+    pub(crate) scope: crate::approvals::For,
+    /// How long `call` and `tool` hold, at most 480.
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    pub(crate) minutes: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalsId {
+    /// What waits, by its id.
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalsGrants {
+    /// Take this one back.
+    #[arg(long, value_name = "ID")]
+    pub(crate) revoke: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyVerb {
+    /// Check every layer against the tools of every server: types, names, rules that reach nothing.
+    Check,
+    /// Say which policies decide about a call, at every level of consent.
+    Explain(PolicyExplain),
+    /// Run the test cases that lie beside the user's policies (`*.json`).
+    Test,
+    /// Accept the policies of the project in the working directory, as they are now.
+    Accept(PolicyAccept),
+    /// Print the policies that ship in the program.
+    Defaults,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyExplain {
+    /// The server.
+    pub(crate) name: String,
+    /// The tool.
+    pub(crate) tool: String,
+    /// Its arguments, a JSON object.
+    #[arg(value_name = "JSON", default_value = "{}")]
+    pub(crate) arguments: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyAccept {
+    /// Accept without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}

@@ -1,0 +1,344 @@
+//! Calls that wait for somebody's consent: asked out of band, answered on the approvals socket, executed as the very bytes that were asked for.
+//!
+//! Invariants:
+//! - What passes by an approval is decided anew first: the tool may have changed while it waited.
+//! - An approval is for one digest (manifest, policies and everything the call says but `_meta`) and is used once, or is a grant with an end.
+//! - A call that waits holds no thread and no other call.
+
+use cofferdam_audit::{Kind, Recorded};
+use cofferdam_manifest::Digest;
+use cofferdam_policy::{
+    CONSENT_DENIED, CONSENT_EXPIRED, CONSENT_LOCKED, CONSENT_PENDING, CONSENT_UNREACHABLE, Decision, Level, PolicyRule,
+    Standing, Unapproved,
+};
+use cofferdam_protocol::{Message, Sender, members};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::line::Judged;
+use super::refusal::Stopped;
+use super::{Fault, Gate};
+use crate::approvals::{For, Question, Reply, Request, wall_time};
+
+mod asked;
+mod grants;
+
+pub(super) use asked::Consents;
+use asked::{Asked, Kept};
+use grants::GRANT_MINUTES_MAX;
+
+/// How long a question stays open, in milliseconds.
+const QUESTION_MS_MAX: u64 = 120_000;
+/// How long a call waits before its client is told to come again, in milliseconds: the shortest common timeout is 60 s.
+const WAIT_MS_MAX: u64 = 45_000;
+/// The highest level that an answer on the socket reaches: any process of the user can give it.
+const ATTESTED: Level = Level::Attested;
+
+impl Gate {
+    /// What is known already decides; otherwise the call is held for the question.
+    pub(super) fn consent(&self, decision: Decision) -> Judged {
+        let unapproved = match decision {
+            Decision::Allow(permitted) => return Ok(permitted),
+            Decision::Deny(denied) => return Err(Stopped::denied(denied)),
+            Decision::Ask(unapproved) => unapproved,
+        };
+        // Nobody can prove to be a person yet, so what needs one is refused at once.
+        if !self.can_ask || unapproved.level() > ATTESTED {
+            return Err(Stopped::denied(unapproved.unanswered()));
+        }
+        let (tool, digest) = (tool_of(unapproved.message()), self.digest_of(unapproved.message()));
+        let now_ms = self.now_ms();
+        let mut consents = self.consents();
+        if consents.is_locked(&tool) {
+            return Err(refused(*unapproved, &CONSENT_LOCKED, ""));
+        }
+        if consents.is_denied(&digest) {
+            return Err(refused(*unapproved, &CONSENT_DENIED, ""));
+        }
+        let settled = match consents.take_kept(&digest, now_ms) {
+            Some(kept) => Some((kept.level, kept.who)),
+            None if unapproved.takes_grants() => consents
+                .grant_for(&tool, &digest, now_ms)
+                .map(|id| (Level::Grant, format!("grant {id}"))),
+            None => None,
+        };
+        drop(consents);
+        match settled {
+            Some((level, who)) => unapproved.consented(level, &who).map_err(Stopped::denied),
+            None => Err(Stopped::asked(*unapproved)),
+        }
+    }
+
+    /// Holds a call, on record since `seq`, for the question about it.
+    pub(super) fn await_consent(&self, unapproved: Unapproved, seq: u64) -> Result<(), Fault> {
+        let id = crate::random::hex(4).map_err(Fault::NoRandomness)?;
+        let digest = self.digest_of(unapproved.message());
+        let (server, tool) = (self.terms.name.clone(), tool_of(unapproved.message()));
+        let question = self.question(&unapproved, (id.clone(), digest), seq);
+        let now_ms = self.now_ms();
+        let is_waiting = |waiting: &Unapproved| self.is_waiting(waiting);
+        let asked = self.consents().ask(question, unapproved, now_ms, is_waiting);
+        match asked {
+            Asked::New => {
+                self.operator.say(format!(
+                    "cofferdam: server `{server}` waits for consent to a call of `{tool}`: `cofferdam approvals` shows it (id {id})"
+                ));
+                Ok(())
+            }
+            Asked::WithAnother => Ok(()),
+            Asked::TooMany(unapproved) => self.pass_on(
+                self.process(),
+                vec![Err(refused(
+                    *unapproved,
+                    &CONSENT_UNREACHABLE,
+                    "too many calls wait for consent",
+                ))],
+            ),
+        }
+    }
+
+    fn question(&self, unapproved: &Unapproved, (id, digest): (String, String), seq: u64) -> Question {
+        let message = unapproved.message();
+        let tool = tool_of(message);
+        let expires_s = crate::cli::unix_seconds().saturating_add(i64::try_from(QUESTION_MS_MAX / 1_000).unwrap_or(0));
+        let mut findings: Vec<String> = unapproved
+            .findings()
+            .iter()
+            .map(|finding| format!("{}: {} at `{}`", finding.rule.id, finding.evidence, finding.at))
+            .collect();
+        findings.extend(carried_along(message));
+        Question {
+            last_approved: self.consents().last_approved(&tool),
+            id,
+            server: self.terms.name.clone(),
+            tool,
+            arguments: raw(message.param("arguments").or(message.param("uri")).unwrap_or("{}")),
+            digest,
+            expires: wall_time(expires_s),
+            level: unapproved.level().number(),
+            reason: format!("it needs {}", unapproved.level().words()),
+            policy: unapproved.by().to_owned(),
+            findings,
+            client: self.client.get().cloned().unwrap_or_default(),
+            identical: 1,
+            takes_grants: unapproved.takes_grants(),
+            record: self.reference(seq),
+        }
+    }
+
+    /// What an approval of this call is bound to: the manifest, the policies, and all the call says but `_meta`.
+    fn digest_of(&self, message: &Message) -> String {
+        let mut said = members(message.params().unwrap_or("{}")).unwrap_or_default();
+        said.retain(|(key, _)| key != "_meta");
+        said.sort_unstable();
+        let mut bound = Vec::new();
+        let parts = [self.terms.binding.as_str(), message.method().unwrap_or_default()];
+        let said = said.iter().flat_map(|(key, raw)| [&**key, *raw]);
+        for part in parts.into_iter().chain(said) {
+            bound.extend_from_slice(&part.len().to_le_bytes());
+            bound.extend_from_slice(part.as_bytes());
+        }
+        Digest::of(&bound).to_string()
+    }
+
+    /// Answers what somebody said on the approvals socket; `who` is the process that said it.
+    pub(super) fn answer_approver(&self, request: Request, who: &str) -> Result<Reply, Fault> {
+        match request {
+            Request::List {} => Ok(Reply::Questions(self.consents().questions(self.now_ms()))),
+            Request::Grants {} => Ok(Reply::Grants(self.consents().grants(self.now_ms()))),
+            Request::Allow {
+                id,
+                digest,
+                scope,
+                minutes,
+            } => self.allow(&id, &digest, (scope, minutes), who),
+            Request::Deny { id } => self.deny(&id, who),
+            Request::Revoke { id } => {
+                if !self.consents().revoke(&id) {
+                    return Ok(Reply::Unknown);
+                }
+                self.note(Kind::Approval, &json!({"revoked": id, "who": who}).to_string())?;
+                Ok(Reply::Done(format!("grant {id} is revoked")))
+            }
+        }
+    }
+
+    fn allow(&self, id: &str, digest: &str, (scope, minutes): (For, u32), who: &str) -> Result<Reply, Fault> {
+        let now_ms = self.now_ms();
+        let mut consents = self.consents();
+        consents.forget_calls(|call| self.is_waiting(call));
+        let Some(question) = consents.question(id, now_ms) else {
+            return Ok(Reply::Unknown);
+        };
+        if question.digest != digest {
+            return Ok(Reply::Refused(
+                "it is about another call than the one that was shown".to_owned(),
+            ));
+        }
+        if question.level > ATTESTED.number() {
+            return Ok(Reply::Refused(format!(
+                "{}, and any process of yours could give this answer",
+                question.reason
+            )));
+        }
+        if scope != For::Once && !question.takes_grants {
+            return Ok(Reply::Refused(
+                "the policies want this asked every time; answer for this call alone".to_owned(),
+            ));
+        }
+        if minutes == 0 || minutes > GRANT_MINUTES_MAX {
+            return Ok(Reply::Refused(format!(
+                "a grant is for 1 to {GRANT_MINUTES_MAX} minutes"
+            )));
+        }
+        let approved = consents.approve(id, (scope, minutes), now_ms);
+        let kept = approved.calls.is_empty().then(|| Kept::new(ATTESTED, who, now_ms));
+        drop(consents);
+        let facts = json!({
+            "decision": "allow", "question": id, "digest": digest, "level": ATTESTED.number(), "who": who, "scope": scope, "grant": approved.grant,
+        });
+        // On record before anything passes by it; a record that fails leaves nothing approved.
+        self.note(Kind::Approval, &facts.to_string())?;
+        if let Some(kept) = kept {
+            self.consents().keep(digest, kept);
+            return Ok(Reply::Done("allowed; it passes when the client asks again".to_owned()));
+        }
+        for call in approved.calls {
+            self.release_approved(call, who)?;
+        }
+        Ok(Reply::Done("allowed".to_owned()))
+    }
+
+    /// Decides a call that was approved once more, with what is known now, and lets it pass.
+    fn release_approved(&self, unapproved: Unapproved, who: &str) -> Result<(), Fault> {
+        let process = self.process();
+        // Cancelled, or told to come again: there is nobody to answer to.
+        if !self.is_waiting(&unapproved) {
+            return Ok(());
+        }
+        let (message, admitted) = unapproved.into_parts();
+        let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
+        let judged = match self.decide_call(message, &admitted, standing) {
+            Decision::Ask(again) => again.consented(ATTESTED, who).map_err(Stopped::denied),
+            Decision::Allow(permitted) => Ok(permitted),
+            Decision::Deny(denied) => Err(Stopped::denied(denied)),
+        };
+        self.pass_on(process, vec![judged])
+    }
+
+    fn deny(&self, id: &str, who: &str) -> Result<Reply, Fault> {
+        let now_ms = self.now_ms();
+        let denied = self.consents().deny(id, now_ms);
+        let Some(denied) = denied else {
+            return Ok(Reply::Unknown);
+        };
+        let facts = json!({"decision": "deny", "question": id, "digest": denied.digest, "who": who});
+        self.note(Kind::Approval, &facts.to_string())?;
+        self.refuse_all(denied.calls, &CONSENT_DENIED, "")?;
+        self.tell_locked(denied.locked)?;
+        Ok(Reply::Done("denied, for the rest of the session".to_owned()))
+    }
+
+    /// What only time does to questions: they expire, and clients that would give up are told to come again.
+    pub(super) fn look_at_questions(&self, now_ms: u64) -> Result<(), Fault> {
+        let timely = self.consents().look(now_ms);
+        for expired in timely.expired {
+            let facts = json!({"decision": "expire", "question": expired.id, "digest": expired.digest});
+            self.note(Kind::Approval, &facts.to_string())?;
+            self.refuse_all(expired.calls, &CONSENT_EXPIRED, &expired.id)?;
+            self.tell_locked(expired.locked)?;
+        }
+        for (id, calls) in timely.patient {
+            self.refuse_all(calls, &CONSENT_PENDING, &id)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_all(&self, calls: Vec<Unapproved>, rule: &PolicyRule, id: &str) -> Result<(), Fault> {
+        let calls = calls.into_iter().filter(|call| self.is_waiting(call));
+        let judged: Vec<Judged> = calls.map(|call| Err(refused(call, rule, id))).collect();
+        if judged.is_empty() {
+            Ok(())
+        } else {
+            self.pass_on(self.process(), judged)
+        }
+    }
+
+    fn tell_locked(&self, tool: Option<String>) -> Result<(), Fault> {
+        let Some(tool) = tool else { return Ok(()) };
+        let seq = self.note(
+            Kind::Notice,
+            &json!({"rule": CONSENT_LOCKED.id, "tool": tool}).to_string(),
+        )?;
+        let record = self.reference(seq);
+        self.operator.say(format!(
+            "cofferdam: `{tool}` of server `{}` asked for consent too often or was denied repeatedly; it is locked for this session (record {record})",
+            self.terms.name
+        ));
+        Ok(())
+    }
+
+    /// Records what was decided about calls that waited, and sends or answers them.
+    pub(super) fn pass_on(&self, process: u64, judged: Vec<Judged>) -> Result<(), Fault> {
+        let (permitted, stopped) = self.record(Kind::Decision, judged)?;
+        if !self.mark_sent(Sender::Client, process, &permitted) {
+            self.refuse_outdated(&permitted)?;
+        }
+        // Given up while it was being decided: its client has been answered, so the server must not see it.
+        let is_over = |one: &Recorded<cofferdam_policy::Permitted>| {
+            let session = self.session();
+            let mut requests = one.as_ref().requests().iter();
+            requests.any(|(id, number)| !session.is_numbered(Sender::Client, id, *number))
+        };
+        for one in permitted.iter().filter(|one| !is_over(one)) {
+            self.to_server
+                .forward_by_courier(one, process)
+                .map_err(Fault::ServerGone)?;
+        }
+        stopped.into_iter().try_for_each(|one| self.answer_client(one))
+    }
+
+    fn is_waiting(&self, call: &Unapproved) -> bool {
+        let numbered = call.message().id().zip(call.admitted().number);
+        numbered.is_some_and(|(id, number)| self.session().is_numbered(Sender::Client, id, number))
+    }
+}
+
+/// The tool that is called; for other requests what is asked.
+fn tool_of(message: &Message) -> String {
+    let name = match message.method() {
+        Some("tools/call") => message.param_str("name").unwrap_or_default().into_owned(),
+        method => method.unwrap_or_default().to_owned(),
+    };
+    cofferdam_policy::shortened(&name)
+}
+
+/// What a call carries beside its arguments: a person should know that there is more.
+fn carried_along(message: &Message) -> Vec<String> {
+    let said = members(message.params().unwrap_or("{}")).unwrap_or_default();
+    let known = ["name", "arguments", "uri", "_meta"];
+    said.iter()
+        .filter(|(key, _)| !known.contains(&&**key))
+        .map(|(key, raw)| {
+            format!(
+                "the call also carries `{}` ({} bytes)",
+                cofferdam_policy::shortened(key),
+                raw.len()
+            )
+        })
+        .collect()
+}
+
+fn raw(text: &str) -> Box<RawValue> {
+    // It is a slice of a message that was parsed.
+    RawValue::from_string(text.to_owned()).unwrap_or_default()
+}
+
+fn refused(call: Unapproved, rule: &PolicyRule, id: &str) -> Box<Stopped> {
+    let why = if id.is_empty() {
+        rule.summary.to_owned()
+    } else {
+        format!("{} (id {id})", rule.summary)
+    };
+    Stopped::denied(call.refused(rule.id, why))
+}

@@ -1,0 +1,310 @@
+//! Questions that are open, answers that are kept, and what was refused: bounded, and without any clock or pipe of their own.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use cofferdam_policy::{Level, Unapproved};
+use serde_json::value::RawValue;
+
+use super::grants::Grants;
+use super::{QUESTION_MS_MAX, WAIT_MS_MAX};
+use crate::approvals::{For, Grant, Question};
+
+/// Questions open at once.
+const QUESTIONS_MAX: usize = 64;
+/// Identical calls that wait behind one question.
+const IDENTICAL_MAX: usize = 16;
+/// Bytes of calls that wait.
+const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Answers kept for clients that were told to come again, and refusals remembered.
+const REMEMBERED_MAX: usize = 4_096;
+/// Tools whose questions are counted, and whose last approved call is remembered.
+const TOOLS_MAX: usize = 4_096;
+/// Arguments of an approved call that are remembered, to show what changed.
+const LAST_APPROVED_BYTES_MAX: usize = 16 * 1024;
+/// Refusals of one tool within [`DENIALS_WITHIN_MS`] that lock it.
+const DENIALS_MAX: usize = 3;
+const DENIALS_WITHIN_MS: u64 = 60_000;
+/// Questions about one tool that nobody said yes to, within [`UNANSWERED_WITHIN_MS`], that lock it.
+const UNANSWERED_MAX: usize = 10;
+const UNANSWERED_WITHIN_MS: u64 = 600_000;
+
+/// Everything about consent in one session.
+#[derive(Debug, Default)]
+pub(in crate::gate) struct Consents {
+    open: Vec<Open>,
+    kept: HashMap<String, Kept>,
+    denied: HashSet<String>,
+    grants: Grants,
+    tools: HashMap<String, History>,
+    last_approved: HashMap<String, Box<RawValue>>,
+}
+
+/// One question, and the calls that wait for its answer, each with the time it came.
+#[derive(Debug)]
+struct Open {
+    question: Question,
+    expires_ms: u64,
+    calls: VecDeque<(Unapproved, u64)>,
+}
+
+/// An answer for a client that was told to come again.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) level: Level,
+    pub(super) who: String,
+    until_ms: u64,
+}
+
+impl Kept {
+    pub(super) fn new(level: Level, who: &str, now_ms: u64) -> Self {
+        Self {
+            level,
+            who: who.to_owned(),
+            until_ms: now_ms.saturating_add(QUESTION_MS_MAX),
+        }
+    }
+}
+
+/// How a tool's questions were answered lately.
+#[derive(Debug, Default)]
+struct History {
+    denials: VecDeque<u64>,
+    unanswered: VecDeque<u64>,
+    is_locked: bool,
+}
+
+/// What became of a call that asks.
+pub(super) enum Asked {
+    New,
+    WithAnother,
+    TooMany(Box<Unapproved>),
+}
+
+/// What an approval lets pass.
+pub(super) struct Approved {
+    pub(super) calls: Vec<Unapproved>,
+    pub(super) grant: Option<String>,
+}
+
+/// A question that is over without a yes.
+pub(super) struct Over {
+    pub(super) id: String,
+    pub(super) digest: String,
+    pub(super) calls: Vec<Unapproved>,
+    /// The tool, where this was once too often.
+    pub(super) locked: Option<String>,
+}
+
+/// What time did.
+pub(super) struct Timely {
+    pub(super) expired: Vec<Over>,
+    /// Calls whose clients would give up, by the question they waited for.
+    pub(super) patient: Vec<(String, Vec<Unapproved>)>,
+}
+
+impl Consents {
+    pub(super) fn is_locked(&self, tool: &str) -> bool {
+        self.tools.get(tool).is_some_and(|history| history.is_locked)
+    }
+
+    pub(super) fn is_denied(&self, digest: &str) -> bool {
+        self.denied.contains(digest)
+    }
+
+    /// Takes an answer that was kept for this very call: it is used once.
+    pub(super) fn take_kept(&mut self, digest: &str, now_ms: u64) -> Option<Kept> {
+        self.kept.remove(digest).filter(|kept| now_ms < kept.until_ms)
+    }
+
+    pub(super) fn keep(&mut self, digest: &str, kept: Kept) {
+        if self.kept.len() < REMEMBERED_MAX {
+            self.kept.insert(digest.to_owned(), kept);
+        }
+    }
+
+    pub(super) fn grant_for(&mut self, tool: &str, digest: &str, now_ms: u64) -> Option<String> {
+        self.grants.use_for(tool, digest, now_ms)
+    }
+
+    /// Opens a question, or lets the call wait with an identical one.
+    pub(super) fn ask(
+        &mut self,
+        question: Question,
+        call: Unapproved,
+        now_ms: u64,
+        is_waiting: impl Fn(&Unapproved) -> bool,
+    ) -> Asked {
+        self.forget_calls(is_waiting);
+        let waiting = self.open.iter().flat_map(|open| &open.calls);
+        let bytes: usize = waiting.map(|(call, _)| call.message().line().len()).sum();
+        if bytes.saturating_add(call.message().line().len()) > WAITING_BYTES_MAX {
+            return Asked::TooMany(Box::new(call));
+        }
+        let count = self.open.len();
+        match self
+            .open
+            .iter_mut()
+            .find(|open| open.question.digest == question.digest)
+        {
+            Some(open) if open.calls.len() < IDENTICAL_MAX => {
+                open.calls.push_back((call, now_ms));
+                Asked::WithAnother
+            }
+            None if count < QUESTIONS_MAX => {
+                self.open.push(Open {
+                    question,
+                    expires_ms: now_ms.saturating_add(QUESTION_MS_MAX),
+                    calls: VecDeque::from([(call, now_ms)]),
+                });
+                Asked::New
+            }
+            _ => Asked::TooMany(Box::new(call)),
+        }
+    }
+
+    /// Forgets calls that were cancelled or answered meanwhile; their question stays open.
+    pub(super) fn forget_calls(&mut self, is_waiting: impl Fn(&Unapproved) -> bool) {
+        for open in &mut self.open {
+            open.calls.retain(|(call, _)| is_waiting(call));
+        }
+    }
+
+    /// The questions, the oldest first.
+    pub(super) fn questions(&self, now_ms: u64) -> Vec<Question> {
+        let open = self.open.iter().filter(|open| now_ms < open.expires_ms);
+        open.map(|open| Question {
+            identical: open.calls.len().max(1),
+            ..open.question.clone()
+        })
+        .collect()
+    }
+
+    pub(super) fn question(&self, id: &str, now_ms: u64) -> Option<&Question> {
+        let open = self
+            .open
+            .iter()
+            .find(|open| open.question.id == id && now_ms < open.expires_ms);
+        open.map(|open| &open.question)
+    }
+
+    /// Takes the answer yes: for one call, or with a grant for all that wait. What still waits is a new question.
+    pub(super) fn approve(&mut self, id: &str, (scope, minutes): (For, u32), now_ms: u64) -> Approved {
+        let nothing = Approved {
+            calls: Vec::new(),
+            grant: None,
+        };
+        let Some(at) = self.open.iter().position(|open| open.question.id == id) else {
+            return nothing;
+        };
+        let mut open = self.open.remove(at);
+        self.remember_approved(&open.question);
+        let grant = (scope != For::Once).then(|| self.grants.add(&open.question, (scope, minutes), now_ms));
+        let calls = match (scope, open.calls.pop_front()) {
+            (For::Once, None) => return nothing,
+            (For::Once, Some((first, _))) => {
+                if !open.calls.is_empty() {
+                    // The same question again under another name: an answer is used once.
+                    open.question.id = format!("{id}+");
+                    open.expires_ms = now_ms.saturating_add(QUESTION_MS_MAX);
+                    self.open.push(open);
+                }
+                vec![first]
+            }
+            (_, first) => first.into_iter().chain(open.calls).map(|(call, _)| call).collect(),
+        };
+        Approved { calls, grant }
+    }
+
+    fn remember_approved(&mut self, question: &Question) {
+        let is_known = self.last_approved.contains_key(&question.tool);
+        if question.arguments.get().len() <= LAST_APPROVED_BYTES_MAX
+            && (is_known || self.last_approved.len() < TOOLS_MAX)
+        {
+            self.last_approved
+                .insert(question.tool.clone(), question.arguments.clone());
+        }
+    }
+
+    pub(super) fn last_approved(&self, tool: &str) -> Option<Box<RawValue>> {
+        self.last_approved.get(tool).cloned()
+    }
+
+    /// Takes the answer no: it holds for the session.
+    pub(super) fn deny(&mut self, id: &str, now_ms: u64) -> Option<Over> {
+        let at = self.open.iter().position(|open| open.question.id == id)?;
+        let open = self.open.remove(at);
+        if self.denied.len() < REMEMBERED_MAX {
+            self.denied.insert(open.question.digest.clone());
+        }
+        let history = self.history(&open.question.tool);
+        let is_locked = is_too_often(&mut history.denials, now_ms, (DENIALS_MAX, DENIALS_WITHIN_MS));
+        Some(self.over(open, is_locked))
+    }
+
+    pub(super) fn look(&mut self, now_ms: u64) -> Timely {
+        let mut timely = Timely {
+            expired: Vec::new(),
+            patient: Vec::new(),
+        };
+        self.kept.retain(|_, kept| now_ms < kept.until_ms);
+        let (open, over): (Vec<Open>, Vec<Open>) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition(|open| now_ms < open.expires_ms);
+        self.open = open;
+        for open in over {
+            let history = self.history(&open.question.tool);
+            let is_locked = is_too_often(&mut history.unanswered, now_ms, (UNANSWERED_MAX, UNANSWERED_WITHIN_MS));
+            timely.expired.push(self.over(open, is_locked));
+        }
+        for open in &mut self.open {
+            let mut tired = Vec::new();
+            while open
+                .calls
+                .front()
+                .is_some_and(|(_, since)| now_ms.saturating_sub(*since) > WAIT_MS_MAX)
+            {
+                tired.extend(open.calls.pop_front().map(|(call, _)| call));
+            }
+            if !tired.is_empty() {
+                timely.patient.push((open.question.id.clone(), tired));
+            }
+        }
+        timely
+    }
+
+    /// Counts a question that got no yes; beyond what is kept count of, one tool stands for all the others.
+    fn history(&mut self, tool: &str) -> &mut History {
+        let is_room = self.tools.len() < TOOLS_MAX || self.tools.contains_key(tool);
+        self.tools
+            .entry(if is_room { tool.to_owned() } else { String::new() })
+            .or_default()
+    }
+
+    fn over(&mut self, open: Open, is_locked: bool) -> Over {
+        let tool = open.question.tool;
+        let history = self.history(&tool);
+        let is_new = is_locked && !history.is_locked;
+        history.is_locked |= is_locked;
+        Over {
+            id: open.question.id,
+            digest: open.question.digest,
+            calls: open.calls.into_iter().map(|(call, _)| call).collect(),
+            locked: is_new.then_some(tool),
+        }
+    }
+
+    pub(super) fn grants(&mut self, now_ms: u64) -> Vec<Grant> {
+        self.grants.list(now_ms)
+    }
+
+    pub(super) fn revoke(&mut self, id: &str) -> bool {
+        self.grants.revoke(id)
+    }
+}
+
+/// Notes one more at `now_ms`; whether there are `most` within the time.
+fn is_too_often(times: &mut VecDeque<u64>, now_ms: u64, (most, within_ms): (usize, u64)) -> bool {
+    times.retain(|at| now_ms.saturating_sub(*at) < within_ms);
+    times.push_back(now_ms);
+    times.len() >= most
+}

@@ -1,0 +1,197 @@
+//! Policy files of the three layers, found, checked and loaded for one server.
+//!
+//! Invariants:
+//! - The organisation's folder is one fixed path: no variable and no `--home` leads elsewhere, and only root may write any part of it.
+//! - A project's files count only while the user's own list has their digest; they can only narrow.
+
+use std::path::{Path, PathBuf};
+
+use cofferdam_manifest::{AcceptedProjects, Digest, Manifest};
+use cofferdam_policy::{
+    DEFAULT_POLICIES, Layer, POLICY_FILE_BYTES_MAX, Policies, PolicyError, PolicyFile, ServerFacts, ToolFacts, World,
+};
+use nix::unistd::{Group, getegid, getgroups};
+
+use crate::contract::Contract;
+use crate::failure::{Failure, file_failure};
+use crate::gate::escaped;
+use crate::home::Home;
+use crate::own_files::{check_folder, read_own_file};
+
+mod folder;
+
+/// Where a project keeps its policies, below the working directory.
+pub(crate) const PROJECT_FOLDER: &str = ".cofferdam/policy";
+/// Bytes of the list of accepted policy files.
+const ACCEPTED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Variable that says, in every continuous integration, that nobody can be asked. It can only make shipped policies stricter.
+const CI_VARIABLE: &str = "CI";
+
+/// The policies of every layer, as they are on disk now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PolicyFiles {
+    pub(crate) files: Vec<PolicyFile>,
+    /// Files of the project that nobody accepted, and which therefore do not count.
+    pub(crate) unaccepted: Vec<PathBuf>,
+}
+
+impl PolicyFiles {
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// A folder or file is not its owner's alone, or cannot be read.
+    pub(crate) fn read(home: &Home) -> Result<Self, Failure> {
+        let mut files = folder::organisation()?;
+        files.extend(user_files(home)?);
+        let (project, unaccepted) = project_files(home)?;
+        files.extend(project);
+        Ok(Self { files, unaccepted })
+    }
+
+    /// Digest of everything that counts: an approval given under other policies is none.
+    pub(crate) fn digest(&self) -> Digest {
+        let mut all = Vec::new();
+        for file in &self.files {
+            for part in [file.layer.word(), &file.name, &file.text] {
+                all.extend_from_slice(&part.len().to_le_bytes());
+                all.extend_from_slice(part.as_bytes());
+            }
+        }
+        Digest::of(&all)
+    }
+
+    /// The policies about the server of `world`.
+    pub(crate) fn load(&self, world: &World) -> Result<Policies, Failure> {
+        Policies::load(&self.files, world).map_err(|error| unusable(&error))
+    }
+}
+
+/// What is wrong with the policies, and the way out.
+pub(crate) fn unusable(error: &PolicyError) -> Failure {
+    Failure::misconfigured(format!("the policies cannot be used: {error}")).help(
+        "correct the file, then try it with `cofferdam policy check`; nothing is decided by policies that do not check",
+    )
+}
+
+/// What ships in the program, where the user's folder has no file of that name, and the user's own.
+fn user_files(home: &Home) -> Result<Vec<PolicyFile>, Failure> {
+    let folder = home.policy();
+    check_folder(&folder)?;
+    let mut files = Vec::new();
+    for path in folder::policy_files(&folder)? {
+        let name = format!("user/{}", folder::file_name(&path));
+        let text = read_own_file(&path, POLICY_FILE_BYTES_MAX)?;
+        files.push(PolicyFile {
+            layer: Layer::User,
+            name,
+            text,
+        });
+    }
+    for (name, text) in DEFAULT_POLICIES {
+        if !files.iter().any(|file| file.name == format!("user/{name}")) {
+            files.push(PolicyFile {
+                layer: Layer::User,
+                name: format!("shipped/{name}"),
+                text: (*text).to_owned(),
+            });
+        }
+    }
+    Ok(files)
+}
+
+/// The project's files whose digest the user accepted, and the others.
+fn project_files(home: &Home) -> Result<(Vec<PolicyFile>, Vec<PathBuf>), Failure> {
+    let Some(folder) = project_folder() else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let accepted = accepted_policies(home)?;
+    let (mut files, mut unaccepted) = (Vec::new(), Vec::new());
+    for path in folder::policy_files(&folder)? {
+        let text = folder::bounded_text(&path)?;
+        let is_accepted = accepted
+            .entry(&path)
+            .is_some_and(|entry| entry.digest == Digest::of(text.as_bytes()));
+        if is_accepted {
+            files.push(PolicyFile {
+                layer: Layer::Project,
+                name: format!("project/{}", folder::file_name(&path)),
+                text,
+            });
+        } else {
+            unaccepted.push(path);
+        }
+    }
+    Ok((files, unaccepted))
+}
+
+/// The working directory's policy folder, as the kernel sees it, if there is one.
+pub(crate) fn project_folder() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?.canonicalize().ok()?;
+    let folder = here.join(PROJECT_FOLDER).canonicalize().ok()?;
+    folder.is_dir().then_some(folder)
+}
+
+/// The user's list of accepted policy files of projects.
+pub(crate) fn accepted_policies(home: &Home) -> Result<AcceptedProjects, Failure> {
+    let list = home.accepted_policies();
+    if !list.exists() {
+        return Ok(AcceptedProjects::empty(&list));
+    }
+    AcceptedProjects::parse(read_own_file(&list, ACCEPTED_BYTES_MAX)?.as_bytes(), &list)
+        .map_err(|error| Failure::misconfigured(error.to_string()).help(error.help()))
+}
+
+/// The text of a project's policy file.
+pub(crate) fn project_text(path: &Path) -> Result<String, Failure> {
+    folder::bounded_text(path)
+}
+
+/// What is known about a server before its first call.
+pub(crate) fn world(home: &Home, name: &str, manifest: &Manifest, tools: Option<Vec<ToolFacts>>) -> World {
+    World {
+        user: home.user_name.clone(),
+        groups: groups(),
+        is_ci: std::env::var_os(CI_VARIABLE).is_some_and(|value| !value.is_empty() && value != "0" && value != "false"),
+        server: ServerFacts {
+            name: name.to_owned(),
+            is_pinned: tools.is_some(),
+            writes: !manifest.filesystem.write.is_empty(),
+            network: !manifest.network.allow.is_empty(),
+            sockets: !manifest.sockets.allow.is_empty(),
+            programs: !manifest.programs.allow.is_empty(),
+        },
+        tools: tools.unwrap_or_default(),
+    }
+}
+
+/// The world of an accepted contract.
+pub(crate) fn pinned_world(home: &Home, contract: &Contract) -> World {
+    let tools = contract.definitions.iter().map(|(name, definition)| ToolFacts {
+        name: name.to_owned(),
+        definition: definition.to_owned(),
+    });
+    world(home, &contract.name, &contract.manifest, Some(tools.collect()))
+}
+
+/// Names of this process's groups; a group without a name cannot be named by a policy either.
+fn groups() -> Vec<String> {
+    let mut ids = getgroups().unwrap_or_default();
+    ids.push(getegid());
+    ids.sort_unstable_by_key(|id| id.as_raw());
+    ids.dedup();
+    let named = ids.into_iter().filter_map(|id| Group::from_gid(id).ok().flatten());
+    named.map(|group| group.name).collect()
+}
+
+/// A path as people may see it.
+pub(crate) fn shown(path: &Path) -> String {
+    escaped(path.display().to_string().as_bytes())
+}
+
+fn too_large(path: &Path) -> Failure {
+    Failure::misconfigured(format!("`{}` has more than {POLICY_FILE_BYTES_MAX} bytes", shown(path)))
+}
+
+fn unreadable(path: &Path, cause: &std::io::Error) -> Failure {
+    file_failure("read", path, cause)
+}

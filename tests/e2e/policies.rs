@@ -1,0 +1,188 @@
+//! Cedar policies of three layers, decided by the built binary before a call reaches the server.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{Conversation, Stage, fixture, rule_of, said_in, text};
+
+/// A stage with the shipped policies, and the fixture without any grant.
+fn sealed() -> Stage {
+    let stage = Stage::with_shipped_policies();
+    let added = stage.add("fixture", &[], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    stage
+}
+
+fn echo(conversation: &mut Conversation, message: &str) -> serde_json::Value {
+    conversation.call("echo", json!({"message": message}))
+}
+
+#[test]
+fn a_sealed_server_runs_without_a_question_and_the_record_names_the_policy() {
+    let stage = sealed();
+    let mut conversation = stage.converse(&["fixture"]);
+    conversation.initialize("2025-11-25");
+    assert_eq!(said_in(&echo(&mut conversation, "hello")), "hello");
+    conversation.end();
+    let call = stage
+        .records()
+        .into_iter()
+        .find(|record| record["facts"]["tool"] == "echo" && record["facts"]["decision"] == "allow")
+        .unwrap();
+    let policy = call["facts"]["policy"].as_str().unwrap();
+    assert!(policy.starts_with("shipped/default.cedar:"), "{policy}");
+}
+
+#[test]
+fn a_policy_of_the_user_judges_typed_arguments() {
+    let stage = sealed();
+    stage.write_policy(
+        "mine.cedar",
+        r#"// nothing that begins with x
+forbid (principal, action == Action::"fixture/echo", resource)
+when { context.input has message && context.input.message like "x*" };
+"#,
+    );
+    let mut conversation = stage.converse(&["fixture"]);
+    conversation.initialize("2025-11-25");
+    assert_eq!(said_in(&echo(&mut conversation, "hello")), "hello");
+    let refused = echo(&mut conversation, "xhello");
+    assert_eq!(rule_of(&refused), "policy/denied");
+    assert!(said_in(&refused).contains("user/mine.cedar:2"), "{}", said_in(&refused));
+    let escaped = r#"{"jsonrpc":"2.0","id":"e","method":"tools/call","params":{"name":"echo","arguments":{"m\u0065ssage":"\u0078hello"}}}"#;
+    conversation.send_line(escaped);
+    assert_eq!(rule_of(&conversation.message()), "policy/denied", "however it is spelt");
+}
+
+#[test]
+fn policies_that_do_not_fit_start_nothing() {
+    for (policy, said) in [
+        ("permit(principal, action", "`user/mine.cedar:1`"),
+        (
+            "permit(principal, action, resource);\nforbid(principal, action == Action::\"fixture/ecko\", resource);",
+            "`user/mine.cedar:2`",
+        ),
+        (
+            r#"forbid(principal, action == Action::"fixture/echo", resource) when { context.input.mesage == "x" };"#,
+            "`user/mine.cedar:1`",
+        ),
+    ] {
+        let stage = sealed();
+        stage.write_policy("mine.cedar", policy);
+        let run = stage.run(&["run", "fixture"]);
+        assert_eq!(run.status.code(), Some(4), "{policy}");
+        assert!(text(&run.stderr).contains(said), "{}", text(&run.stderr));
+        assert!(run.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_misspelt_file_name_silences_no_policy() {
+    let stage = sealed();
+    stage.write_policy("mine.ceder", "forbid(principal, action, resource);");
+    let run = stage.run(&["run", "fixture"]);
+    assert_eq!(run.status.code(), Some(4));
+    assert!(text(&run.stderr).contains("mine.ceder"), "{}", text(&run.stderr));
+}
+
+/// `/etc` of a mount namespace of its own, with an organisation's policy in it; the machine's stays as it is.
+fn with_organisation(stage: &Stage, policy: &str, mode: &str) -> Conversation {
+    let etc = stage.workspace().join("etc");
+    let script = r#"set -e
+mount -t tmpfs cofferdam-test "$1"
+cp -a /etc/passwd /etc/group /etc/nsswitch.conf "$1"
+cp -a /etc/ld.so.cache /etc/alternatives "$1" 2>/dev/null || true
+chmod 755 "$1"
+mkdir -p -m 755 "$1/cofferdam/policy"
+printf '%s' "$2" > "$1/cofferdam/policy/house.cedar"
+chmod "$3" "$1/cofferdam/policy/house.cedar"
+mount --bind "$1" /etc
+shift 3
+exec "$@""#;
+    std::fs::create_dir_all(&etc).unwrap();
+    let inner = stage.command(&["run", "fixture"]);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(&etc)
+        .args([policy, mode]);
+    command.arg(inner.get_program()).args(inner.get_args()).current_dir("/");
+    command.env_clear();
+    for (name, value) in inner.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    Conversation::with(command)
+}
+
+#[test]
+fn the_organisation_narrows_and_no_home_redirects_it() {
+    let stage = sealed();
+    stage.write_policy("mine.cedar", "permit(principal, action, resource);");
+    let house = r#"permit(principal, action, resource);
+forbid(principal, action == Action::"fixture/echo", resource);"#;
+    let mut conversation = with_organisation(&stage, house, "644");
+    conversation.initialize("2025-11-25");
+    let refused = echo(&mut conversation, "hello");
+    assert_eq!(rule_of(&refused), "policy/denied", "{refused}; {}", conversation.said());
+    assert!(
+        said_in(&refused).contains("organisation/house.cedar:2"),
+        "{}",
+        said_in(&refused)
+    );
+}
+
+#[test]
+fn an_organisation_policy_that_others_can_write_starts_nothing() {
+    let stage = sealed();
+    let mut conversation = with_organisation(&stage, "permit(principal, action, resource);", "666");
+    assert_eq!(conversation.wait().code(), Some(4));
+    let said = conversation.said();
+    assert!(said.contains("/etc/cofferdam/policy/house.cedar"), "{said}");
+}
+
+#[test]
+fn a_project_counts_only_while_its_very_text_is_accepted() {
+    let stage = sealed();
+    let project = stage.workspace();
+    let folder = project.join(".cofferdam/policy");
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&folder)
+        .unwrap();
+    let file = folder.join("project.cedar");
+    std::fs::write(
+        &file,
+        "permit(principal, action, resource);\nforbid(principal, action == Action::\"fixture/echo\", resource);\n",
+    )
+    .unwrap();
+    let says = |project: &Path| {
+        let mut command = stage.command(&["run", "fixture"]);
+        command.current_dir(project);
+        let mut conversation = Conversation::with(command);
+        conversation.initialize("2025-11-25");
+        rule_of(&echo(&mut conversation, "hello")).to_owned()
+    };
+    assert_eq!(says(&project), "", "nobody accepted it");
+    let accept = |project: &Path| {
+        stage
+            .command(&["policy", "accept", "--yes"])
+            .current_dir(project)
+            .output()
+            .unwrap()
+    };
+    let accepted = accept(&project);
+    assert!(accepted.status.success(), "{}", text(&accepted.stderr));
+    assert_eq!(says(&project), "policy/denied");
+    std::fs::write(&file, "permit(principal, action, resource) when { true };\n").unwrap();
+    assert_eq!(
+        says(&project),
+        "",
+        "the accepted text is gone, and another widens nothing"
+    );
+}
