@@ -5,7 +5,7 @@ use std::fs::File;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::{Ended, Enforced, Feature, Lack, Observer, Plan, Probe, SandboxError};
+use crate::{Doors, Ended, Enforced, Feature, Lack, Observer, Plan, Probe, SandboxError};
 
 /// A compartment, of which there are none on this system.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Compartment {
     pub stdout: Option<File>,
     /// Reads the program's stderr.
     pub stderr: Option<File>,
+    /// Where its connections arrive; none without a port in its plan.
+    pub doors: Option<Doors>,
     none: Infallible,
 }
 

@@ -49,6 +49,9 @@ pub struct Enforced {
     pub interfaces_up: Vec<String>,
     /// Routes, of both protocols, in words of `/proc/net`.
     pub routes: Vec<String>,
+    /// TCP ports on which something accepts connections inside: those whose connections the launching process
+    /// decides about, before the program has run.
+    pub listening: Vec<u16>,
     /// Resource limits.
     pub limits: Vec<Limit>,
     /// Size and files of the private file system.

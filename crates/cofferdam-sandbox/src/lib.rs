@@ -23,6 +23,7 @@
 //! right of the caller reaches it. What really held is measured on that very process, before its program
 //! runs, and is its [`Enforced`] report; a required [`Feature`] that is missing refuses the launch.
 
+mod doors;
 mod enforced;
 mod error;
 mod feature;
@@ -36,6 +37,7 @@ mod elsewhere;
 #[cfg(target_os = "linux")]
 mod linux;
 
+pub use doors::{Doors, NAMES_PORT, PORTS_MAX};
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{Compartment, launch, launch_observed, probe, run_if_launcher};
 pub use enforced::{

@@ -1,10 +1,11 @@
 //! The plan of a compartment: everything one process may have.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Feature, Masks, SandboxError};
+use crate::{Feature, Masks, NAMES_PORT, PORTS_MAX, SandboxError};
 
 /// The home folder inside every compartment: private, empty, forgotten at the end.
 pub const HOME: &str = "/home/sandbox";
@@ -53,6 +54,9 @@ pub struct Plan {
     /// Whether TCP works on the compartment's own loopback interface: between processes inside, and to nothing
     /// else, since the network namespace has no other interface.
     pub loopback: bool,
+    /// TCP ports whose connections, to whatever address, are accepted by the holder of the compartment's
+    /// [`crate::Doors`]; questions for names are then as well. Empty: no network at all.
+    pub ports: Vec<u16>,
     /// Features without which the program must not start.
     pub require: Vec<Feature>,
 }
@@ -128,6 +132,7 @@ impl Plan {
             hostname: "compartment".to_owned(),
             executable_tmp: false,
             loopback: false,
+            ports: Vec::new(),
             require: Feature::DEFAULT_REQUIRED.to_vec(),
         }
     }
@@ -168,6 +173,7 @@ impl Plan {
             return refuse(problem);
         }
         self.check_paths()?;
+        self.check_ports()?;
         self.check_limits()
     }
 
@@ -202,6 +208,20 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    fn check_ports(&self) -> Result<(), SandboxError> {
+        let refuse = |problem: String| Err(SandboxError::Plan { problem });
+        if self.ports.len() > PORTS_MAX {
+            return refuse(format!("more than {PORTS_MAX} ports are granted"));
+        }
+        let mut seen = BTreeSet::from([0, NAMES_PORT]);
+        match self.ports.iter().find(|port| !seen.insert(**port)) {
+            Some(port) => refuse(format!(
+                "port {port} cannot be granted: it is 0, the one for names ({NAMES_PORT}), or granted twice"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_limits(&self) -> Result<(), SandboxError> {
@@ -262,6 +282,10 @@ mod tests {
         assert!(problem(|plan| plan.read.push("relative".into())).contains("`relative`"));
         assert!(problem(|plan| plan.read.push("/a/../b".into())).contains("`/a/../b`"));
         assert!(problem(|plan| plan.write.push("/a/./b".into())).contains("`/a/./b`"));
+        assert!(problem(|plan| plan.ports = vec![443, 443]).contains("port 443"));
+        assert!(problem(|plan| plan.ports = vec![53]).contains("port 53"));
+        assert!(problem(|plan| plan.ports = vec![0]).contains("port 0"));
+        assert!(problem(|plan| plan.ports = (1000..2000).collect()).contains("128 ports"));
         assert!(problem(|plan| plan.hostname = "a b".into()).contains("`a b`"));
         assert!(
             problem(|plan| plan.limits = Limits {

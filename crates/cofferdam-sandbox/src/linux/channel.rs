@@ -26,6 +26,8 @@ pub(super) const DESCRIPTORS_MAX: usize = 200;
 pub(super) enum Report {
     /// The first process of the compartment exists; its pidfd is beside this message.
     Started { pid: i32 },
+    /// The network is made; its sockets are beside this message.
+    Doors,
     /// The process is sealed, has measured itself and waits for a word. What an observer listens on is beside
     /// this message, if there is to be one.
     Measured { enforced: Box<Enforced>, variant: Variant },

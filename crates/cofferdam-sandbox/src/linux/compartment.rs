@@ -12,7 +12,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::ControlGroup;
 use super::channel::{self, WORD_BYTES_MAX};
-use crate::{Ended, Enforced};
+use crate::{Doors, Ended, Enforced};
 
 /// The first process of a compartment.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Compartment {
     pub stdout: Option<File>,
     /// Reads the program's stderr.
     pub stderr: Option<File>,
+    /// Where its connections arrive; none without a port in its plan.
+    pub doors: Option<Doors>,
     enforced: Enforced,
     init: Init,
     /// While this is open the compartment lives.
@@ -54,6 +56,7 @@ impl Compartment {
             stdin: Some(stdin),
             stdout: Some(stdout),
             stderr: Some(stderr),
+            doors: None,
             enforced: Enforced::default(),
             init,
             lifeline,
@@ -66,10 +69,11 @@ impl Compartment {
         }
     }
 
-    pub(super) fn with(self, enforced: Enforced) -> Self {
+    pub(super) fn with(self, enforced: Enforced, doors: Option<Doors>) -> Self {
         // A struct that is dropped by hand cannot be taken apart, so the report is put in place.
         let mut compartment = self;
         compartment.enforced = enforced;
+        compartment.doors = doors;
         compartment
     }
 

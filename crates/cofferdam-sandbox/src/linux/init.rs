@@ -18,7 +18,7 @@ use super::measure::Settings;
 use super::seccomp::Variant;
 use super::syscalls::{self, Cloned};
 use super::wire::Order;
-use super::{errno, landlock, limits, measure, mounts, seal, seccomp};
+use super::{errno, landlock, limits, measure, mounts, network, seal, seccomp};
 use crate::{Ended, Landlock, SandboxError};
 
 /// What the launching process sends when the program may run.
@@ -55,7 +55,7 @@ pub(super) fn run(newborn: Newborn) -> ! {
         handed,
         drops,
     } = newborn;
-    let built = build(&order, &launcher, drops);
+    let built = build(&order, &control, &launcher, drops);
     drop(launcher);
     let Err(error) = built.and_then(|settings| start(&order, &control, handed, settings));
     // Without a listener nobody needs the reason.
@@ -64,7 +64,7 @@ pub(super) fn run(newborn: Newborn) -> ! {
 }
 
 /// Builds the compartment around this process.
-fn build(order: &Order, launcher: &OwnedFd, drops: bool) -> Result<Settings, SandboxError> {
+fn build(order: &Order, control: &OwnedFd, launcher: &OwnedFd, drops: bool) -> Result<Settings, SandboxError> {
     let handed = wait_for_launcher(launcher)?;
     // The one namespace that is not made with the process: it shows the group the process is in by now.
     syscalls::unshare_cgroup_namespace().map_err(|error| SandboxError::Namespaces { errno: errno(&error) })?;
@@ -89,6 +89,11 @@ fn build(order: &Order, launcher: &OwnedFd, drops: bool) -> Result<Settings, San
         .map_err(|error| failed("set the host name")(error.into()))?;
     if order.plan.loopback {
         syscalls::raise_loopback().map_err(failed("bring up the loopback interface"))?;
+    }
+    if !order.plan.ports.is_empty() {
+        let opened = network::open(&order.plan.ports)?;
+        let borrowed: Vec<_> = opened.iter().map(OwnedFd::as_fd).collect();
+        channel::report(control, &Report::Doors, &borrowed).map_err(failed("hand the sockets out"))?;
     }
     settings.max_user_namespaces = own.forbid_namespaces()?;
     limits::set(&order.plan.limits, order.memory_is_capped)?;

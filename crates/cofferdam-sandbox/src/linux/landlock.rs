@@ -28,6 +28,9 @@ const TRUNCATE: u64 = 1 << 14;
 /// Connecting to a UNIX socket by its path, from version 9 on.
 const RESOLVE_UNIX: u64 = 1 << 16;
 
+/// The right over the network that stays denied where the network is granted.
+const BIND_TCP: u64 = 1;
+
 /// The highest bit of the rights over files, by the version that brought it.
 const FILE_RIGHTS: [(u32, u32); 5] = [(1, 12), (2, 13), (3, 14), (5, 15), (9, 16)];
 /// Rights that mean something on a file that is not a folder.
@@ -57,6 +60,9 @@ pub(super) fn restrict(order: &Order) -> Result<Landlock, SandboxError> {
     if order.plan.loopback {
         // Ports are denied everywhere or nowhere; the namespace has nothing but its own loopback.
         handled.network = 0;
+    } else if !order.plan.ports.is_empty() {
+        // Connecting leads to the launching process, which decides and records: what is refused there is seen.
+        handled.network &= BIND_TCP;
     }
     let ruleset =
         syscalls::landlock_ruleset(&handled, size_known(version)).map_err(failed("make a Landlock ruleset"))?;

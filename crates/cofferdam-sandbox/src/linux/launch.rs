@@ -19,8 +19,8 @@ use super::seccomp::Variant;
 use super::secrets::Secrets;
 use super::synthetic::Synthetic;
 use super::wire::{self, Order, SUBCOMMAND};
-use super::{errno, init, mask_watch, measure, observe, seccomp, secrets, sources};
-use crate::{Enforced, Observer, Plan, SandboxError};
+use super::{errno, init, mask_watch, measure, network, observe, seccomp, secrets, sources};
+use crate::{Doors, Enforced, Observer, Plan, SandboxError};
 
 /// How long a start may take. A granted folder on a dead network mount would hold it for ever.
 const START_SECONDS_MAX: u64 = 30;
@@ -118,6 +118,7 @@ struct Launching {
     lifeline: OwnedFd,
     pipes: [File; 3],
     init: Option<Init>,
+    doors: Option<Doors>,
     until: Instant,
 }
 
@@ -148,6 +149,7 @@ impl Launching {
             lifeline,
             pipes,
             init: None,
+            doors: None,
             until: Instant::now() + Duration::from_secs(START_SECONDS_MAX),
         };
         Ok((launching, [input.into(), output.into(), errors.into(), life]))
@@ -170,8 +172,9 @@ impl Launching {
             pid,
             variant,
             listener,
-        } = self.measured()?;
+        } = self.measured(plan)?;
         measure::confirm(&mut enforced, pid)?;
+        measure::confirm_ports(&enforced, plan)?;
         enforced.memory = group.memory.clone();
         enforced.cpu_percent = group.cpu_percent;
         enforced.not_enforced = group.reasons.clone();
@@ -208,7 +211,7 @@ impl Launching {
         if !last.bytes.is_empty() {
             return Err(match parse(&last)? {
                 Report::Failed(error) => error,
-                Report::Started { .. } | Report::Measured { .. } => {
+                Report::Started { .. } | Report::Doors | Report::Measured { .. } => {
                     failed("hear a report that makes sense")(io::ErrorKind::InvalidData.into())
                 }
             });
@@ -218,7 +221,7 @@ impl Launching {
     }
 
     /// Waits for the measurement of the sealed process, and for the number of that process.
-    fn measured(&mut self) -> Result<Measured, SandboxError> {
+    fn measured(&mut self, plan: &Plan) -> Result<Measured, SandboxError> {
         loop {
             let message = self.receive()?;
             if message.bytes.is_empty() {
@@ -230,6 +233,7 @@ impl Launching {
                 Report::Started { pid } => {
                     self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
                 }
+                Report::Doors => self.doors = Some(network::doors(&plan.ports, message.descriptors)?),
                 Report::Measured { enforced, variant } => {
                     let nobody = || failed("learn who sent the measurement")(io::ErrorKind::InvalidData.into());
                     return Ok(Measured {
@@ -266,6 +270,7 @@ impl Launching {
             lifeline,
             pipes,
             init,
+            doors,
             ..
         } = self;
         // Whoever still waits for a word hears that none will come.
@@ -278,7 +283,7 @@ impl Launching {
         // If it cannot be waited for, somebody else has done so.
         let _reaped = launcher.wait();
         match (heard, compartment) {
-            (Ok(enforced), Some(compartment)) => Ok(compartment.with(enforced)),
+            (Ok(enforced), Some(compartment)) => Ok(compartment.with(enforced, doors)),
             // Dropping a compartment kills and reaps what is in it.
             (Err(error), _) => Err(error),
             (Ok(_), None) => Err(SandboxError::LauncherEnded),

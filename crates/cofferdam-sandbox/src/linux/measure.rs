@@ -1,5 +1,6 @@
 //! Measuring the sealed process: from inside, from outside, and once more after its program has started.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,10 @@ use super::kernel_files::MEMFD_NOEXEC_ENFORCED;
 use super::private_proc::is_of_processes;
 use super::wire::Order;
 use super::{errno, limits, mountinfo, syscalls};
-use crate::{Capabilities, Descriptor, Enforced, Landlock, Limit, Mount, Namespace, Programs, SandboxError, Walls};
+use crate::{
+    Capabilities, Descriptor, Enforced, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs, SandboxError,
+    Walls,
+};
 
 /// Settings of the kernel that the compartment has for itself, as read back after they were set.
 #[derive(Clone, Copy, Default)]
@@ -68,6 +72,7 @@ pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> R
     masks(order, &mut enforced);
     enforced.interfaces_up = interfaces_up();
     enforced.routes = routes()?;
+    enforced.listening = listening();
     enforced.limits = limits::measured();
     enforced.disk = disk()?;
     enforced.descriptors = descriptors()?;
@@ -212,6 +217,36 @@ fn routes() -> Result<Vec<String>, SandboxError> {
     };
     routes.extend(table.lines().filter(|line| !leads_nowhere(line)).map(str::to_owned));
     Ok(routes)
+}
+
+/// Ports in the state of listening, of both protocols (proc_net_tcp: the second field is the address with the
+/// port after the colon, the fourth the state).
+fn listening() -> Vec<u16> {
+    const LISTENING: &str = "0A";
+    let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default());
+    let port = |line: &str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let address = fields.next()?;
+        let is_listening = fields.nth(1)? == LISTENING;
+        let (_address, port) = address.rsplit_once(':').filter(|_| is_listening)?;
+        u16::from_str_radix(port, 16).ok()
+    };
+    let found: BTreeSet<u16> = tables.iter().flat_map(|table| table.lines()).filter_map(port).collect();
+    found.into_iter().collect()
+}
+
+/// Whether connections are accepted on the ports of the plan and no other.
+pub(super) fn confirm_ports(enforced: &Enforced, plan: &Plan) -> Result<(), SandboxError> {
+    let mut planned: BTreeSet<u16> = plan.ports.iter().copied().collect();
+    if !planned.is_empty() {
+        planned.insert(NAMES_PORT);
+    }
+    if planned.into_iter().eq(enforced.listening.iter().copied()) {
+        Ok(())
+    } else {
+        let what = "the ports on which connections are accepted".to_owned();
+        Err(SandboxError::Disagreement { what })
+    }
 }
 
 /// Size and files of the private file system.

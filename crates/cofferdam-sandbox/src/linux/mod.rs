@@ -18,6 +18,8 @@ mod masker;
 mod measure;
 mod mountinfo;
 mod mounts;
+mod netlink;
+mod network;
 mod observe;
 mod private_proc;
 mod probe;

@@ -6,6 +6,7 @@
 
 mod bench;
 mod confined;
+mod doors;
 mod lifetime;
 mod masks;
 mod observed;
