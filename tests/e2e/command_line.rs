@@ -87,16 +87,12 @@ fn a_manifest_that_does_not_check_starts_nothing() {
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     let stage = Stage::with_fixture(&[]);
     stage.edit_manifest("fixture", |manifest| {
-        manifest.replacen(
-            "[network]\nallow = []",
-            "[network]\nallow = [\"api.github.com:443\"]",
-            1,
-        )
+        manifest.replacen("backend = \"native\"", "backend = \"oci\"", 1)
     });
     let refused = stage.run(&["run", "fixture"]);
     assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
     assert!(
-        text(&refused.stderr).contains("network.allow"),
+        text(&refused.stderr).contains("isolation.backend"),
         "{}",
         text(&refused.stderr)
     );

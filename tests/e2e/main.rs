@@ -15,6 +15,7 @@ mod conformance;
 mod consent;
 mod demo;
 mod driven;
+mod egress;
 mod ends;
 mod exhaustion;
 mod forged;

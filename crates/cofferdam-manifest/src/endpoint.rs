@@ -9,6 +9,8 @@ use serde::{Serialize, Serializer};
 /// The longest host name DNS can carry, in characters.
 const NAME_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
+/// The name of this machine for itself (RFC 6761 section 6.3).
+const LOCALHOST: &str = "localhost";
 
 /// `host:port`: a lowercase DNS name, an IPv4 address or a bracketed IPv6 address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +34,20 @@ impl EndpointError {
     #[must_use]
     pub const fn help(&self) -> Option<&'static str> {
         self.help
+    }
+}
+
+impl Endpoint {
+    /// The host as an address, if it is one.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// Whether the host is a name to be looked up: neither an address nor `localhost`.
+    #[must_use]
+    pub fn is_public_name(&self) -> bool {
+        self.host != LOCALHOST && self.address().is_none()
     }
 }
 
@@ -118,7 +134,10 @@ fn allowed_address(address: IpAddr) -> Result<String, EndpointError> {
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
     let metadata_v6 = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    if link_local || address == IpAddr::V6(metadata_v6) || address == IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)) {
+    // At Alibaba and at Azure.
+    let metadata_v4 = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+    if link_local || address == IpAddr::V6(metadata_v6) || metadata_v4.iter().any(|known| address == IpAddr::V4(*known))
+    {
         return wrong(
             "link-local and metadata addresses can never be granted",
             "they hand out the machine's own credentials",
@@ -231,6 +250,7 @@ mod tests {
             "2130706433:80",
             "0x7f000001:80",
             "[fd00:ec2::254]:80",
+            "168.63.129.16:80",
             "255.255.255.255:1",
             "1.2.3.4.5:1",
             "a\0b:1",

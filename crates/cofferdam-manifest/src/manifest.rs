@@ -83,6 +83,21 @@ pub struct Filesystem {
 pub struct Network {
     /// Names (or literal addresses) with ports.
     pub allow: Vec<Endpoint>,
+    /// Those of them, besides every name with port 443, that are spoken to in TLS under their own name and in no
+    /// other way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<Endpoint>,
+}
+
+impl Network {
+    /// The port that is TLS without being listed (RFC 9110 section 4.2.2).
+    pub const TLS_PORT: u16 = 443;
+
+    /// Whether only TLS under the host's own name may be spoken with this endpoint.
+    #[must_use]
+    pub fn is_tls(&self, endpoint: &Endpoint) -> bool {
+        endpoint.is_public_name() && (endpoint.port == Self::TLS_PORT || self.tls.contains(endpoint))
+    }
 }
 
 /// What the server may execute besides itself; empty means nothing.

@@ -25,11 +25,6 @@ impl Manifest {
             }
         };
         add(
-            !self.network.allow.is_empty(),
-            "network.allow",
-            "a compartment has no network at all so far",
-        );
-        add(
             self.secrets.values().any(|secret| !secret.is_environment()),
             "secrets",
             "secrets are delivered from the client's environment as variables only so far",

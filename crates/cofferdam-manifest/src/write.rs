@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use crate::diagnostic::is_invisible;
+use crate::endpoint::Endpoint;
 use crate::limits::Limits;
-use crate::manifest::{Filesystem, Launch, Manifest, Secret, Tool};
+use crate::manifest::{Filesystem, Launch, Manifest, Network, Secret, Tool};
 use crate::quantity::{bytes_in_words, seconds_in_words};
 
 /// Lists longer than this get one line for each entry.
@@ -21,16 +22,7 @@ impl Manifest {
         let mut out = String::from("# What this MCP server may do. `cofferdam manifest check` checks it.\n");
         launch(&self.launch, &mut out);
         filesystem(&self.filesystem, &mut out);
-        section(
-            "network",
-            "`host:port` it may connect to. Empty: no network at all.",
-            &mut out,
-        );
-        pair(
-            "allow",
-            &list(self.network.allow.iter().map(ToString::to_string)),
-            &mut out,
-        );
+        network(&self.network, &mut out);
         section(
             "programs",
             "Programs it may execute besides itself. Others, shells too, are not there.",
@@ -127,6 +119,19 @@ fn launch(launch: &Launch, out: &mut String) {
             entries.into_iter().map(|(key, value)| (key, quoted(value))),
             out,
         );
+    }
+}
+
+fn network(network: &Network, out: &mut String) {
+    let endpoints = |endpoints: &[Endpoint]| list(endpoints.iter().map(ToString::to_string));
+    section(
+        "network",
+        "`host:port` it may connect to. Empty: no network at all.",
+        out,
+    );
+    pair("allow", &endpoints(&network.allow), out);
+    if !network.tls.is_empty() {
+        pair("tls", &endpoints(&network.tls), out);
     }
 }
 

@@ -599,3 +599,26 @@ fn a_long_line_is_cut_around_the_place() {
       |                                                                                  ^
     "##);
 }
+
+#[test]
+fn tls_is_declared_of_names_that_are_allowed() {
+    let with = |network: &str| {
+        let text = format!("[launch]\ncommand = [\"/bin/x\"]\n[network]\n{network}\n");
+        parse(&text, "x").map(|manifest| manifest.network)
+    };
+    let network =
+        with("allow = [\"a.com:443\", \"b.com:8443\", \"c.com:80\", \"10.0.0.7:443\"]\ntls = [\"B.com:8443\"]")
+            .unwrap();
+    let tls: Vec<bool> = network.allow.iter().map(|endpoint| network.is_tls(endpoint)).collect();
+    assert_eq!(tls, [true, true, false, false]);
+    for refused in [
+        "allow = [\"a.com:443\"]\ntls = [\"b.com:443\"]",
+        "allow = [\"10.0.0.7:8443\"]\ntls = [\"10.0.0.7:8443\"]",
+        "allow = [\"localhost:8443\"]\ntls = [\"localhost:8443\"]",
+        "allow = [\"a.com:53\"]",
+    ] {
+        assert!(with(refused).is_err(), "{refused}");
+    }
+    let many: Vec<String> = (1000..1129).map(|port| format!("\"a.com:{port}\"")).collect();
+    assert!(with(&format!("allow = [{}]", many.join(", "))).is_err());
+}

@@ -37,7 +37,8 @@ fn full() -> Manifest {
     manifest.filesystem.read = vec!["~".into(), "~/projects".into(), "/srv/data".into()];
     manifest.filesystem.write = vec!["/srv/out".into()];
     manifest.filesystem.mask = vec!["tokens/*.json".into()];
-    manifest.network.allow = ["api.github.com:443", "[2001:db8::1]:8443"]
+    manifest.network.tls = vec!["db.example.com:5433".parse().unwrap()];
+    manifest.network.allow = ["api.github.com:443", "[2001:db8::1]:8443", "db.example.com:5433"]
         .map(|text| text.parse().unwrap())
         .to_vec();
     manifest.programs = Programs {
@@ -124,7 +125,6 @@ fn what_is_not_enforced_yet_is_named() {
     assert_eq!(
         sections,
         [
-            "network.allow",
             "secrets",
             "isolation.backend",
             "launch.package",

@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 use cofferdam_manifest::{MASKED_IF_KEYS, MASKED_NAMES, Manifest, NOT_MASKED};
 use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Programs, SandboxError, launch, launch_observed};
 
+use crate::egress::Grants;
 use crate::failure::{Exit, Failure};
 
 /// Folders of programs inside, in order.
@@ -33,6 +34,7 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     let programs = manifest.programs.allow.iter().map(|name| find_program(name));
     plan.programs = Programs::Only(programs.collect::<Result<_, _>>()?);
     plan.require.push(Feature::ProgramWalls);
+    plan.ports = Grants::of(&manifest.network).ports();
     plan.limits.memory_bytes = manifest.limits.memory_bytes;
     plan.limits.processes = manifest.limits.processes.into();
     plan.limits.open_files = manifest.limits.open_files.into();

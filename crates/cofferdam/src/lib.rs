@@ -10,6 +10,7 @@ mod compartment;
 mod contract;
 mod demo;
 mod disk;
+mod egress;
 mod failure;
 mod gate;
 mod home;

@@ -7,6 +7,7 @@ use cofferdam_scan::SCAN_RULES;
 use serde_json::{Value, json};
 
 use crate::cli::output::Output;
+use crate::egress::EGRESS_RULES;
 use crate::failure::{Exit, Failure};
 
 /// Rules of the gate itself.
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str)> {
     rules.extend(SCAN_RULES.iter().map(|rule| (rule.id, rule.summary)));
     rules.extend(POLICY_RULES.iter().map(|rule| (rule.id, rule.summary)));
     rules.extend(GATE_RULES);
+    rules.extend(EGRESS_RULES);
     rules.sort_unstable();
     rules
 }

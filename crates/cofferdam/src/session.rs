@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::compartment;
 use crate::contract::{Contract, Place};
 use crate::disk;
+use crate::egress::Grants;
 use crate::failure::Failure;
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
@@ -52,6 +53,7 @@ impl Session {
             name: contract.name.clone(),
             limits: manifest.limits.clone(),
             client_requests: manifest.client.allow.clone(),
+            network: Grants::of(&manifest.network),
             pins: Some(contract.pins()),
             policies: policies.load(&policy::pinned_world(home, contract))?,
             binding: format!(
@@ -87,6 +89,7 @@ impl Session {
             name: name.to_owned(),
             limits: manifest.limits.clone(),
             client_requests: manifest.client.allow.clone(),
+            network: Grants::of(&manifest.network),
             pins: None,
             policies: policies.load(&policy::world(home, name, manifest, None))?,
             binding: format!("{} {}", manifest.digest(), policies.digest()),

@@ -1,6 +1,6 @@
 //! The sections of plain lists and numbers: network, programs, environment, limits, isolation, client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::{Faults, Table, Text};
 use crate::endpoint::Endpoint;
@@ -10,13 +10,49 @@ use crate::manifest::{Client, Environment, Isolation, Network, Programs};
 use crate::quantity::SIZE;
 use crate::secret_like::{secret_like_name, secret_like_setting};
 
+/// Most different ports of `network.allow`.
+const PORTS_MAX: usize = 128;
+/// The port of DNS, which every compartment with a network has answered.
+const NAMES_PORT: u16 = 53;
+
 pub(super) fn network(root: &Table<'_>, faults: &mut Faults) -> Network {
-    let Some(section) = root.table("network", &["allow"], faults) else {
+    let Some(section) = root.table("network", &["allow", "tls"], faults) else {
         return Network::default();
     };
-    Network {
-        allow: endpoints(&section, "allow", faults),
+    let allow = endpoints(&section, "allow", faults);
+    let tls = endpoints(&section, "tls", faults);
+    let fault = tls_fault(&allow, &tls).map(|(message, help)| ("tls", message, help));
+    let fault = fault.or_else(|| ports_fault(&allow).map(|(message, help)| ("allow", message, help)));
+    if let Some((key, message, help)) = fault
+        && let Some((span, _)) = section.entry(key)
+    {
+        faults.add(&span, message, Some(help.to_owned()));
     }
+    Network { allow, tls }
+}
+
+fn tls_fault(allow: &[Endpoint], tls: &[Endpoint]) -> Option<(String, &'static str)> {
+    let is_misplaced = |endpoint: &&Endpoint| !allow.contains(endpoint) || !endpoint.is_public_name();
+    tls.iter().find(is_misplaced).map(|endpoint| {
+        (
+            format!("`{endpoint}` in `network.tls` is not a name that `network.allow` has"),
+            "list what is also under `allow`; addresses and `localhost` have no name to check",
+        )
+    })
+}
+
+fn ports_fault(allow: &[Endpoint]) -> Option<(String, &'static str)> {
+    let ports: BTreeSet<u16> = allow.iter().map(|endpoint| endpoint.port).collect();
+    if ports.contains(&NAMES_PORT) {
+        let message = format!("port {NAMES_PORT} cannot be allowed: it is the one for names");
+        return Some((message, "names are answered without being allowed"));
+    }
+    (ports.len() > PORTS_MAX).then(|| {
+        (
+            format!("`network.allow` has more than {PORTS_MAX} different ports"),
+            "a server that needs that many needs a program of its own outside",
+        )
+    })
 }
 
 pub(super) fn endpoints(section: &Table<'_>, key: &str, faults: &mut Faults) -> Vec<Endpoint> {

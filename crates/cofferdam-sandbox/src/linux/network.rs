@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use rustix::net::sockopt::set_ipv6_v6only;
+use rustix::net::sockopt::{set_ipv6_freebind, set_ipv6_v6only};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
 use super::{errno, netlink, syscalls};
@@ -58,6 +58,8 @@ fn socket_on(kind: SocketType, port: u16) -> io::Result<OwnedFd> {
     let (socket, address): (OwnedFd, IpAddr) = match make(AddressFamily::INET6) {
         Ok(socket) => {
             set_ipv6_v6only(&socket, false)?;
+            // Answers to datagrams come from the address that was asked, which no interface has.
+            set_ipv6_freebind(&socket, true)?;
             (socket, Ipv6Addr::UNSPECIFIED.into())
         }
         Err(rustix::io::Errno::AFNOSUPPORT) => (make(AddressFamily::INET)?, Ipv4Addr::UNSPECIFIED.into()),

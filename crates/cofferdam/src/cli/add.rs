@@ -1,4 +1,4 @@
-//! `add NAME -- COMMAND…`: watch a server once, sealed and without network; show it; write its manifest after a yes.
+//! `add NAME -- COMMAND…`: watch a server once, sealed, with no network but what is granted; show it; write its manifest after a yes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,8 +43,13 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
         ));
     }
     output.say(&format!(
-        "starting `{}` sealed and without network, to see what it lists …",
-        args.name
+        "starting `{}` sealed, {}, to see what it lists …",
+        args.name,
+        if args.network.is_empty() {
+            "without network"
+        } else {
+            "with the network you grant"
+        }
     ));
     let candidate = Candidate::observed(home, &args, &[])?;
     candidate.show(output)?;
@@ -204,6 +209,7 @@ fn draft(home: &Home, args: &Add, program: &Program) -> Result<Manifest, Failure
     for name in &args.secret {
         manifest.secrets.insert(name.clone(), environment_secret());
     }
+    manifest.network.allow.clone_from(&args.network);
     manifest.client.allow = args.client.iter().copied().map(ClientMay::into).collect();
     // What a person cannot write into a manifest, a flag cannot either.
     cofferdam_manifest::parse(&manifest.to_toml(), "the new manifest")
@@ -334,7 +340,15 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
             "  note      `{program}` runs any code that is given to it: only what is granted bounds that"
         ));
     }
-    output.say("  network   none");
+    let hosts: Vec<String> = manifest.network.allow.iter().map(ToString::to_string).collect();
+    output.say(&format!(
+        "  network   {}",
+        if hosts.is_empty() {
+            "none".to_owned()
+        } else {
+            hosts.join(", ")
+        }
+    ));
     let variables: Vec<&str> = manifest
         .environment
         .set

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::audit::args::AuditVerb;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cofferdam_manifest::Endpoint;
 
 /// A security layer for MCP servers that speak over stdin and stdout.
 ///
@@ -38,7 +39,7 @@ pub(crate) enum Format {
 pub(crate) enum Verb {
     /// Be the server, sealed and gated: what an MCP client starts instead of it.
     Run(Target),
-    /// Watch a server once, sealed and without network, and write its manifest.
+    /// Watch a server once, sealed, and write its manifest.
     Add(Add),
     /// Seal the servers that MCP clients have: observe each, show it, and make its client start it through the gate.
     Protect(Protect),
@@ -126,6 +127,9 @@ pub(crate) struct Add {
     /// Let the server execute this program, by name or absolute path, such as `git`. Others are not there, shells neither.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) execute: Vec<String>,
+    /// Let it connect to this host and port, and to nothing else: a name, an address, or `localhost`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) network: Vec<Endpoint>,
     /// Set a variable inside (`NAME=VALUE`) or pass on one of the client's (`NAME`). Never a secret.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,

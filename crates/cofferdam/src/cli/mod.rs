@@ -115,7 +115,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Status(args) => crate::protect::status(&home, &args, output),
         Verb::Tools(args) => tools::run(&home, &args, output),
         Verb::Call(args) => call::run(&home, args, output),
-        Verb::Enter(target) => enter::run(&home, target),
+        Verb::Enter(target) => enter::run(&home, target, output),
         Verb::Manifest(ManifestVerb::Check(args)) => manifest::check(&home, &args, output),
         Verb::Manifest(ManifestVerb::Diff(args)) => manifest_diff::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Accept(args)) => manifest_accept::run(&home, &args, output),

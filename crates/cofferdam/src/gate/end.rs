@@ -81,7 +81,7 @@ pub(crate) struct Ended {
 
 impl Gate {
     /// Ends the server, answers whoever still waits, closes the record. Within two seconds, whatever the server does.
-    pub(super) fn end(&self, first: Event, happened: &Receiver<Event>, running: &Running) -> Ended {
+    pub(super) fn end(&self, first: Event, happened: &Receiver<Event>, running: &mut Running) -> Ended {
         let compartment = &running.compartment;
         let (mut cause, mut fault) = match first {
             Event::ClientClosed => (Cause::ClientClosed, None),
@@ -91,6 +91,8 @@ impl Gate {
             Event::Fault(fault) => (Cause::of(&fault), Some(fault.to_string())),
         };
         let process = self.end_process(cause, compartment);
+        // Nobody is left inside to connect; what was connected ends on record.
+        drop(running.egress.take());
         // What the server wrote before it ended is still on its way through the line.
         let waited = running.is_done.recv_timeout(DRAIN);
         // So is what it was seen doing.

@@ -9,6 +9,7 @@ use cofferdam_audit::Log;
 use cofferdam_sandbox::Compartment;
 
 use crate::approvals::{Listener, Reply, SocketName};
+use crate::egress::{Egress, Ledger};
 use crate::failure::Failure;
 
 use super::end::Ended;
@@ -16,7 +17,7 @@ use super::observed::{Launched, start_recording};
 use super::outlet::Outlet;
 use super::pump::{forward_signals, has_hung_up, pump_client, start, start_server};
 use super::stderr::OperatorLines;
-use super::{Event, Gate, Terms, watch};
+use super::{Event, Fault, Gate, Terms, watch};
 
 /// The client's side.
 pub(crate) struct Pipes {
@@ -52,6 +53,8 @@ impl std::fmt::Debug for Server<'_> {
 /// The server's process that runs now.
 pub(super) struct Running {
     pub(super) compartment: Compartment,
+    /// Where its connections arrive.
+    pub(super) egress: Option<Egress>,
     /// Received once all of its stdout went through the line.
     pub(super) is_done: Receiver<()>,
     /// Received once everything it was seen doing is on record.
@@ -77,7 +80,7 @@ pub(crate) fn run(
         Outlet::new("server", Box::new(server_stdin))?,
     );
     let (listener, _name_until_the_end) = listen(&terms, &log, &operator).unzip();
-    let gate = Arc::new(Gate::new(terms, log, outlets, (operator, listener.is_some())));
+    let gate = Arc::new(Gate::new(terms, Arc::new(log), outlets, (operator, listener.is_some())));
 
     let (events, happened) = channel();
     start("client", &gate, &events, move |gate, events| {
@@ -104,7 +107,7 @@ pub(crate) fn run(
         }
         match gate.restart(&event, &running, relaunch) {
             Some(launched) => running = attach(&gate, &events, launched)?,
-            None => return Ok(gate.end(event, &happened, &running)),
+            None => return Ok(gate.end(event, &happened, &mut running)),
         }
     }
 }
@@ -142,12 +145,31 @@ fn attach(gate: &Arc<Gate>, events: &Events<Event>, launched: Launched) -> std::
     let is_observed = start_recording(gate, events, observations)?;
     let stdout = compartment.stdout.take().ok_or_else(no_pipes)?;
     let stderr = compartment.stderr.take().ok_or_else(no_pipes)?;
+    let egress = match compartment.doors.take() {
+        Some(doors) => Some(Egress::start(doors, gate.terms.network.clone(), ledger(gate, events))?),
+        None => None,
+    };
     let is_done = start_server(gate, events, gate.process(), (stdout, stderr))?;
     Ok(Running {
         compartment,
+        egress,
         is_done,
         is_observed,
     })
+}
+
+/// The record as egress writes it; what cannot be recorded ends the session.
+fn ledger(gate: &Gate, events: &Events<Event>) -> Ledger {
+    let (operator, name, events) = (gate.operator.clone(), gate.terms.name.clone(), events.clone());
+    let tell = move |line: String| {
+        // The record has it, whether a terminal reads or not.
+        let _shown = operator.say(format!("cofferdam: server `{name}` {line}"));
+    };
+    let fault = move |error| {
+        // Nobody hears it once the session ends.
+        let _unheard = events.send(Event::Fault(Fault::Unrecorded(error)));
+    };
+    Ledger::new(Arc::clone(&gate.log), Box::new(tell), Box::new(fault))
 }
 
 fn no_pipes() -> std::io::Error {

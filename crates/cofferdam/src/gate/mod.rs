@@ -47,6 +47,8 @@ use refusal::Stopped;
 use restart::Crashes;
 use stderr::OperatorLines;
 
+use crate::egress::Grants;
+
 pub(crate) use end::{Cause, Ended, SESSION_ENDED_RULE, process_words};
 pub(crate) use life::{Pipes, Server, run};
 pub(crate) use live_tools::PinnedTool;
@@ -64,6 +66,8 @@ pub(crate) struct Terms {
     pub(crate) limits: Limits,
     /// What the server may ask of the client.
     pub(crate) client_requests: Vec<ClientRequest>,
+    /// Where the server may connect.
+    pub(crate) network: Grants,
     /// The accepted tools; `None` without a manifest.
     pub(crate) pins: Option<BTreeMap<String, PinnedTool>>,
     /// The policies of every layer about this server.
@@ -78,7 +82,7 @@ pub(crate) struct Terms {
 #[derive(Debug)]
 pub(crate) struct Gate {
     terms: Terms,
-    log: Log,
+    log: Arc<Log>,
     session: Mutex<Session>,
     tools: Mutex<LiveTools>,
     held: Mutex<Held>,
@@ -104,7 +108,7 @@ pub(crate) struct Gate {
 impl Gate {
     fn new(
         mut terms: Terms,
-        log: Log,
+        log: Arc<Log>,
         outlets: (Arc<Outlet>, Arc<Outlet>),
         (operator, can_ask): (OperatorLines, bool),
     ) -> Self {

@@ -91,6 +91,7 @@ impl Wanted {
             write: Vec::new(),
             program: Vec::new(),
             execute: Vec::new(),
+            network: Vec::new(),
             env,
             secret,
             directory: self.line.directory.as_ref().map(Into::into),

@@ -1,0 +1,434 @@
+//! Connections of a server, without one variable for a proxy: what is granted is reached, and nothing else.
+//!
+//! Names are given addresses in a mount namespace of the gate's own, with an `/etc/hosts` of the test; that needs root.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::{Conversation, Stage, fixture, said_in, text};
+
+/// A server of the test on the loopback, ended with it.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Serves a folder, over TLS with a certificate of this name in it.
+    fn start(folder: &Path, tls: bool) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture/https.py");
+        let mut command = Command::new("/usr/bin/python3");
+        command.arg(script).arg(folder);
+        if tls {
+            command.args([folder.join("certificate.pem"), folder.join("key.pem")]);
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|cause| panic!("this test needs /usr/bin/python3: {cause}"));
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let port = line.trim().parse().unwrap();
+        Self { child, port }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Ours, and possibly gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server that can execute programs, with these grants; `api.test`, `other.test` and `rebound.test` have addresses.
+struct Scene {
+    stage: Stage,
+    hosts: PathBuf,
+    site: PathBuf,
+}
+
+impl Scene {
+    fn new() -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test needs root: it gives names addresses in a mount namespace"
+        );
+        let stage = Stage::new();
+        let hosts = stage.workspace().join("hosts");
+        let names = "127.0.0.1 localhost api.test other.test\n169.254.169.254 rebound.test\n10.255.0.1 inner.test\n";
+        std::fs::write(&hosts, names).unwrap();
+        let site = stage.workspace().join("site");
+        std::fs::create_dir(&site).unwrap();
+        std::fs::write(site.join("hello"), "hello from outside\n").unwrap();
+        Self { stage, hosts, site }
+    }
+
+    /// Writes a certificate for `api.test` that is its own authority, and gives its path.
+    fn certificate(&self) -> String {
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ])
+            .args([
+                "-days",
+                "2",
+                "-subj",
+                "/CN=api.test",
+                "-addext",
+                "subjectAltName=DNS:api.test",
+            ])
+            .arg("-keyout")
+            .arg(self.site.join("key.pem"))
+            .arg("-out")
+            .arg(self.site.join("certificate.pem"))
+            .output()
+            .unwrap_or_else(|cause| panic!("this test needs openssl: {cause}"));
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        self.site.join("certificate.pem").to_str().unwrap().to_owned()
+    }
+
+    /// Adds the server and starts it. Its own words follow those of the manifest.
+    fn run(&self, allow: &[String], tls: &[String]) -> Conversation {
+        let options: Vec<&str> = allow.iter().flat_map(|host| ["--network", host]).collect();
+        let site = self.site.to_str().unwrap();
+        let added = self
+            .stage
+            .add("net", &[&options[..], &["--read", site]].concat(), &[&fixture()]);
+        assert!(added.status.success(), "{}", text(&added.stderr));
+        if !tls.is_empty() {
+            self.stage.edit_manifest("net", |manifest| {
+                manifest.replacen("[network]\n", &format!("[network]\ntls = {tls:?}\n"), 1)
+            });
+        }
+        let gate = self.stage.command(&["run", "net"]);
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-c"])
+            .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
+            .arg(&self.hosts)
+            .arg(gate.get_program())
+            .args(gate.get_args())
+            .env_clear()
+            .envs(gate.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir("/");
+        let mut conversation = Conversation::with(command);
+        conversation.initialize("2025-11-25");
+        conversation
+    }
+
+    /// Facts of the connections on record, oldest first, without those of `add`.
+    fn connections(&self) -> Vec<Value> {
+        let records = self.stage.records();
+        let began = records.iter().rposition(|record| record["kind"] == "open").unwrap();
+        records[began..]
+            .iter()
+            .filter(|record| record["kind"] == "connection")
+            .map(|record| record["facts"].clone())
+            .collect()
+    }
+}
+
+/// What a program inside prints.
+fn execute(gate: &mut Conversation, words: &[&str]) -> String {
+    said_in(&gate.call("execute", json!({"words": words}))).to_owned()
+}
+
+const PYTHON_URLLIB: &str =
+    "import sys,urllib.request;print(urllib.request.urlopen(sys.argv[1],timeout=9).read().decode())";
+const PYTHON_ASYNCIO: &str = "import asyncio,sys
+async def main(host, port):
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b'GET /hello HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n')
+    print((await reader.read()).decode())
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))";
+const NODE_FETCH: &str =
+    "fetch(process.argv[1]).then(r=>r.text()).then(console.log,e=>console.log('failed',e.cause?.code))";
+
+#[test]
+fn programs_reach_what_is_granted_by_name() {
+    let scene = Scene::new();
+    let server = Server::start(&scene.site, false);
+    let port = server.port.to_string();
+    let mut gate = scene.run(&[format!("api.test:{port}"), format!("127.0.0.1:{port}")], &[]);
+    let url = format!("http://api.test:{port}/hello");
+    for words in [
+        &["/usr/bin/curl", "-sS", &url][..],
+        &["/usr/bin/node", "-e", NODE_FETCH, &url],
+        &["/usr/bin/python3", "-c", PYTHON_URLLIB, &url],
+        &["/usr/bin/python3", "-c", PYTHON_ASYNCIO, "api.test", &port],
+    ] {
+        let said = execute(&mut gate, words);
+        assert!(
+            said.contains("hello from outside"),
+            "{words:?}: {said}\n{}",
+            gate.said()
+        );
+    }
+    let variables = said_in(&gate.call("look", json!({}))).to_ascii_lowercase();
+    assert!(!variables.contains("proxy"), "{variables}");
+    assert!(gate.end().success());
+    let connections = scene.connections();
+    let opened: Vec<&Value> = connections.iter().filter(|facts| facts["event"] == "open").collect();
+    assert_eq!(opened.len(), 4, "{connections:?}");
+    assert_eq!(opened[0]["wanted"], format!("api.test:{port}"));
+    assert_eq!(opened[0]["address"], format!("127.0.0.1:{port}"));
+    let ends: Vec<&Value> = connections.iter().filter(|facts| facts["event"] == "end").collect();
+    assert_eq!(ends.len(), 4, "{connections:?}");
+    for end in ends {
+        assert!(
+            end["sent"].as_u64().unwrap() > 20 && end["received"].as_u64().unwrap() > 20,
+            "{end}"
+        );
+    }
+}
+
+#[test]
+fn tls_passes_under_the_name_of_the_host_only() {
+    let scene = Scene::new();
+    let certificate = scene.certificate();
+    let server = Server::start(&scene.site, true);
+    let port = server.port;
+    let (api, other) = (format!("api.test:{port}"), format!("other.test:{port}"));
+    let mut gate = scene.run(
+        &[api.clone(), other.clone(), format!("127.0.0.1:{port}")],
+        &[api, other],
+    );
+    let curl = ["/usr/bin/curl", "-sS", "--cacert", &certificate];
+    let said = execute(
+        &mut gate,
+        &[&curl[..], &[&format!("https://api.test:{port}/hello")]].concat(),
+    );
+    assert!(said.contains("hello from outside"), "{said}");
+    let repository = scene.site.join("repository.git");
+    let made = Command::new("sh")
+        .args(["-c", "git init -q --bare \"$0\" && git -C \"$0\" update-server-info"])
+        .arg(&repository)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let config = format!("http.sslCAInfo={certificate}");
+    let url = format!("https://api.test:{port}/repository.git");
+    let said = execute(&mut gate, &["/usr/bin/git", "-c", &config, "ls-remote", &url]);
+    assert!(said.contains("exit status: 0"), "{said}");
+
+    // Another name in the first message than the one that was asked for, none, and no TLS at all.
+    let swapped = format!("api.test:{port}:other.test:{port}");
+    let (https, http) = (
+        format!("https://api.test:{port}/hello"),
+        format!("http://other.test:{port}/hello"),
+    );
+    for words in [
+        [&curl[..], &["--connect-to", &swapped, &https]].concat(),
+        vec!["/usr/bin/curl", "-sS", &http],
+    ] {
+        let said = execute(&mut gate, &words);
+        assert!(!said.contains("hello from outside"), "{words:?}: {said}");
+    }
+    assert!(gate.end().success());
+    let connections = scene.connections();
+    let refused: Vec<&Value> = connections.iter().filter(|facts| facts["event"] == "refused").collect();
+    assert_eq!(refused.len(), 2, "{connections:?}");
+    assert!(
+        refused.iter().all(|facts| facts["rule"] == "egress/tls-name"),
+        "{refused:?}"
+    );
+    assert!(refused[0]["why"].as_str().unwrap().contains("api.test"), "{refused:?}");
+}
+
+/// Names that are not allowed, allowed with another port, or allowed and leading to what nobody granted; and addresses, in every form.
+const REFUSED: [&str; 19] = [
+    "evil.test",
+    "api.test.evil.test",
+    "other.test",
+    "api.test",
+    "rebound.test",
+    "inner.test",
+    "missing.invalid",
+    "127.0.0.1",
+    "2130706433",
+    "0x7f.1",
+    "localhost",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "169.254.169.254",
+    "[fd00:ec2::254]",
+    "100.100.100.200",
+    "168.63.129.16",
+    "93.184.216.34",
+    "28.0.0.200",
+];
+
+#[test]
+fn everything_else_is_refused_and_on_record() {
+    let scene = Scene::new();
+    let server = Server::start(&scene.site, false);
+    let port = server.port;
+    // The positive control: outside, each of these forms reaches the same server.
+    for host in ["127.0.0.1", "2130706433", "0x7f.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let url = format!("http://{host}:{port}/hello");
+        let outside = Command::new("curl").args(["-sS", &url]).output().unwrap();
+        assert!(
+            text(&outside.stdout).contains("hello"),
+            "{host}: {}",
+            text(&outside.stderr)
+        );
+    }
+    let allow = [
+        format!("api.test:{port}"),
+        format!("rebound.test:{port}"),
+        format!("inner.test:{port}"),
+        format!("missing.invalid:{port}"),
+        "other.test:1".to_owned(),
+    ];
+    let mut gate = scene.run(&allow, &[]);
+    let refused = |gate: &mut Conversation, host: &str| {
+        let url = format!("http://{host}:{port}/hello");
+        let said = execute(gate, &["/usr/bin/curl", "-sS", "-m", "20", &url]);
+        assert!(
+            !said.contains("hello from outside") && !said.contains("exit status: 0"),
+            "{host}: {said}"
+        );
+    };
+    for host in REFUSED {
+        refused(&mut gate, host);
+    }
+    assert!(gate.said().contains("was refused `evil.test`"));
+    assert!(gate.end().success());
+    let connections = scene.connections();
+    let rule_of = |wanted: &str| {
+        let found = connections.iter().find(|facts| facts["wanted"] == *wanted);
+        found.unwrap_or_else(|| panic!("{wanted}: {connections:?}"))["rule"].clone()
+    };
+    for (wanted, rule) in [
+        ("evil.test".to_owned(), "egress/name-not-allowed"),
+        ("api.test.evil.test".to_owned(), "egress/name-not-allowed"),
+        (format!("other.test:{port}"), "egress/port-not-allowed"),
+        (format!("api.test:{port}"), "egress/resolved-address"),
+        (format!("rebound.test:{port}"), "egress/resolved-address"),
+        (format!("inner.test:{port}"), "egress/resolved-address"),
+        (format!("missing.invalid:{port}"), "egress/resolved-address"),
+        (format!("127.0.0.1:{port}"), "egress/address-not-allowed"),
+        (format!("[::1]:{port}"), "egress/address-not-allowed"),
+        (format!("169.254.169.254:{port}"), "egress/address-not-allowed"),
+        (format!("[fd00:ec2::254]:{port}"), "egress/address-not-allowed"),
+        (format!("28.0.0.200:{port}"), "egress/address-not-allowed"),
+    ] {
+        assert_eq!(rule_of(&wanted), rule, "{wanted}");
+    }
+    assert!(
+        connections.iter().all(|facts| facts["event"] == "refused"),
+        "{connections:?}"
+    );
+}
+
+#[test]
+fn this_machine_is_reached_by_its_own_name_where_that_is_granted() {
+    let scene = Scene::new();
+    let (server, neighbour) = (Server::start(&scene.site, false), Server::start(&scene.site, false));
+    let mut gate = scene.run(&[format!("localhost:{}", server.port)], &[]);
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        let url = format!("http://{host}:{}/hello", server.port);
+        let said = execute(&mut gate, &["/usr/bin/curl", "-sS", &url]);
+        assert!(said.contains("hello from outside"), "{host}: {said}");
+        let url = format!("http://{host}:{}/hello", neighbour.port);
+        let said = execute(&mut gate, &["/usr/bin/curl", "-sS", &url]);
+        assert!(!said.contains("hello from outside"), "{host}: {said}");
+    }
+    assert!(gate.end().success());
+}
+
+#[test]
+fn any_resolver_is_answered_here_and_hears_nothing_more() {
+    const ASK: &str = r#"
+import socket, struct, sys
+def ask(name, kind, to, stream=False):
+    labels = b"".join(bytes([len(l)]) + l for l in name.split(b"."))
+    q = struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", kind, 1)
+    family = socket.AF_INET6 if ":" in to else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM)
+    s.settimeout(9)
+    s.connect((to, 53))
+    if stream:
+        s.sendall(struct.pack("!H", len(q)) + q)
+        r = s.recv(4096)[2:]
+    else:
+        s.send(q)
+        r = s.recv(4096)
+    return r[3] & 15, struct.unpack("!H", r[6:8])[0]
+for to in ["8.8.8.8", "1.1.1.1", "127.0.0.53", "2001:4860:4860::8888"]:
+    for stream in [False, True]:
+        print(to, ask(b"api.test", 1, to, stream), ask(b"api.test", 65, to, stream), ask(b"secret.evil.test", 16, to, stream))
+"#;
+    let scene = Scene::new();
+    let mut gate = scene.run(&["api.test:443".to_owned()], &[]);
+    let said = execute(&mut gate, &["/usr/bin/python3", "-c", ASK]);
+    // A connected socket takes an answer from the address it asked and from no other.
+    assert_eq!(said.matches("(0, 1) (0, 0) (3, 0)").count(), 8, "{said}");
+    assert!(gate.end().success());
+}
+
+#[test]
+fn a_program_that_guards_itself_takes_the_addresses_for_public() {
+    const GUARD: &str = "import ipaddress,socket;a=ipaddress.ip_address(socket.gethostbyname('api.test'));print('global',a.is_global,'private',a.is_private)";
+    let scene = Scene::new();
+    let mut gate = scene.run(&["api.test:443".to_owned()], &[]);
+    let said = execute(&mut gate, &["/usr/bin/python3", "-c", GUARD]);
+    assert!(said.contains("global True private False"), "{said}");
+    assert!(gate.end().success());
+}
+
+#[test]
+fn what_is_open_when_the_session_ends_is_ended_on_record() {
+    const HOLD: &str = "import socket,sys,os\ns=socket.create_connection(('api.test',int(sys.argv[1])))\nif os.fork()==0:\n os.setsid()\n s.recv(1)\nprint('open')";
+    let scene = Scene::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let mut gate = scene.run(&[format!("api.test:{port}"), format!("127.0.0.1:{port}")], &[]);
+    gate.post(
+        "tools/call",
+        json!({"name": "execute", "arguments": {"words": ["/usr/bin/python3", "-c", HOLD, port.to_string()]}}),
+    );
+    let (held, _) = server.accept().unwrap();
+    assert!(gate.end().success());
+    drop(held);
+    let connections = scene.connections();
+    let events: Vec<&Value> = connections.iter().map(|facts| &facts["event"]).collect();
+    assert_eq!(events, ["open", "end"], "{connections:?}");
+    let verified = scene.stage.verify();
+    assert!(
+        !verified.is_empty() && verified.iter().all(|verdict| verdict["intact"] == true),
+        "{verified:?}"
+    );
+}
+
+#[test]
+fn a_person_can_look_around_but_not_connect() {
+    let stage = Stage::new();
+    let added = stage.add("net", &["--network", "api.test:443"], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    assert!(
+        text(&added.stderr).contains("network   api.test:443"),
+        "{}",
+        text(&added.stderr)
+    );
+    let entered = stage.run(&["enter", "net", "--", "/bin/cat", "/etc/resolv.conf"]);
+    assert_eq!(text(&entered.stdout), "");
+    assert!(
+        text(&entered.stderr).contains("without network here"),
+        "{}",
+        text(&entered.stderr)
+    );
+}
