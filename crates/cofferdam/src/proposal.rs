@@ -44,7 +44,7 @@ struct Program {
 }
 
 impl Proposal {
-    /// Starts the server of `accepted` once, sealed and without network, and compares what it lists, and what it consists of, with what was
+    /// Starts the server of `accepted` once, sealed, and compares what it lists, and what it consists of, with what was
     /// accepted. Each answer has `timeout`.
     ///
     /// A program that nobody accepted sees the folders it could write to read-only: looking at it must not let it leave anything behind.

@@ -92,6 +92,8 @@ impl Rights {
         self.list("filesystem.write", &writable(before), &writable(after));
         let hosts = |manifest: &Manifest| strings(&manifest.network.allow);
         self.list("network.allow", &hosts(before), &hosts(after));
+        let tls = |manifest: &Manifest| strings(&manifest.network.tls);
+        self.list_turned("network.tls", &tls(before), &tls(after));
         self.list(
             "sockets.allow",
             &paths(&before.sockets.allow),

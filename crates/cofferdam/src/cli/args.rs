@@ -255,7 +255,7 @@ pub(crate) struct Call {
 pub(crate) enum ManifestVerb {
     /// Check a manifest, the definitions, program pins and signature that belong to it, and what it grants. Starts nothing.
     Check(ManifestCheck),
-    /// Watch a server once more, sealed and without network, and say what changed since it was accepted. Exit 1 when something did.
+    /// Watch a server once more, sealed, and say what changed since it was accepted. Exit 1 when something did.
     Diff(ManifestDiff),
     /// Accept what changed, as shown: pins, definitions and program move; rights, consent and roles stay. Or accept a project's manifest.
     Accept(ManifestAccept),

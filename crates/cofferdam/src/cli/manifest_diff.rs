@@ -65,7 +65,7 @@ pub(crate) fn observed(
     output: &mut Output,
 ) -> Result<Proposal, Failure> {
     output.say(&format!(
-        "starting `{}` sealed and without network, to see what it lists …",
+        "starting `{}` sealed, to see what it lists …",
         contract.name
     ));
     Proposal::observed(home, contract, Duration::from_secs(timeout))
