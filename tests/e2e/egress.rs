@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use crate::support::{Conversation, Stage, fixture, said_in, text};
 
 /// A server of the test on the loopback, ended with it.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
     /// Serves a folder, over TLS with a certificate of this name in it.
-    fn start(folder: &Path, tls: bool) -> Self {
+    pub(crate) fn start(folder: &Path, tls: bool) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture/https.py");
         let mut command = Command::new("/usr/bin/python3");
         command.arg(script).arg(folder);
@@ -48,14 +48,14 @@ impl Drop for Server {
 }
 
 /// A server that can execute programs, with these grants; `api.test`, `other.test` and `rebound.test` have addresses.
-struct Scene {
-    stage: Stage,
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
     hosts: PathBuf,
-    site: PathBuf,
+    pub(crate) site: PathBuf,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "this test needs root: it gives names addresses in a mount namespace"
@@ -100,37 +100,50 @@ impl Scene {
         self.site.join("certificate.pem").to_str().unwrap().to_owned()
     }
 
-    /// Adds the server and starts it. Its own words follow those of the manifest.
+    /// Adds a server that can execute programs, and starts it.
     fn run(&self, allow: &[String], tls: &[String]) -> Conversation {
-        let options: Vec<&str> = allow.iter().flat_map(|host| ["--network", host]).collect();
         let site = self.site.to_str().unwrap();
-        let added = self
-            .stage
-            .add("net", &[&options[..], &["--read", site]].concat(), &[&fixture()]);
+        self.run_with(allow, tls, &["--read", site], &[&fixture()])
+    }
+
+    /// Adds a server with these grants and words for `add`, and starts it.
+    pub(crate) fn run_with(
+        &self,
+        allow: &[String],
+        tls: &[String],
+        options: &[&str],
+        command: &[&str],
+    ) -> Conversation {
+        let hosts: Vec<&str> = allow.iter().flat_map(|host| ["--network", host]).collect();
+        let added = self.stage.add("net", &[&hosts[..], options].concat(), command);
         assert!(added.status.success(), "{}", text(&added.stderr));
         if !tls.is_empty() {
             self.stage.edit_manifest("net", |manifest| {
                 manifest.replacen("[network]\n", &format!("[network]\ntls = {tls:?}\n"), 1)
             });
         }
-        let gate = self.stage.command(&["run", "net"]);
+        self.start(&self.stage.command(&["run", "net"]))
+    }
+
+    /// Starts a server where the names have their addresses.
+    pub(crate) fn start(&self, server: &Command) -> Conversation {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "private", "sh", "-c"])
             .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
             .arg(&self.hosts)
-            .arg(gate.get_program())
-            .args(gate.get_args())
+            .arg(server.get_program())
+            .args(server.get_args())
             .env_clear()
-            .envs(gate.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .current_dir("/");
         let mut conversation = Conversation::with(command);
-        conversation.initialize("2025-11-25");
+        conversation.initialize("2025-03-26");
         conversation
     }
 
     /// Facts of the connections on record, oldest first, without those of `add`.
-    fn connections(&self) -> Vec<Value> {
+    pub(crate) fn connections(&self) -> Vec<Value> {
         let records = self.stage.records();
         let began = records.iter().rposition(|record| record["kind"] == "open").unwrap();
         records[began..]
@@ -142,7 +155,7 @@ impl Scene {
 }
 
 /// What a program inside prints.
-fn execute(gate: &mut Conversation, words: &[&str]) -> String {
+pub(crate) fn execute(gate: &mut Conversation, words: &[&str]) -> String {
     said_in(&gate.call("execute", json!({"words": words}))).to_owned()
 }
 

@@ -16,6 +16,7 @@ mod consent;
 mod demo;
 mod driven;
 mod egress;
+mod egress_clients;
 mod ends;
 mod exhaustion;
 mod forged;

@@ -64,10 +64,7 @@ pub(crate) fn observed(
     timeout: u64,
     output: &mut Output,
 ) -> Result<Proposal, Failure> {
-    output.say(&format!(
-        "starting `{}` sealed, to see what it lists …",
-        contract.name
-    ));
+    output.say(&format!("starting `{}` sealed, to see what it lists …", contract.name));
     Proposal::observed(home, contract, Duration::from_secs(timeout))
 }
 
