@@ -23,6 +23,7 @@ mod forged;
 mod frames;
 mod inspect;
 mod inspector;
+mod install;
 mod keeping;
 mod kills;
 mod ledger;

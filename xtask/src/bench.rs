@@ -61,11 +61,20 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         "policy_bench",
     ]))?;
     let rig = release.join("bench_rig");
+    let mut egress = Command::new(&rig);
+    egress
+        .arg("egress")
+        .args(passed_on.iter().filter(|word| *word == "--quick"));
+    egress.arg("--gate").arg(release.join("cofferdam"));
     if with_peers {
         let server = [rig.to_string_lossy().into_owned(), "echo".to_owned()];
         let file = peers::prepare(workspace, &server)?;
         passed_on.extend(["--peers".to_owned(), file.to_string_lossy().into_owned()]);
     }
     let mut rig = Command::new(rig);
-    command::run(rig.arg("measure").args(passed_on).current_dir(workspace.root()))
+    command::run(rig.arg("measure").args(passed_on).current_dir(workspace.root()))?;
+    if with_gate {
+        command::run(egress.current_dir(workspace.root()))?;
+    }
+    Ok(())
 }

@@ -34,11 +34,6 @@ impl Manifest {
             "isolation.backend",
             "`native` is the only backend so far",
         );
-        add(
-            self.launch.package.is_some(),
-            "launch.package",
-            "packages are not installed so far",
-        );
         for (name, tool) in &self.tools {
             let asks = !matches!(tool.consent, Consent::Allow | Consent::Deny);
             add(

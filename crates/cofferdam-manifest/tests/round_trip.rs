@@ -127,7 +127,6 @@ fn what_is_not_enforced_yet_is_named() {
         [
             "secrets",
             "isolation.backend",
-            "launch.package",
             "tools.odd name. \u{1f600}.consent",
             "tools.odd name. \u{1f600}.arguments"
         ]

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cofferdam_manifest::{
-    Definitions, KEY_FILE_BYTES_MAX, Manifest, ManifestError, ProgramPins, Signature, can_name_server, parse, verify,
+    Access, Definitions, KEY_FILE_BYTES_MAX, Manifest, ManifestError, ProgramPins, Signature, can_name_server,
+    forbidden_grant, parse, verify,
 };
 use nix::unistd::geteuid;
 
@@ -334,5 +335,13 @@ pub(crate) fn checked_manifest(home: &Home, text: &str, path: &Path) -> Result<(
     let manifest = stated
         .resolve(&home.user_home, &home.own_folders())
         .map_err(|error| unprefixed(&error))?;
+    for root in &manifest.filesystem.write {
+        if let Some(why) = forbidden_grant(root, Access::Write, &home.data_folders()) {
+            let root = escaped(root.display().to_string().as_bytes());
+            return Err(Failure::misconfigured(format!(
+                "`{root}` cannot be granted for writing: {why}"
+            )));
+        }
+    }
     Ok((stated, manifest))
 }

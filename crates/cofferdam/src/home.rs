@@ -17,12 +17,15 @@ pub(crate) const HOME_VARIABLE: &str = "COFFERDAM_HOME";
 const CONFIG_IN_HOME: &str = ".config/cofferdam";
 /// Where state lies there.
 const STATE_IN_HOME: &str = ".local/state/cofferdam";
+/// Where data lies there.
+const DATA_IN_HOME: &str = ".local/share/cofferdam";
 
 /// Cofferdam's own folders, and whose they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
     config: PathBuf,
     state: PathBuf,
+    data: PathBuf,
     /// `--home`, where given; recorded with every session.
     pub(crate) explicit: Option<PathBuf>,
     /// The user's home folder, from the passwd entry.
@@ -46,13 +49,14 @@ impl Home {
         })?;
         let (user_home, user_name) = (user.dir, user.name);
         let explicit = explicit.as_deref().map(own_folder).transpose()?;
-        let (config, state) = match &explicit {
-            Some(home) => (home.join("config"), home.join("state")),
-            None => (user_home.join(CONFIG_IN_HOME), user_home.join(STATE_IN_HOME)),
+        let [config, state, data] = match &explicit {
+            Some(home) => ["config", "state", "data"].map(|folder| home.join(folder)),
+            None => [CONFIG_IN_HOME, STATE_IN_HOME, DATA_IN_HOME].map(|folder| user_home.join(folder)),
         };
         let home = Self {
             config,
             state,
+            data,
             explicit,
             user_home,
             user_name,
@@ -64,10 +68,17 @@ impl Home {
             &home.projects(),
             &home.state,
             &home.audit(),
+            &home.data,
+            &home.store(),
         ] {
             check_folder(folder)?;
         }
         Ok(home)
+    }
+
+    /// Installed packages. Servers read those they were accepted with; nobody is granted to write here.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.data.join("store")
     }
 
     /// One folder for each server's manifest, definitions and program pins.
@@ -143,8 +154,13 @@ impl Home {
         let mut own = vec![self.config.clone(), self.state.clone()];
         own.extend(usual);
         own.push(PathBuf::from(format!("/run/user/{}/cofferdam", geteuid())));
-        own.extend(self.explicit.clone());
+        // Not `--home` itself: the store under `data` can be read. Everything else below it lies in `config` and `state`.
         own
+    }
+
+    /// Folders that a server may read of, and that no server can be granted to write.
+    pub(crate) fn data_folders(&self) -> [PathBuf; 2] {
+        [self.data.clone(), self.user_home.join(DATA_IN_HOME)]
     }
 
     /// Makes a folder of ours, with its parents, for the user alone.

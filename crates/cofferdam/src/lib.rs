@@ -14,6 +14,7 @@ mod egress;
 mod failure;
 mod gate;
 mod home;
+mod install;
 mod keys;
 mod own_files;
 mod policy;

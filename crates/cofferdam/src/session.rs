@@ -204,7 +204,12 @@ fn launch(plan: &Plan, executed: &Executed) -> Result<Launched, Failure> {
     })
 }
 
-fn open_log(home: &Home, server: &str, options: Options, mut about: serde_json::Value) -> Result<Log, Failure> {
+pub(crate) fn open_log(
+    home: &Home,
+    server: &str,
+    options: Options,
+    mut about: serde_json::Value,
+) -> Result<Log, Failure> {
     let session = crate::random::hex(16)
         .map_err(|error| Failure::not_enforced(format!("the kernel gives no random bytes: {error}")))?;
     if let Some(members) = about.as_object_mut() {
@@ -243,7 +248,7 @@ fn warn_of_disk(home: &Home, least: u64, log: &Log) -> Result<(), Failure> {
 }
 
 /// What was measured on the sealed process stands in the record before its first byte does.
-fn record_enforcement(log: &Log, compartment: &Compartment) -> Result<(), Failure> {
+pub(crate) fn record_enforcement(log: &Log, compartment: &Compartment) -> Result<(), Failure> {
     let unrecordable = |error: &dyn std::fmt::Display| {
         Failure::not_enforced(format!("what the compartment enforces cannot be recorded: {error}"))
     };

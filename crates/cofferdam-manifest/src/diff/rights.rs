@@ -92,8 +92,12 @@ impl Rights {
         self.list("filesystem.write", &writable(before), &writable(after));
         let hosts = |manifest: &Manifest| strings(&manifest.network.allow);
         self.list("network.allow", &hosts(before), &hosts(after));
-        let tls = |manifest: &Manifest| strings(&manifest.network.tls);
-        self.list_turned("network.tls", &tls(before), &tls(after));
+        let (then, now) = (strings(&before.network.tls), strings(&after.network.tls));
+        self.list_turned(
+            "network.tls",
+            [&then, &now],
+            ["speaks TLS on more", "speaks TLS on less"],
+        );
         self.list(
             "sockets.allow",
             &paths(&before.sockets.allow),

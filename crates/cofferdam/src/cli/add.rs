@@ -22,6 +22,7 @@ use crate::contract::{Contract, Place, own_folder, program_json};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
+use crate::install::{install, package_line};
 use crate::own_files::shown;
 use crate::session::Session;
 
@@ -40,6 +41,12 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
             output.styled(Style::Yellow, "finding"),
             finding.rule.id,
             finding.evidence
+        ));
+    }
+    if let Some(line) = package_line(&args.command)? {
+        output.say(&format!(
+            "installing `{}` in a compartment that reaches its registry only, without running anything of it …",
+            line.name
         ));
     }
     output.say(&format!(
@@ -80,8 +87,17 @@ impl Candidate {
     /// The launch line is not understood, a grant can never be given, or the server cannot be observed.
     pub(crate) fn observed(home: &Home, args: &Add, stand_ins: &[(String, String)]) -> Result<Self, Failure> {
         let place = destination(home, args)?;
-        let program = understood(home, &args.command, args.directory.as_deref())?;
+        let installed = match package_line(&args.command)? {
+            Some(line) => Some(install(home, &args.name, &line, args.young)?),
+            None => None,
+        };
+        let command = installed.as_ref().map_or(&args.command, |installed| &installed.command);
+        let mut program = understood(home, command, args.directory.as_deref())?;
         let mut manifest = draft(home, args, &program)?;
+        if let Some(installed) = installed {
+            program.notes.extend(installed.notes);
+            manifest.launch.package = Some(installed.package);
+        }
         let pins = pinned(&program, args, &manifest)?;
         manifest.launch.digest = Some(pins.digest());
 
@@ -254,9 +270,13 @@ pub(crate) fn check_grants(home: &Home, manifest: &Manifest) -> Result<(), Failu
     let writes = manifest.filesystem.write.iter().map(|root| (root, Access::Write));
     for (root, access) in reads.chain(writes) {
         let real = root.canonicalize().ok();
+        let mut own = home.own_folders();
+        if access == Access::Write {
+            own.extend(home.data_folders());
+        }
         let reason = std::iter::once(root)
             .chain(&real)
-            .find_map(|path| forbidden_grant(path, access, &home.own_folders()));
+            .find_map(|path| forbidden_grant(path, access, &own));
         if let Some(why) = reason {
             return Err(Failure::misconfigured(format!(
                 "`{}` cannot be granted: {why}",

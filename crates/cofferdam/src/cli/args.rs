@@ -130,6 +130,9 @@ pub(crate) struct Add {
     /// Let it connect to this host and port, and to nothing else: a name, an address, or `localhost`.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) network: Vec<Endpoint>,
+    /// Install versions that are younger than 48 hours, too.
+    #[arg(long)]
+    pub(crate) young: bool,
     /// Set a variable inside (`NAME=VALUE`) or pass on one of the client's (`NAME`). Never a secret.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,

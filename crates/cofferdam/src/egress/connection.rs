@@ -131,7 +131,7 @@ async fn resolved(host: &str, port: u16, grants: &Grants) -> Result<Vec<SocketAd
     for address in found {
         let address = SocketAddr::new(address.ip().to_canonical(), port);
         let kind = kind_of(address.ip()).or_else(|| is_own(address.ip()).then_some("an address of this machine"));
-        match kind.filter(|_| !grants.allows_address(address)) {
+        match kind.filter(|kind| !grants.allows(address, kind)) {
             Some(kind) => forbidden = Some((address, kind)),
             None if !addresses.contains(&address) => addresses.push(address),
             None => {}

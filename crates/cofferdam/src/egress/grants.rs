@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use cofferdam_manifest::Network;
+use cofferdam_manifest::{Endpoint, Network};
 
 use super::address::kind_of;
 
@@ -28,6 +28,8 @@ pub(crate) struct Grants {
     addresses: BTreeSet<SocketAddr>,
     /// Ports of this machine's own loopback.
     localhost: BTreeSet<u16>,
+    /// Whether allowed names may lead to private addresses: a company's registry does.
+    private: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +86,18 @@ impl Grants {
         grants
     }
 
+    /// One host, spoken to in TLS under its own name, wherever it lies: for the compartment of an install.
+    pub(crate) fn of_registry(endpoint: &Endpoint) -> Self {
+        let network = Network {
+            allow: vec![endpoint.clone()],
+            tls: vec![endpoint.clone()],
+        };
+        Self {
+            private: true,
+            ..Self::of(&network)
+        }
+    }
+
     /// Every port that is allowed anywhere, in order.
     pub(crate) fn ports(&self) -> Vec<u16> {
         let named = self.names.values().flat_map(|name| name.ports.keys().copied());
@@ -131,9 +145,10 @@ impl Grants {
         }
     }
 
-    /// Whether an address may be connected to as it is, whatever it is.
-    pub(super) fn allows_address(&self, address: SocketAddr) -> bool {
+    /// Whether an address to which a name leads may be connected to although it is of this kind.
+    pub(super) fn allows(&self, address: SocketAddr, kind: &str) -> bool {
         self.addresses.contains(&address)
+            || (self.private && !kind.contains("metadata") && !kind.contains("link-local"))
     }
 
     /// What is meant by `asked`, for people: the name where one stands for it.

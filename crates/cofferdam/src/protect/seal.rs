@@ -92,6 +92,7 @@ impl Wanted {
             program: Vec::new(),
             execute: Vec::new(),
             network: Vec::new(),
+            young: false,
             env,
             secret,
             directory: self.line.directory.as_ref().map(Into::into),

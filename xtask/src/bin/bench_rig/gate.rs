@@ -22,11 +22,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Adds `server` under the name `echo`.
+    /// Adds `server` under the name `echo`, with these options of `add`.
     ///
     /// # Errors
     /// The folder cannot be made, or `cofferdam add` fails, or its manifest is not where it was.
-    pub(crate) fn prepare(program: &Path, server: &[String]) -> Result<Self> {
+    pub(crate) fn prepare(program: &Path, options: &[&str], server: &[String]) -> Result<Self> {
         // Outside the working directory, as `--home` demands.
         let home = std::env::temp_dir().join(format!("cofferdam-bench-{}", std::process::id()));
         fs::DirBuilder::new()
@@ -40,7 +40,9 @@ impl Gate {
         let mut add = Command::new(&gate.program);
         add.arg("--home")
             .arg(&gate.home)
-            .args(["add", "echo", "--yes", "--"])
+            .args(["add", "echo", "--yes"])
+            .args(options)
+            .arg("--")
             .args(server);
         let added = add.stdin(Stdio::null()).output().context("cannot start `cofferdam`")?;
         if !added.status.success() {

@@ -1,9 +1,11 @@
 //! The bench rig: what `cargo xtask bench` runs in a release build. It is the server, the two baselines and the client.
 //!
-//! `measure` compares the subjects in one run; `echo`, `byte-pump`, `thread-pump` and `spin` are the parts it starts.
+//! `measure` compares the subjects in one run; `echo`, `byte-pump`, `thread-pump` and `spin` are the parts it starts. `egress` measures
+//! connections, and starts `meter`.
 #![forbid(unsafe_code)]
 
 mod echo;
+mod egress;
 mod gate;
 mod load;
 mod measure;
@@ -40,6 +42,8 @@ fn perform(arguments: &[String]) -> Result<()> {
         "thread-pump" => pump::pump(rest, pump::Unit::Messages),
         "spin" => spin::spin(rest),
         "measure" => measure::run(rest),
+        "meter" => egress::serve(),
+        "egress" => egress::run(rest),
         other => bail!("there is no part `{other}`"),
     }
 }

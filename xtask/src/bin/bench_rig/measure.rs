@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let own = std::env::current_exe()?.to_string_lossy().into_owned();
     let server = vec![own.clone(), "echo".to_owned()];
-    let gate = gate.map(|program| Gate::prepare(&program, &server)).transpose()?;
+    let gate = gate.map(|program| Gate::prepare(&program, &[], &server)).transpose()?;
     let mut subjects = subjects(&own, &server, gate.as_ref(), extent.ours);
     subjects.extend(others.into_iter().map(|(name, target)| Subject {
         name,
