@@ -63,6 +63,11 @@ pub(super) fn advice(name: &str) -> String {
         "uvx" | "uv" | "pipx" | "poetry" | "pdm" | "hatch" | "pipenv" | "conda" => {
             "cofferdam add NAME -- …/.venv/bin/python -m MODULE"
         }
+        "npx" | "npm" | "bunx" | "pnpx" | "pnpm" | "yarn" | "bun" => {
+            return String::from(
+                "`cofferdam add NAME -- npx PACKAGE…` installs a package of npm once; then `cofferdam run NAME`",
+            );
+        }
         "go" | "cargo" | "nix" | "mise" => "cofferdam add NAME -- …/bin/PROGRAM",
         _ => "cofferdam add NAME -- node …/dist/index.js",
     };

@@ -14,6 +14,8 @@ use super::ledger::Moved;
 
 /// What a pipe between two connections is asked to hold. An ordinary user's are smaller when there are many; then less moves at a time.
 const PIPE_BYTES: i32 = 256 * 1024;
+/// Most bytes that are moved at once. A place of a pipe holds as much as a connection has in one piece, which is mostly more than a page.
+const MOVED_MAX: usize = 1 << 20;
 
 /// Moves bytes in both directions until both have ended, or one has failed.
 pub(super) async fn relay(inside: &TcpStream, outside: &TcpStream, moved: &Moved) -> io::Result<()> {
@@ -43,23 +45,18 @@ async fn flow(from: &TcpStream, to: &TcpStream, moved: &Cell<u64>) -> io::Result
 struct Pipe {
     reads: OwnedFd,
     writes: OwnedFd,
-    holds: usize,
 }
 
 impl Pipe {
     fn new() -> io::Result<Self> {
         let (reads, writes) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let asked = fcntl(&writes, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-        let holds = asked.or_else(|_fewer| fcntl(&writes, FcntlArg::F_GETPIPE_SZ))?;
-        Ok(Self {
-            reads,
-            writes,
-            holds: usize::try_from(holds).map_err(io::Error::other)?,
-        })
+        // A smaller one does as well.
+        let _smaller = fcntl(&writes, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+        Ok(Self { reads, writes })
     }
 
     async fn fill(&self, from: &TcpStream) -> io::Result<usize> {
-        let moving = || moved_at_once(|flags| splice(from.as_fd(), None, &self.writes, None, self.holds, flags));
+        let moving = || moved_at_once(|flags| splice(from.as_fd(), None, &self.writes, None, MOVED_MAX, flags));
         from.async_io(Interest::READABLE, moving).await
     }
 

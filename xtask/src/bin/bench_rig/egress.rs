@@ -180,7 +180,14 @@ pub(crate) fn serve() -> Result<()> {
             Some("tools/list") => json!({"tools": [{
                 "name": "measure",
                 "description": "Connects and measures",
-                "inputSchema": {"type": "object"},
+                "inputSchema": {
+                    "type": "object",
+                    "properties": {
+                        "address": {"type": "string"},
+                        "bytes": {"type": "integer"},
+                        "connections": {"type": "integer"},
+                    },
+                },
             }]}),
             _ => {
                 let said = match measured(request.pointer("/params/arguments").unwrap_or(&Value::Null)) {
