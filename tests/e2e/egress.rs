@@ -102,8 +102,9 @@ impl Scene {
 
     /// Adds a server that can execute programs, and starts it.
     fn run(&self, allow: &[String], tls: &[String]) -> Conversation {
-        let site = self.site.to_str().unwrap();
-        self.run_with(allow, tls, &["--read", site], &[&fixture()])
+        let mut options = vec!["--read", self.site.to_str().unwrap()];
+        options.extend(PROGRAMS.iter().flat_map(|program| ["--execute", program]));
+        self.run_with(allow, tls, &options, &[&fixture()])
     }
 
     /// Adds a server with these grants and words for `add`, and starts it.
@@ -142,17 +143,27 @@ impl Scene {
         conversation
     }
 
-    /// Facts of the connections on record, oldest first, without those of `add`.
+    /// Facts of what egress put on record, oldest first, without that of `add`.
     pub(crate) fn connections(&self) -> Vec<Value> {
         let records = self.stage.records();
         let began = records.iter().rposition(|record| record["kind"] == "open").unwrap();
         records[began..]
             .iter()
-            .filter(|record| record["kind"] == "connection")
+            // What the compartment saw the program attempt is of the same kind, and no event of egress.
+            .filter(|record| record["kind"] == "connection" && record["facts"]["event"].is_string())
             .map(|record| record["facts"].clone())
             .collect()
     }
 }
+
+/// What the server executes in these tests.
+const PROGRAMS: [&str; 5] = [
+    "/usr/bin/curl",
+    "/usr/bin/node",
+    "/usr/bin/python3",
+    "/usr/bin/git",
+    "/usr/lib/git-core/git-remote-https",
+];
 
 /// What a program inside prints.
 pub(crate) fn execute(gate: &mut Conversation, words: &[&str]) -> String {

@@ -10,25 +10,17 @@ use serde_json::json;
 use crate::egress::{Scene, Server, execute};
 use crate::support::{Conversation, STUCK, fixture, said_in, text};
 
-/// The Python with `requests`, `httpx` and the fetch server, and the folders it needs to read.
-fn python() -> (String, Vec<String>) {
+/// The Python with `requests`, `httpx` and the fetch server.
+fn python() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let folder = target.join("servers/fetch");
-    let python = folder.join("bin/python");
+    let python = target.join("servers/fetch/bin/python");
     assert!(
         python.exists(),
         "{} is missing: run `cargo xtask servers`",
         python.display()
     );
-    let base = Command::new(&python)
-        .args(["-c", "import sys; print(sys.base_prefix)"])
-        .output()
-        .unwrap();
-    let base = text(&base.stdout).trim().to_owned();
-    let mut folders = vec![folder.to_str().unwrap().to_owned()];
-    folders.extend((!base.starts_with("/usr")).then_some(base));
-    (python.to_str().unwrap().to_owned(), folders)
+    python.to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -36,13 +28,13 @@ fn clients_of_python_need_no_proxy() {
     let scene = Scene::new();
     let server = Server::start(&scene.site, false);
     let url = format!("http://api.test:{}/hello", server.port);
-    let (python, folders) = python();
-    let options: Vec<&str> = folders.iter().flat_map(|folder| ["--read", folder]).collect();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture/scripts.py");
+    let (python, script) = (python(), script.canonicalize().unwrap());
     let allow = [
         format!("api.test:{}", server.port),
         format!("127.0.0.1:{}", server.port),
     ];
-    let mut gate = scene.run_with(&allow, &[], &options, &[&fixture()]);
+    let mut gate = scene.run_with(&allow, &[], &[], &[&python, script.to_str().unwrap()]);
     for script in [
         "import requests,sys; print(requests.get(sys.argv[1], timeout=9).text)",
         "import httpx,sys; print(httpx.get(sys.argv[1], timeout=9).text)",
@@ -52,10 +44,10 @@ async def main():
         print((await client.get(sys.argv[1], timeout=9)).text)
 asyncio.run(main())",
     ] {
-        let said = execute(&mut gate, &[&python, "-c", script, &url]);
+        let said = execute(&mut gate, &[script, &url]);
         assert!(said.contains("hello from outside"), "{script}: {said}");
         let elsewhere = url.replace("api.test", "other.test");
-        let said = execute(&mut gate, &[&python, "-c", script, &elsewhere]);
+        let said = execute(&mut gate, &[script, &elsewhere]);
         assert!(!said.contains("hello from outside"), "{script}: {said}");
     }
     assert!(gate.end().success());
@@ -71,7 +63,7 @@ fn a_fetch_server_reaches_what_is_granted_in_no_other_form() {
     let scene = Scene::new();
     let (server, neighbour) = (Server::start(&scene.site, false), Server::start(&scene.site, false));
     let port = neighbour.port;
-    let (python, _) = python();
+    let python = python();
     let words = [python.as_str(), "-m", "mcp_server_fetch", "--ignore-robots-txt"];
     let forms: Vec<String> = [
         "127.0.0.1",
@@ -197,8 +189,8 @@ fn a_database_client_reaches_its_database() {
         format!("api.test:{}", database.port),
         format!("127.0.0.1:{}", database.port),
     ];
-    let mut gate = scene.run_with(&allow, &[], &[], &[&fixture()]);
     let (client, port) = (format!("{DATABASE_PROGRAMS}/psql"), database.port.to_string());
+    let mut gate = scene.run_with(&allow, &[], &["--execute", &client], &[&fixture()]);
     let ask = |host: &str| {
         let words = [
             &client, "-h", host, "-p", &port, "-U", "somebody", "-d", "postgres", "-tAc",
