@@ -40,13 +40,9 @@ fn an_error_names_the_input_and_the_way_out() {
         again.contains("there is a server `fixture` already") && again.contains("--replace"),
         "{again}"
     );
-    let launcher = text(
-        &stage
-            .add("github", &[], &["npx", "-y", "@modelcontextprotocol/server-github"])
-            .stderr,
-    );
+    let launcher = text(&stage.add("github", &[], &["uvx", "mcp-server-git"]).stderr);
     assert!(
-        launcher.contains("npx") && launcher.contains("help:") && launcher.contains("launch/unpinned-package"),
+        launcher.contains("uvx") && launcher.contains("help:") && launcher.contains("launch/unpinned-package"),
         "{launcher}"
     );
     let path = text(&stage.add("../up", &[], &[&fixture()]).stderr);
@@ -176,7 +172,7 @@ fn tools_shows_how_the_live_list_stands() {
     let stage = Stage::with_fixture(&[]);
     let accepted = stage.run(&["--format", "json", "tools", "fixture"]);
     let list: Value = serde_json::from_slice(&accepted.stdout).unwrap();
-    assert_eq!(list.as_array().unwrap().len(), 14);
+    assert_eq!(list.as_array().unwrap().len(), 15);
     let live = stage.run(&["tools", "fixture", "--live"]);
     assert_eq!(live.status.code(), Some(0), "{}", text(&live.stderr));
     assert!(
