@@ -208,6 +208,7 @@ mod tests {
             quota: Quota {
                 bytes_per_hour: 1 << 20,
             },
+            rotation: Rotation::STANDARD,
             clock: Arc::new(SystemClock),
             rotation: Rotation::STANDARD,
         };
