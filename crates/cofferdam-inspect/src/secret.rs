@@ -1,5 +1,7 @@
 //! Live secret values in every encoding, and tokens of well-known forms.
 
+use std::sync::LazyLock;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64ct::{Base64, Base64Url, Encoding as _};
 
@@ -188,7 +190,20 @@ pub fn token_kind(text: &str) -> Option<&'static str> {
     decoded(text).iter().find_map(|text| plain_token(text))
 }
 
+/// Finds what a token may begin with: nearly every text is done after one pass.
+static BEGINNINGS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let more = ["PRIVATE KEY-----", "://", "eyJ"];
+    let beginnings = TOKENS.iter().map(|(_, prefix, _)| *prefix).chain(more);
+    AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(beginnings)
+        .ok()
+});
+
 fn plain_token(text: &str) -> Option<&'static str> {
+    if BEGINNINGS.as_ref().is_some_and(|beginnings| !beginnings.is_match(text)) {
+        return None;
+    }
     if text.contains("PRIVATE KEY-----") && text.contains("-----BEGIN ") {
         return Some("a private key");
     }

@@ -69,7 +69,7 @@ const PLAIN_BEGINNINGS: [&str; 9] = [
 ];
 
 /// What speaks to the model instead of about the tool.
-const ADDRESSING: [&str; 6] = ["you are ", "you must ", "you will ", "no ", "do not ", "never "];
+const ADDRESSING: [&str; 4] = ["you are ", "you must ", "you will ", "do not "];
 
 /// Words that mean nothing alone and open a rule.
 const LEADING_WORDS: [&str; 12] = [
