@@ -70,7 +70,7 @@ def read_header(file, size):
         ("header flags", flags, 0),
         ("hash algorithm", header[16], 1),
         ("payload compression", header[17], 0),
-        ("encryption", header[18], 0),
+        ("encryption", header[18], min(header[18], 1)),
         ("payload store", header[19], 0),
     ]
     for what, found, known in fixed:
@@ -80,7 +80,7 @@ def read_header(file, size):
     _wall, boot, first = struct.unpack_from("<QQQ", header, 40)
     if first >= 1 << 63:
         raise Broken(0, 0, "header-field")
-    server = read_fields(header[96:-32])
+    server = read_fields(header[96:-32], header[18] == 1)
     return {
         "length": length,
         "hash": header_hash,
@@ -90,10 +90,11 @@ def read_header(file, size):
         "boot": boot,
         "previous": header[64:96],
         "server": server,
+        "sealed": header[18] == 1,
     }
 
 
-def read_fields(fields):
+def read_fields(fields, sealed):
     last, seen, at, server = 0, set(), 0, None
     while at < len(fields):
         if len(fields) - at < 6:
@@ -110,9 +111,13 @@ def read_fields(fields):
                 raise Broken(0, 0, "header-field")
             seen.add(tag)
             server = value if tag == 1 else server
+        elif sealed and tag in (32_769, 32_770):
+            if tag == 32_769 and not is_text(value):
+                raise Broken(0, 0, "header-field")
+            seen.add(tag)
         elif tag > 32_767:
             raise Unsupported(f"header field {tag}")
-    if seen != {1, 2}:
+    if seen != ({1, 2, 32_769, 32_770} if sealed else {1, 2}):
         raise Broken(0, 0, "header-field")
     return server
 
@@ -198,7 +203,7 @@ def verify_records(file, size, header, judge):
             raise Broken(offset, seq, "length-behind")
         if flags:
             raise Unsupported(f"record flags {flags} in record {seq}")
-        if encoding:
+        if encoding not in ((0, 4) if header["sealed"] else (0,)):
             raise Unsupported(f"payload encoding {encoding} in record {seq}")
         if index == 0 and seq == first and kind != 1:
             raise Broken(offset, seq, "first-record")

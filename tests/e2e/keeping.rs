@@ -43,6 +43,7 @@ fn old_session(stage: &Stage, id: u8, days: u32) -> (String, Vec<PathBuf>) {
             bytes: 4_000,
             ..Rotation::STANDARD
         },
+        sealing: None,
     };
     let folder = stage.home().join("state/audit");
     let log = Log::create(&folder, opening, options).unwrap();

@@ -170,6 +170,7 @@ fn a_session_written_anew_is_found_and_named() {
         quota: Quota::UNLIMITED,
         clock: std::sync::Arc::new(Then(header.wall_ns)),
         rotation: Rotation::STANDARD,
+        sealing: None,
     };
     let log = Log::create(&forge, opening, options).unwrap();
     for record in &records[1..records.len() - 1] {

@@ -48,6 +48,7 @@ mod replays;
 mod restart;
 mod schemas;
 mod scripted;
+mod sealed;
 mod suite_clients;
 mod support;
 mod tools;

@@ -141,7 +141,9 @@ const RULES: &[Rule] = &[
     Rule {
         name: "cofferdam",
         direct: &[
+            "age",
             "anyhow",
+            "chacha20poly1305",
             "clap",
             "clap_complete",
             "getrandom",

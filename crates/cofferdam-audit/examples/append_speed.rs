@@ -107,6 +107,7 @@ fn log(folder: &Path, durability: Durability) -> Result<Log, AuditError> {
         quota: Quota::UNLIMITED,
         clock,
         rotation: Rotation::STANDARD,
+        sealing: None,
     };
     let session = format!("{:032x}", SEQUENCE.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     let opening = Opening {

@@ -54,6 +54,7 @@ fn fill(folder: &Path, millions: u32) -> Result<(), AuditError> {
         quota: Quota::UNLIMITED,
         clock: Arc::new(SystemClock),
         rotation: Rotation::STANDARD,
+        sealing: None,
     };
     let opening = Opening {
         session: "00000000000000000000000000000001",

@@ -97,6 +97,12 @@ pub enum AuditError {
         /// The failure that ended it.
         cause: String,
     },
+    /// No data key could be made for a segment.
+    #[error("payloads cannot be sealed: {cause}")]
+    Seal {
+        /// Why.
+        cause: String,
+    },
     /// The session's record cannot go on in another segment.
     #[error("there is no next segment for this record")]
     NoSuccessor,

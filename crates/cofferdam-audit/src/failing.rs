@@ -263,6 +263,7 @@ pub(crate) fn log_with(
         quota,
         clock,
         rotation: Rotation::STANDARD,
+        sealing: None,
     };
     let beginning = Beginning {
         options,
@@ -335,6 +336,7 @@ pub(crate) fn log_in(
         quota: Quota::UNLIMITED,
         clock,
         rotation,
+        sealing: None,
     };
     let beginning = Beginning {
         options,

@@ -4,6 +4,7 @@ use crate::chain::{Digest, RecordHash};
 use crate::error::AuditError;
 use crate::kind::Kind;
 use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PAYLOAD_BYTES_MAX, Prefix};
+use crate::seal::{SEAL_BYTES, SEALED, Seal};
 
 /// Most bytes one group may take: one write each, and one buffer that holds it.
 pub(crate) const GROUP_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX;
@@ -91,6 +92,7 @@ pub struct Group<'a> {
     chain: Digest,
     counted: bool,
     fault: Option<AuditError>,
+    seal: Option<&'a dyn Seal>,
 }
 
 impl<'a> Group<'a> {
@@ -109,14 +111,22 @@ impl<'a> Group<'a> {
             chain,
             counted: false,
             fault: None,
+            seal: None,
         }
+    }
+
+    /// The same group, its payloads sealed.
+    pub(crate) fn sealed_with(mut self, seal: Option<&'a dyn Seal>) -> Self {
+        self.seal = seal;
+        self
     }
 
     /// Adds one entry. What is wrong with it is reported by the append that this group belongs
     /// to, which then writes nothing at all.
     pub fn add(&mut self, entry: Entry<'_>) {
         if self.fault.is_none() {
-            match check(&entry, self.bytes.len()) {
+            let added = self.seal.map_or(0, |_| SEAL_BYTES);
+            match check(&entry, self.bytes.len(), added) {
                 Ok(()) => self.encode(&entry),
                 Err(fault) => self.fault = Some(fault),
             }
@@ -157,8 +167,10 @@ impl<'a> Group<'a> {
 
     fn encode(&mut self, entry: &Entry<'_>) {
         let facts = entry.facts.as_bytes();
+        let seal = self.seal.filter(|_| !entry.payload.is_empty());
+        let stored = entry.payload.len() + seal.map_or(0, |_| SEAL_BYTES);
         let sizes = (
-            u32::try_from(FRAME_BYTES + facts.len() + entry.payload.len()),
+            u32::try_from(FRAME_BYTES + facts.len() + stored),
             u32::try_from(facts.len()),
         );
         let (Ok(length), Ok(facts_length)) = sizes else {
@@ -168,7 +180,7 @@ impl<'a> Group<'a> {
         let prefix = Prefix {
             length,
             kind: entry.kind.code(),
-            encoding: 0,
+            encoding: if seal.is_some() { SEALED } else { 0 },
             flags: 0,
             facts_length,
             seq: self.next_seq,
@@ -180,9 +192,25 @@ impl<'a> Group<'a> {
         self.bytes.extend_from_slice(facts);
         let mut hash = RecordHash::new();
         hash.front(self.bytes.split_at(start).1);
-        hash.payload(entry.payload);
+        match seal {
+            None => {
+                hash.payload(entry.payload);
+                self.bytes.extend_from_slice(entry.payload);
+            }
+            Some(seal) => {
+                let front = self.bytes.split_at(start).1.to_vec();
+                let begins = self.bytes.len();
+                let is_sealed = seal.seal(self.next_seq, &front, entry.payload, self.bytes);
+                if !is_sealed || self.bytes.len() != begins + stored {
+                    self.fault = Some(AuditError::Seal {
+                        cause: "the cipher refused a payload".to_owned(),
+                    });
+                    return;
+                }
+                hash.payload(self.bytes.split_at(begins).1);
+            }
+        }
         self.chain = hash.chain(&self.chain);
-        self.bytes.extend_from_slice(entry.payload);
         self.bytes.extend_from_slice(self.chain.bytes());
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.next_seq += 1;
@@ -200,7 +228,7 @@ pub(crate) struct Drafted {
     pub(crate) boot_ns: u64,
 }
 
-fn check(entry: &Entry<'_>, before: usize) -> Result<(), AuditError> {
+fn check(entry: &Entry<'_>, before: usize, added: usize) -> Result<(), AuditError> {
     if !entry.kind.is_callers() {
         return Err(AuditError::Kind { kind: entry.kind });
     }
@@ -212,10 +240,10 @@ fn check(entry: &Entry<'_>, before: usize) -> Result<(), AuditError> {
     if facts.len() > FACTS_BYTES_MAX {
         return Err(too_long("facts", facts.len(), FACTS_BYTES_MAX));
     }
-    if entry.payload.len() > PAYLOAD_BYTES_MAX {
+    if entry.payload.len() + added > PAYLOAD_BYTES_MAX {
         return Err(too_long("payload", entry.payload.len(), PAYLOAD_BYTES_MAX));
     }
-    let group = before + FRAME_BYTES + facts.len() + entry.payload.len();
+    let group = before + added + FRAME_BYTES + facts.len() + entry.payload.len();
     if group > GROUP_BYTES_MAX {
         return Err(too_long("group", group, GROUP_BYTES_MAX));
     }

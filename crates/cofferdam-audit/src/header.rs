@@ -3,6 +3,7 @@
 
 use crate::chain::{self, Digest};
 use crate::record::Fields;
+use crate::seal::Wrapped;
 use crate::verify::Fault;
 
 /// The longest header, in bytes.
@@ -23,6 +24,8 @@ const FIRST_SEQ_MAX: u64 = u64::MAX / 2;
 
 const SERVER: u16 = 1;
 const PRINCIPAL: u16 = 2;
+const RECIPIENTS: u16 = 0x8001;
+const WRAPPED_KEY: u16 = 0x8002;
 /// A field with this bit must be understood, or the segment cannot be read.
 const CRITICAL: u16 = 0x8000;
 
@@ -45,6 +48,8 @@ pub struct Header {
     pub first_seq: u64,
     /// The chain value at the end of the segment before; zeros in the first.
     pub previous: Digest,
+    /// How its payloads can be opened; `None` where they stand open.
+    pub sealed: Option<Wrapped>,
 }
 
 /// A header that was read: what it says, how long it is, and the chain value it binds.
@@ -75,11 +80,15 @@ impl Header {
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&0_u16.to_le_bytes());
-        let fields = [(SERVER, self.server.as_bytes()), (PRINCIPAL, self.principal.as_bytes())];
+        let mut fields = vec![(SERVER, self.server.as_bytes()), (PRINCIPAL, self.principal.as_bytes())];
+        if let Some(sealed) = &self.sealed {
+            fields.push((RECIPIENTS, sealed.recipients.as_bytes()));
+            fields.push((WRAPPED_KEY, &sealed.key));
+        }
         let variable: usize = fields.iter().map(|(_, value)| 6 + value.len()).sum();
         let length = FIXED_BYTES + variable + HASH_BYTES;
         bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&[SHA_256, 0, 0, 0]);
+        bytes.extend_from_slice(&[SHA_256, 0, u8::from(self.sealed.is_some()), 0]);
         bytes.extend_from_slice(&self.index.to_le_bytes());
         bytes.extend_from_slice(&session_bytes(&self.session).unwrap_or_default());
         bytes.extend_from_slice(&self.wall_ns.to_le_bytes());
@@ -139,7 +148,9 @@ fn read_fixed(fields: &mut Fields<'_>) -> Result<Header, HeaderFault> {
     let [hash, compression, encryption, store] = fields.take().ok_or_else(cut)?;
     known("hash algorithm", u16::from(hash), u16::from(SHA_256))?;
     known("payload compression", u16::from(compression), 0)?;
-    known("encryption", u16::from(encryption), 0)?;
+    if encryption > 1 {
+        known("encryption", u16::from(encryption), 1)?;
+    }
     known("payload store", u16::from(store), 0)?;
     let index = u32::from_le_bytes(fields.take().ok_or_else(cut)?);
     let session: [u8; 16] = fields.take().ok_or_else(cut)?;
@@ -152,6 +163,10 @@ fn read_fixed(fields: &mut Fields<'_>) -> Result<Header, HeaderFault> {
         boot_ns: u64::from_le_bytes(fields.take().ok_or_else(cut)?),
         first_seq: u64::from_le_bytes(fields.take().ok_or_else(cut)?),
         previous: Digest::from_bytes(fields.take().ok_or_else(cut)?),
+        sealed: (encryption == 1).then(|| Wrapped {
+            recipients: String::new(),
+            key: Vec::new(),
+        }),
     };
     // So that counting on from it never overflows.
     if header.first_seq > FIRST_SEQ_MAX {
@@ -178,6 +193,8 @@ fn read_variable(mut header: Header, mut fields: Fields<'_>) -> Result<Header, H
         match tag {
             SERVER => header.server = text(value).ok_or_else(cut)?,
             PRINCIPAL => header.principal = text(value).ok_or_else(cut)?,
+            RECIPIENTS if let Some(sealed) = &mut header.sealed => sealed.recipients = text(value).ok_or_else(cut)?,
+            WRAPPED_KEY if let Some(sealed) = &mut header.sealed => sealed.key = value.to_vec(),
             _ if tag & CRITICAL != 0 => {
                 return Err(HeaderFault::Unsupported(format!("header field {tag}")));
             }
@@ -185,7 +202,8 @@ fn read_variable(mut header: Header, mut fields: Fields<'_>) -> Result<Header, H
         }
         seen += 1;
     }
-    if seen == 2 { Ok(header) } else { Err(cut()) }
+    let expected = if header.sealed.is_some() { 4 } else { 2 };
+    if seen == expected { Ok(header) } else { Err(cut()) }
 }
 
 fn known(what: &str, found: u16, expected: u16) -> Result<(), HeaderFault> {

@@ -9,8 +9,9 @@ use crate::group::{Drafted, Entry, Group, Recorded};
 use crate::kind::Kind;
 use crate::opening::{self, Opening};
 use crate::quota::{Pressure, Quota, Window};
+use crate::seal::{Seal, Sealing};
 use crate::segment::{Purpose, Segment};
-use crate::succession::{Rotation, Succession};
+use crate::succession::{self, Rotation, Succession};
 use crate::sync::{self, Shared, State, Timing};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// When a segment is followed by another.
     pub rotation: Rotation,
+    /// What seals payloads; `None` where they stand open.
+    pub sealing: Option<Arc<dyn Sealing>>,
 }
 
 /// The record of one session: one segment file after another, with this log as their only
@@ -118,13 +121,16 @@ impl Log {
         } = beginning;
         let Options { durability, clock, .. } = options;
         let now = clock.now();
-        let segment = Segment::new(file, path.clone())?;
+        let seal = succession::begin_seal(options.sealing.as_deref())?;
+        let sealed = seal.as_deref().map(Seal::wrapped);
+        let segment = Segment::new(file, path.clone())?.sealed_with(seal);
         let facts = opening::facts(&opening, durability.name(), segment.reserves())?;
-        let header = opening.header(now);
+        let header = opening.header(now, sealed);
         let (bytes, drafted) = opening::draft(&header, &facts, now)?;
         let succession = Succession {
             source,
             rotation: options.rotation,
+            sealing: options.sealing,
             header,
             not_before_ns: 0,
         };
@@ -411,7 +417,7 @@ fn draft(
     now: (u64, u64),
     fill: &mut dyn FnMut(&mut Group<'_>),
 ) -> Result<Drafted, AuditError> {
-    let mut group = Group::following(bytes, segment.next_seq(), segment.chain(), now);
+    let mut group = Group::following(bytes, segment.next_seq(), segment.chain(), now).sealed_with(segment.seal());
     fill(&mut group);
     group.finish()
 }

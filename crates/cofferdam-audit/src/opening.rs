@@ -6,6 +6,7 @@ use crate::group::{Drafted, Group};
 use crate::header::{HEADER_BYTES_MAX, Header, session_bytes};
 use crate::kind::Kind;
 use crate::record::FACTS_BYTES_MAX;
+use crate::seal::Wrapped;
 use serde_json::{Map, Value};
 
 /// What is known when a session begins.
@@ -27,7 +28,7 @@ const PRINCIPAL_BYTES_MAX: usize = 4 * 1024;
 
 impl Opening<'_> {
     /// The header of the session's first segment.
-    pub(crate) fn header(&self, (wall_ns, boot_ns): (u64, u64)) -> Header {
+    pub(crate) fn header(&self, (wall_ns, boot_ns): (u64, u64), sealed: Option<Wrapped>) -> Header {
         Header {
             session: self.session.to_owned(),
             server: self.server.to_owned(),
@@ -37,6 +38,7 @@ impl Opening<'_> {
             index: 0,
             first_seq: 0,
             previous: Digest::ZERO,
+            sealed,
         }
     }
 }

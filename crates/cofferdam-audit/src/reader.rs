@@ -5,6 +5,7 @@ use crate::error::AuditError;
 use crate::header::{HEADER_BYTES_MAX, Header, HeaderFault, START_BYTES};
 use crate::kind::Kind;
 use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PREFIX_BYTES, Prefix, Record, stated_length};
+use crate::seal::SEALED;
 use crate::source::Source;
 use crate::verify::{Broken, Ended, Fault};
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
@@ -280,6 +281,7 @@ impl<R: Read> Reader<R> {
                 payload_bytes,
                 offset: self.position.offset,
                 bytes: u64::from(prefix.length),
+                sealed: prefix.encoding == SEALED,
                 payload_digest,
                 leaf,
                 hash,
@@ -292,7 +294,7 @@ impl<R: Read> Reader<R> {
         if prefix.flags != 0 {
             return Err(self.unsupported(format!("record flags {}", prefix.flags)));
         }
-        if prefix.encoding != 0 {
+        if prefix.encoding != 0 && !(record.sealed && self.header.sealed.is_some()) {
             return Err(self.unsupported(format!("payload encoding {}", prefix.encoding)));
         }
         let first = self.position.after.is_none() && self.header.index == 0;

@@ -2,6 +2,7 @@
 
 use crate::chain::Digest;
 use crate::kind::Kind;
+use crate::seal::SEALED;
 
 /// The longest facts one record holds, in bytes.
 pub const FACTS_BYTES_MAX: usize = 1024 * 1024;
@@ -40,6 +41,8 @@ pub struct Record {
     pub offset: u64,
     /// How long the record is in its file.
     pub bytes: u64,
+    /// Whether the payload is sealed: then these are its stored bytes, 16 more than came.
+    pub sealed: bool,
     /// The digest of the payload as stored.
     pub payload_digest: Digest,
     /// The hash of the record itself.
@@ -55,7 +58,7 @@ impl Record {
         let prefix = Prefix {
             length: u32::try_from(self.bytes).unwrap_or(u32::MAX),
             kind: self.kind.code(),
-            encoding: 0,
+            encoding: if self.sealed { SEALED } else { 0 },
             flags: 0,
             facts_length: u32::try_from(self.facts.len()).unwrap_or(u32::MAX),
             seq: self.seq,

@@ -4,6 +4,7 @@ use crate::chain::{Digest, Head};
 use crate::error::AuditError;
 use crate::file::{SegmentFile, is_full, is_unsupported};
 use crate::group::Drafted;
+use crate::seal::Seal;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub(crate) struct Segment {
     next_seq: u64,
     chain: Digest,
     boot_ns: u64,
+    /// The data key, where payloads are sealed.
+    seal: Option<Box<dyn Seal>>,
 }
 
 impl Segment {
@@ -77,9 +80,20 @@ impl Segment {
             next_seq: 0,
             chain: Digest::ZERO,
             boot_ns: 0,
+            seal: None,
         };
         segment.make_room(0, Purpose::Traffic)?;
         Ok(segment)
+    }
+
+    /// The same segment, its payloads sealed from now on.
+    pub(crate) fn sealed_with(mut self, seal: Option<Box<dyn Seal>>) -> Self {
+        self.seal = seal;
+        self
+    }
+
+    pub(crate) fn seal(&self) -> Option<&dyn Seal> {
+        self.seal.as_deref()
     }
 
     pub(crate) fn file(&self) -> Arc<dyn SegmentFile> {

@@ -103,7 +103,7 @@ pub(crate) fn sessions(mut parts: Vec<Part>) -> Vec<Session> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionVerdict {
     /// Every record is what was written, and each segment follows from the one before.
-    Verified(SessionVerified),
+    Verified(Box<SessionVerified>),
     /// Something was changed, dropped or put in.
     Broken {
         /// In which segment.
@@ -148,7 +148,7 @@ pub struct Lost {
 /// When a file cannot be read, or uses something this version does not know.
 pub fn verify_session(segments: &[PathBuf], each: &mut dyn FnMut(&Record)) -> Result<SessionVerdict, AuditError> {
     match walk(segments, each) {
-        Ok(verified) => Ok(SessionVerdict::Verified(verified)),
+        Ok(verified) => Ok(SessionVerdict::Verified(Box::new(verified))),
         Err(AuditError::Broken { path, broken }) => Ok(SessionVerdict::Broken { path, broken }),
         Err(error) => Err(error),
     }

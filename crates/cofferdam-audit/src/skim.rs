@@ -42,6 +42,8 @@ pub struct Skimmed<'a> {
     pub facts: &'a [u8],
     /// The bytes as stored.
     pub payload: &'a [u8],
+    /// Whether they are sealed.
+    pub sealed: bool,
 }
 
 impl Skim {
@@ -117,6 +119,7 @@ impl Skim {
             wall_ns: prefix.wall_ns,
             facts,
             payload: rest.split_at(length - FRAME_BYTES - facts.len()).0,
+            sealed: prefix.encoding != 0,
         }))
     }
 

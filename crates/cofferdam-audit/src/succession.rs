@@ -5,8 +5,10 @@ use crate::file::SegmentSource;
 use crate::group::Group;
 use crate::header::Header;
 use crate::kind::Kind;
+use crate::seal::{Seal, Sealing};
 use crate::segment::{Purpose, Segment};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a segment that should be followed by another goes on before that is tried again.
@@ -35,6 +37,7 @@ pub(crate) struct Succession {
     /// `None` where there can be no other: then a failure ends the record.
     pub(crate) source: Option<Box<dyn SegmentSource>>,
     pub(crate) rotation: Rotation,
+    pub(crate) sealing: Option<Arc<dyn Sealing>>,
     /// The header of the segment in use.
     pub(crate) header: Header,
     /// The boot clock before which no rotation is tried again.
@@ -67,13 +70,15 @@ impl Succession {
         let mut group = Group::following(&mut last, segment.next_seq(), segment.chain(), now);
         group.add_own(Kind::Continued, &format!(r#"{{"next":{index}}}"#));
         let end = group.finish()?;
+        let seal = begin_seal(self.sealing.as_deref())?;
         let header = Header {
             first_seq: end.next_seq,
             previous: end.chain,
+            sealed: seal.as_deref().map(Seal::wrapped),
             ..self.following(now)
         };
         // The next one first: it is only in the way if the old one cannot be ended.
-        let (next, path) = self.begin(&header, None, now)?;
+        let (next, path) = self.begin(&header, None, (now, seal))?;
         if let Err(error) = segment.append(&last, end, Purpose::Close) {
             self.discard(&path);
             return Err(error);
@@ -93,14 +98,16 @@ impl Succession {
                 })
             },
             |failure| {
+                let seal = begin_seal(self.sealing.as_deref())?;
                 let header = Header {
                     first_seq: segment.next_seq(),
                     previous: segment.chain(),
+                    sealed: seal.as_deref().map(Seal::wrapped),
                     ..self.following(now)
                 };
                 let cause = serde_json::Value::from(failure.to_string());
                 let facts = format!(r#"{{"after":{},"cause":{cause}}}"#, self.header.index);
-                let (next, _) = self.begin(&header, Some(&facts), now)?;
+                let (next, _) = self.begin(&header, Some(&facts), (now, seal))?;
                 self.header = header;
                 Ok(next)
             },
@@ -126,7 +133,7 @@ impl Succession {
         &mut self,
         header: &Header,
         resumed: Option<&str>,
-        now: (u64, u64),
+        (now, seal): ((u64, u64), Option<Box<dyn Seal>>),
     ) -> Result<(Segment, std::path::PathBuf), AuditError> {
         let Some(source) = self.source.as_mut() else {
             return Err(AuditError::NoSuccessor);
@@ -141,7 +148,7 @@ impl Succession {
             }
             let drafted = group.finish()?;
             segment.append(&bytes, drafted, Purpose::Traffic)?;
-            Ok(segment)
+            Ok(segment.sealed_with(seal))
         });
         if begun.is_err() {
             self.discard(&path);
@@ -154,4 +161,11 @@ impl Succession {
             source.discard(path);
         }
     }
+}
+
+/// The data key of a new segment, where payloads are sealed.
+pub(crate) fn begin_seal(sealing: Option<&dyn Sealing>) -> Result<Option<Box<dyn Seal>>, AuditError> {
+    sealing
+        .map(|sealing| sealing.begin().map_err(|cause| AuditError::Seal { cause }))
+        .transpose()
 }

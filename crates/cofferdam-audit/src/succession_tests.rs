@@ -83,7 +83,7 @@ fn said(verdict: &SessionVerdict) -> Value {
 
 fn verified(folder: &FailingFolder) -> SessionVerified {
     match verdict(folder) {
-        SessionVerdict::Verified(verified) => verified,
+        SessionVerdict::Verified(verified) => *verified,
         SessionVerdict::Broken { path, broken } => panic!("{}: {broken}", path.display()),
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every record up to the end is what was written.
-    Verified(Verified),
+    Verified(Box<Verified>),
     /// Something was changed.
     Broken(Broken),
 }
@@ -181,7 +181,7 @@ impl fmt::Display for Fault {
 /// When the file cannot be read, or uses something this version does not know.
 pub fn verify(path: &Path) -> Result<Verdict, AuditError> {
     match walk(path) {
-        Ok(verified) => Ok(Verdict::Verified(verified)),
+        Ok(verified) => Ok(Verdict::Verified(Box::new(verified))),
         Err(AuditError::Broken { broken, .. }) => Ok(Verdict::Broken(broken)),
         Err(error) => Err(error),
     }

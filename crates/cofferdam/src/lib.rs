@@ -24,6 +24,7 @@ mod protect;
 mod proven;
 mod random;
 mod rules;
+mod sealing;
 mod session;
 mod settings;
 mod witness;

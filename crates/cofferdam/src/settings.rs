@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam_audit::{Durability, Options, Quota, Rotation, SystemClock};
+use cofferdam_audit::{Durability, Options, Quota, Rotation, Sealing, SystemClock};
 use cofferdam_manifest::parse_bytes;
 use nix::unistd::Uid;
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::own_files::{read_file_of, read_own_file};
+use crate::sealing::Recipients;
 
 /// The organisation's file. It must belong to root.
 const ORGANISATION: &str = "/etc/cofferdam/cofferdam.toml";
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     durability: Durability,
     /// When a segment is followed by another.
     rotation: Rotation,
+    /// Whom payloads are sealed to.
+    recipients: Option<Recipients>,
     /// Free bytes on the disk of the record below which people are warned.
     pub(crate) warn_below: u64,
     /// A file that the ledger's checkpoints are appended to.
@@ -60,6 +63,8 @@ struct WrittenRecord {
     durability: Option<WrittenDurability>,
     segment: Option<String>,
     segment_hours: Option<u64>,
+    #[serde(default)]
+    recipients: Vec<String>,
     warn_below: Option<String>,
 }
 
@@ -106,6 +111,7 @@ impl Settings {
                 bytes: segment_bytes(above.segment.or(own.segment).as_deref())?,
                 age: segment_age(above.segment_hours.or(own.segment_hours))?,
             },
+            recipients: Recipients::parse(&[above.recipients, own.recipients].concat())?,
             warn_below: warn_below(own.warn_below.or(above.warn_below).as_deref())?,
             publish: publish.map(absolute).transpose()?,
         })
@@ -118,6 +124,10 @@ impl Settings {
             quota: Quota { bytes_per_hour },
             clock: Arc::new(SystemClock),
             rotation: self.rotation,
+            sealing: self
+                .recipients
+                .clone()
+                .map(|recipients| Arc::new(recipients) as Arc<dyn Sealing>),
         }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) fn options(durability: Durability) -> Options {
         quota: Quota::UNLIMITED,
         clock: Arc::new(SystemClock),
         rotation: Rotation::STANDARD,
+        sealing: None,
     }
 }
 

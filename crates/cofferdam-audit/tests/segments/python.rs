@@ -216,7 +216,8 @@ fn verify_py_agrees_on_segments_that_no_log_writes() {
         ("header flags 256", header(11, 1)),
         ("hash algorithm 3", header(16, 3)),
         ("payload compression 1", header(17, 1)),
-        ("encryption 1", header(18, 1)),
+        ("header-field", header(18, 1)),
+        ("encryption 2", header(18, 2)),
         ("payload store 1", header(19, 1)),
         ("unclosed", field(3, b"later")),
         ("header field 32769", field(32_769, b"age1")),
@@ -253,6 +254,27 @@ fn verify_py_agrees_on_segments_that_no_log_writes() {
                 builder.record(17, b"", |record| record[16] = 9);
             }),
         ),
+    ];
+    let (expected, segments): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
+    assert_eq!(assert_agree(&segments), expected);
+}
+
+#[test]
+fn verify_py_agrees_on_sealed_segments() {
+    let sealed = |fields: &[(u16, &[u8])]| {
+        built(|builder| {
+            builder.header[18] = 1;
+            for (tag, value) in fields {
+                builder.field(*tag, value);
+            }
+            builder.record(1, b"{}", |_| {});
+            builder.record(17, b"", |record| record[9] = 4);
+        })
+    };
+    let cases = [
+        ("unclosed", sealed(&[(32_769, b"age1"), (32_770, b"key")])),
+        ("header-field", sealed(&[(32_769, b"age1")])),
+        ("header-field", sealed(&[(32_769, b"\xff"), (32_770, b"key")])),
     ];
     let (expected, segments): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
     assert_eq!(assert_agree(&segments), expected);

@@ -44,6 +44,9 @@ pub(crate) struct AuditShow {
     /// Print payloads whole.
     #[arg(long)]
     pub(crate) full: bool,
+    /// Open sealed payloads with this file of age identities (`AGE-SECRET-KEY-1…`).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

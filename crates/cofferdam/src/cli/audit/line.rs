@@ -1,5 +1,7 @@
 //! One record as people and programs see it.
 
+use std::borrow::Cow;
+
 use cofferdam_audit::Record;
 use serde_json::{Value, json};
 
@@ -17,11 +19,16 @@ pub(super) fn print(
 ) -> Result<(), Failure> {
     let short = session.get(..8).unwrap_or(session);
     let facts: Value = serde_json::from_str(&record.facts).unwrap_or(Value::Null);
-    let payload = String::from_utf8_lossy(&record.payload);
+    // Sealed bytes say nothing to anybody.
+    let payload = if record.sealed {
+        Cow::Borrowed("")
+    } else {
+        String::from_utf8_lossy(&record.payload)
+    };
     if output.is_json() {
         let line = json!({
             "session": session, "server": server, "seq": record.seq, "kind": record.kind.to_string(), "time_ns": record.wall_ns,
-            "facts": facts, "payload": payload, "payload_bytes": record.payload_bytes, "payload_is_whole": record.has_whole_payload(),
+            "facts": facts, "payload": payload, "payload_bytes": record.payload_bytes, "payload_is_whole": record.has_whole_payload() && !record.sealed, "sealed": record.sealed,
             "hash": record.hash.to_string(),
         });
         return output.line(&line.to_string());
@@ -52,7 +59,12 @@ pub(super) fn print(
     for line in payload.lines() {
         output.line(&format!("  {}", output.styled(Style::Dim, &escaped(line.as_bytes()))))?;
     }
-    if !record.has_whole_payload() {
+    if record.sealed {
+        output.line(&format!(
+            "  sealed, {} bytes; `audit show --identity FILE` opens it",
+            record.payload_bytes
+        ))?;
+    } else if !record.has_whole_payload() {
         output.line(&format!("  … {} bytes", record.payload_bytes))?;
     }
     Ok(())

@@ -165,8 +165,10 @@ impl<'a> Question<'a> {
                 return false;
             }
         }
+        // What is sealed cannot be searched.
+        let payload = if record.sealed { &[] } else { record.payload };
         text.as_ref()
-            .is_none_or(|text| contains(record.payload, text.as_bytes()) || contains(record.facts, text.as_bytes()))
+            .is_none_or(|text| contains(payload, text.as_bytes()) || contains(record.facts, text.as_bytes()))
     }
 }
 
@@ -232,7 +234,11 @@ fn payload_limit(args: &AuditQuery) -> usize {
 }
 
 fn row(header: &Header, record: &Skimmed<'_>, payload_bytes: usize) -> Row {
-    let shown = record.payload.len().min(payload_bytes);
+    let shown = if record.sealed {
+        0
+    } else {
+        record.payload.len().min(payload_bytes)
+    };
     Row {
         wall_ns: record.wall_ns,
         session: header.session.clone(),
@@ -438,6 +444,7 @@ fn follow_on(mut follow: Follow, question: &Question<'_>, output: &mut Output) -
                 wall_ns: record.wall_ns,
                 facts: record.facts.as_bytes(),
                 payload: &record.payload,
+                sealed: record.sealed,
             };
             if question.is_of(&located.header) && question.is_answered_by(&skimmed) {
                 print(

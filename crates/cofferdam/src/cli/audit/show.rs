@@ -9,12 +9,17 @@ use super::{SHOWN_PAYLOAD_BYTES, failure, store};
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
+use crate::sealing::Identities;
 
 /// One session or one record. What is shown is verified on the way.
 pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result<Exit, Failure> {
     let store = store(home)?;
+    let identities = args.identity.as_deref().map(Identities::read).transpose()?;
     if let Some(reference) = args.reference.as_ref().filter(|reference| reference.contains(':')) {
-        let located = store.record(reference).map_err(|error| failure(&error))?;
+        let mut located = store.record(reference).map_err(|error| failure(&error))?;
+        if let Some(identities) = &identities {
+            identities.open(&located.header)?.open(&mut located.record)?;
+        }
         print(&located.session, &located.server, &located.record, true, output)?;
         seen_during(&store, &located, output)?;
         return Ok(Exit::Fine);
@@ -31,7 +36,7 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
             newest.ok_or_else(|| Failure::new(Exit::Nothing, "nothing is recorded yet"))?
         }
     };
-    let kept = if args.full {
+    let kept = if args.full || identities.is_some() {
         Payloads::Whole
     } else {
         Payloads::First(SHOWN_PAYLOAD_BYTES)
@@ -39,7 +44,14 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
     let (id, server) = (&session.header.session, &session.header.server);
     for path in &session.segments {
         let mut reader = Reader::open(path).map_err(|error| failure(&error))?.keeping(kept);
-        while let Some(record) = reader.next_record().map_err(|error| failure(&error))? {
+        let opener = identities
+            .as_ref()
+            .map(|identities| identities.open(reader.header()))
+            .transpose()?;
+        while let Some(mut record) = reader.next_record().map_err(|error| failure(&error))? {
+            if let Some(opener) = &opener {
+                opener.open(&mut record)?;
+            }
             print(id, server, &record, args.full, output)?;
         }
     }

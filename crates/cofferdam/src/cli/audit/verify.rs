@@ -150,14 +150,14 @@ fn verdict(unit: &Unit, known: &Known) -> Result<(SessionVerdict, Option<u64>), 
     let verdict = cofferdam_audit::verify(&path).map_err(|error| failure(&error))?;
     let verdict = match verdict {
         cofferdam_audit::Verdict::Broken(broken) => SessionVerdict::Broken { path, broken },
-        cofferdam_audit::Verdict::Verified(verified) => SessionVerdict::Verified(SessionVerified {
+        cofferdam_audit::Verdict::Verified(verified) => SessionVerdict::Verified(Box::new(SessionVerified {
             header: verified.header,
             records: verified.records,
             head: verified.head,
             ended: verified.ended,
             lost: Vec::new(),
             wall_clock_went_back_at: verified.wall_clock_went_back_at,
-        }),
+        })),
     };
     Ok((verdict, None))
 }
