@@ -209,8 +209,8 @@ mod tests {
                 bytes_per_hour: 1 << 20,
             },
             rotation: Rotation::STANDARD,
+            sealing: None,
             clock: Arc::new(SystemClock),
-            rotation: Rotation::STANDARD,
         };
         let log = Arc::new(Log::create(&folder.path().join("audit"), opening, options).unwrap());
         let (faults, heard) = channel();
