@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+
 use crate::support::{Stage, text};
 
 /// Lets the server ask the client for everything.
@@ -215,11 +217,14 @@ fn placed(words: &[String], at: &Path) -> Vec<String> {
 
 /// Both printed the same, or the first lines that differ are shown.
 pub(crate) fn assert_same(client: Client, bare: &str, gated: &str) {
-    let pairs = bare.lines().zip(gated.lines()).filter(|(one, other)| one != other);
-    let shown: String = pairs
-        .take(12)
-        .map(|(one, other)| format!("bare  {one}\ngated {other}\n"))
-        .collect();
-    let lengths = (bare.lines().count(), gated.lines().count());
-    assert!(bare == gated, "{client:?}: bare and gated differ {lengths:?}:\n{shown}");
+    if bare == gated {
+        return;
+    }
+    // What follows an insertion is shifted, not different, so lines are matched before they are shown.
+    let kept = TempDir::new().unwrap();
+    let (one, other) = (kept.path().join("bare"), kept.path().join("gated"));
+    std::fs::write(&one, bare).unwrap();
+    std::fs::write(&other, gated).unwrap();
+    let shown = Command::new("diff").arg("-U3").args([one, other]).output().unwrap();
+    panic!("{client:?}: bare and gated differ:\n{}", text(&shown.stdout));
 }

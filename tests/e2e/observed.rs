@@ -44,6 +44,9 @@ fn an_injected_command_finds_no_shell_and_leaves_a_trace() {
 #[test]
 fn connections_and_refused_calls_are_told_and_a_flood_is_counted() {
     let stage = Stage::with_fixture(&[]);
+    // The guard of arguments would refuse the path first, and what is told here is what the kernel saw.
+    let read_as_prose = "\n[tools.socket.arguments.path]\nrole = \"prose\"\n";
+    stage.edit_manifest("fixture", |text| text + read_as_prose);
     let mut gate = stage.converse(&["fixture"]);
     gate.initialize("2025-11-25");
     gate.call("look", json!({"connect": "169.254.169.254:80"}));

@@ -137,6 +137,9 @@ fn figma_0_6_0_puts_a_file_key_into_a_shell_line() {
     assert!(bare_mark.exists(), "CVE-2025-53967 is not in this package");
     let options = ["--write", folder.to_str().unwrap(), "--env", "FIGMA_API_KEY=0000"];
     add(&stage, &options, &command);
+    // The guard of arguments would refuse it first, and what is proved here is the wall behind it.
+    let read_as_prose = "\n[tools.get_figma_data.arguments.fileKey]\nrole = \"prose\"\n";
+    stage.edit_manifest("vulnerable", |text| text + read_as_prose);
     gated_call(&stage, "get_figma_data", &attack(&gated_mark));
     assert!(!gated_mark.exists(), "the injected command ran");
     // Not even where it may write did it get anywhere: it found no shell, and that is on record.

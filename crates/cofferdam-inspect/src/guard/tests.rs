@@ -195,6 +195,8 @@ fn cve_2026_35394_a_scheme_that_starts_a_program() {
             json!({"url": "intent://x#Intent;scheme=y;end"}),
             json!({"url": "tel:123"}),
             json!({"url": "file:///etc/hostname"}),
+            json!({"url": "data:text/html,<script>x()</script>"}),
+            json!({"url": "data:image/svg+xml;base64,PHN2Zz4="}),
         ],
     );
 }
@@ -278,6 +280,7 @@ fn honest_calls_pass() {
             json!({"owner": "octo-org", "repo": "hello.world", "title": "`x` & $(y) fail; why?", "body": "a | b"}),
         ),
         ("move", json!({"x": "-12.5"})),
+        ("gzip", json!({"data_url": "data:text/plain;base64,aGVsbG8="})),
     ] {
         assert!(!blocked(tool, &call, None), "{tool} {call}");
     }

@@ -65,6 +65,12 @@ pub(super) fn check(seen: &Seen<'_>, facts: &Facts<'_>) -> Vec<Finding> {
     let Ok(url) = Url::parse(text) else {
         return unparsed(seen, facts);
     };
+    if url.scheme() == "data" {
+        return runs_code(&url)
+            .then(|| seen.finding(&SCHEME, Confidence::Medium, "is a document that may hold code"))
+            .into_iter()
+            .collect();
+    }
     let mut findings = Vec::new();
     if DANGEROUS_SCHEMES.contains(&url.scheme()) {
         findings.push(seen.finding(&SCHEME, Confidence::High, &format!("has the scheme `{}`", url.scheme())));
@@ -76,6 +82,15 @@ pub(super) fn check(seen: &Seen<'_>, facts: &Facts<'_>) -> Vec<Finding> {
         findings.push(seen.finding(&PRIVATE, Confidence::High, &format!("leads to `{host}`")));
     }
     findings
+}
+
+/// Whether a browser that opens this `data:` URL runs what is in it. Other media types are content in place of a reference to it
+/// (RFC 2397): they lead nowhere.
+fn runs_code(url: &Url) -> bool {
+    let media_type = url.path().split([';', ',']).next().unwrap_or_default().to_ascii_lowercase();
+    ["html", "xml", "svg", "script"]
+        .iter()
+        .any(|word| media_type.contains(word))
 }
 
 /// A value that is no URL: a relative reference, a bare host, or something that only some programs can read.

@@ -4,7 +4,7 @@
 //! server wanted to go, resolved for real once, judged again by what that gave, recorded, and only then made, to exactly that address.
 //!
 //! Invariants:
-//! - A connection is made by [`dial`] alone, which takes a `Recorded<Route>`: what cannot be recorded is not made.
+//! - A connection is made in [`connection`] alone, by a function that takes a `Recorded<Route>`: what cannot be recorded is not made.
 //! - Nothing the server asks for a name leaves this process; real resolvers hear names of the manifest only.
 //! - Each connection that was recorded is recorded again at its end, also when the session ends first.
 
