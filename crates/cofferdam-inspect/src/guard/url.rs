@@ -87,7 +87,12 @@ pub(super) fn check(seen: &Seen<'_>, facts: &Facts<'_>) -> Vec<Finding> {
 /// Whether a browser that opens this `data:` URL runs what is in it. Other media types are content in place of a reference to it
 /// (RFC 2397): they lead nowhere.
 fn runs_code(url: &Url) -> bool {
-    let media_type = url.path().split([';', ',']).next().unwrap_or_default().to_ascii_lowercase();
+    let media_type = url
+        .path()
+        .split([';', ','])
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     ["html", "xml", "svg", "script"]
         .iter()
         .any(|word| media_type.contains(word))
