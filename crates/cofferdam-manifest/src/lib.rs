@@ -6,7 +6,7 @@
 //! - [`ProgramPins`] holds the content of those files to what was accepted.
 //! - [`tool_digest`] and [`Definitions`] do the same for the tools a server lists.
 //! - [`diff()`] says in plain words what changed since; [`diff_manifests`] what one manifest allows and another does not.
-//! - [`repin`] moves the pins of a manifest's text to what a person accepted now, and nothing else.
+//! - [`repin()`] moves the pins of a manifest's text to what a person accepted now, and nothing else.
 //! - [`sign`] and [`verify`] make and check Ed25519 signatures over a manifest's exact meaning.
 //! - [`judge`] says whether a manifest that a project brings along counts.
 //!
