@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use cofferdam_inspect::{Facts, Guard, NoLinks, SecretValues, show_safely};
+use cofferdam_inspect::{Facts, Guard, NoLinks, SecretValues, is_invisible};
 use libfuzzer_sys::fuzz_target;
 
 /// One argument for each role, by names whose role is inferred.
@@ -26,7 +26,7 @@ fuzz_target!(|input: &[u8]| {
         for name in NAMES {
             let arguments = serde_json::json!({ name: [text, { name: text }] });
             for finding in guard.check(&arguments, &facts) {
-                assert_eq!(finding.evidence, show_safely(&finding.evidence));
+                assert!(!finding.evidence.chars().any(|one| one.is_control() || is_invisible(one)), "{finding:?}");
                 assert!(!finding.evidence.contains("a-secret-value"));
             }
         }

@@ -28,7 +28,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 }
 });
 
-/// The input is the policies of one layer, of the layer below, and raw arguments, with a NUL between them.
+// The input is the policies of one layer, of the layer below, and raw arguments, with a NUL between them.
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let mut parts = text.splitn(3, '\0');
