@@ -24,6 +24,7 @@ mod frames;
 mod inspect;
 mod inspector;
 mod install;
+mod install_python;
 mod keeping;
 mod kills;
 mod ledger;

@@ -63,7 +63,7 @@ pub struct Package {
     pub name: String,
     /// One exact version.
     pub version: String,
-    /// Subresource-integrity text as the registry gives it, such as `sha512-…`.
+    /// The digest as the registry gives it: npm's `sha512-…` (subresource integrity), an index's `sha256:…` of the wheel.
     pub integrity: String,
 }
 

@@ -60,9 +60,12 @@ pub(super) fn advice(name: &str) -> String {
         "docker" | "podman" | "nerdctl" => {
             return String::from("containers are not here yet: install the server's package and name its program");
         }
-        "uvx" | "uv" | "pipx" | "poetry" | "pdm" | "hatch" | "pipenv" | "conda" => {
-            "cofferdam add NAME -- …/.venv/bin/python -m MODULE"
+        "uvx" | "uv" | "pipx" => {
+            return String::from(
+                "`cofferdam add NAME -- uvx PACKAGE…` installs a package of Python once; then `cofferdam run NAME`",
+            );
         }
+        "poetry" | "pdm" | "hatch" | "pipenv" | "conda" => "cofferdam add NAME -- …/.venv/bin/python -m MODULE",
         "npx" | "npm" | "bunx" | "pnpx" | "pnpm" | "yarn" | "bun" => {
             return String::from(
                 "`cofferdam add NAME -- npx PACKAGE…` installs a package of npm once; then `cofferdam run NAME`",

@@ -35,7 +35,12 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
                 .help("choose another name, or `--replace` it"),
         );
     }
+    let package = package_line(&args.command)?;
     for finding in cofferdam_scan::launch_line(&args.command) {
+        // What is installed here once is one exact version from then on.
+        if package.is_some() && finding.rule.id == "launch/unpinned-package" {
+            continue;
+        }
         output.say(&format!(
             "{} {}: {}",
             output.styled(Style::Yellow, "finding"),
@@ -43,7 +48,7 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
             finding.evidence
         ));
     }
-    if let Some(line) = package_line(&args.command)? {
+    if let Some(line) = package {
         output.say(&format!(
             "installing `{}` in a compartment that reaches its registry only, without running anything of it …",
             line.name

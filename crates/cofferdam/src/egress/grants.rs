@@ -86,11 +86,12 @@ impl Grants {
         grants
     }
 
-    /// One host, spoken to in TLS under its own name, wherever it lies: for the compartment of an install.
-    pub(crate) fn of_registry(endpoint: &Endpoint) -> Self {
+    /// The hosts of a registry, each spoken to in TLS under its own name, wherever they lie, as a company's own do: for the
+    /// compartment of an install.
+    pub(crate) fn of_registry(endpoints: &[Endpoint]) -> Self {
         let network = Network {
-            allow: vec![endpoint.clone()],
-            tls: vec![endpoint.clone()],
+            allow: endpoints.to_vec(),
+            tls: endpoints.to_vec(),
         };
         Self {
             private: true,

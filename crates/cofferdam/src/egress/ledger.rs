@@ -18,8 +18,8 @@ const REFUSALS_PER_SECOND_MAX: u32 = 50;
 /// Bytes of a name that stand in a record or on a line for people.
 const NAME_BYTES_MAX: usize = 253;
 
-/// Tells people a line.
-type Teller = Box<dyn Fn(String) + Send>;
+/// Tells people what was refused: what was wanted, and a line about it.
+type Teller = Box<dyn Fn(&str, String) + Send>;
 /// Ends the session: something could not be recorded.
 type Fault = Box<dyn Fn(AuditError) + Send>;
 
@@ -91,9 +91,8 @@ impl Ledger {
             Ok(seq) => {
                 let session = self.log.session_id();
                 let session = session.get(..8).unwrap_or(session);
-                (self.tell)(format!(
-                    "was refused `{wanted}`: {why} ({rule}, record {session}:{seq})"
-                ));
+                let line = format!("was refused `{wanted}`: {why} ({rule}, record {session}:{seq})");
+                (self.tell)(wanted, line);
             }
             Err(error) => (self.fault)(error),
         }
@@ -215,7 +214,7 @@ mod tests {
         let log = Arc::new(Log::create(&folder.path().join("audit"), opening, options).unwrap());
         let (faults, heard) = channel();
         let fault = move |error| faults.send(error).unwrap();
-        let ledger = Ledger::new(Arc::clone(&log), Box::new(|_line| {}), Box::new(fault));
+        let ledger = Ledger::new(Arc::clone(&log), Box::new(|_wanted, _line| {}), Box::new(fault));
         let route = || Route {
             wanted: "a.com:443".to_owned(),
             address: "93.184.216.34:443".parse().unwrap(),

@@ -161,7 +161,7 @@ fn attach(gate: &Arc<Gate>, events: &Events<Event>, launched: Launched) -> std::
 /// The record as egress writes it; what cannot be recorded ends the session.
 fn ledger(gate: &Gate, events: &Events<Event>) -> Ledger {
     let (operator, name, events) = (gate.operator.clone(), gate.terms.name.clone(), events.clone());
-    let tell = move |line: String| {
+    let tell = move |_wanted: &str, line: String| {
         // The record has it, whether a terminal reads or not.
         let _shown = operator.say(format!("cofferdam: server `{name}` {line}"));
     };

@@ -1,14 +1,27 @@
 //! Launch lines that name a package instead of a program.
 
+use super::wheels::python_line;
 use crate::failure::Failure;
+
+/// Whose package it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RegistryKind {
+    /// npm's, by whatever launcher.
+    Npm,
+    /// Python's.
+    PyPi,
+}
 
 /// What such a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PackageLine {
+    pub(crate) registry: RegistryKind,
     /// The package's name.
     pub(crate) name: String,
-    /// A version, a range or a tag; the newest without it.
+    /// A version, a range or a tag, for Python extras and specifiers as PEP 508 has them; the newest without it.
     pub(crate) wanted: Option<String>,
+    /// The interpreter that a line of Python's asks for.
+    pub(crate) python: Option<String>,
     /// The program of the package, where the line names one.
     pub(crate) program: Option<String>,
     /// What the program is given.
@@ -18,7 +31,7 @@ pub(crate) struct PackageLine {
 /// Options of npm's launchers that change nothing here: they answer questions that are not asked, or keep quiet.
 const HARMLESS: [&str; 5] = ["-y", "--yes", "-q", "--quiet", "--silent"];
 
-/// The package that a line of npm's launchers names; `None` for another line.
+/// The package that a line of npm's or Python's launchers names; `None` for another line.
 ///
 /// # Errors
 /// It is such a line, and asks for something that is not installed apart.
@@ -32,7 +45,7 @@ pub(crate) fn package_line(command: &[String]) -> Result<Option<PackageLine>, Fa
             ("npm", Some("exec" | "x")) | ("pnpm" | "yarn", Some("dlx")) | ("bun", Some("x")) => words.collect(),
             _ => return Ok(None),
         },
-        _ => return Ok(None),
+        _ => return python_line(command),
     };
     parsed(launcher, &rest).map(Some)
 }
@@ -74,8 +87,10 @@ fn parsed(launcher: &str, words: &[&str]) -> Result<PackageLine, Failure> {
         ));
     };
     Ok(PackageLine {
+        registry: RegistryKind::Npm,
         name: name.to_owned(),
         wanted: wanted.map(str::to_owned),
+        python: None,
         program,
         arguments: words.map(str::to_owned).collect(),
     })
@@ -145,7 +160,7 @@ mod tests {
                 "{words}"
             );
         }
-        for words in ["node server.js", "npm start", "uvx server", "/bin/npx-like b"] {
+        for words in ["node server.js", "npm start", "/bin/npx-like b"] {
             assert_eq!(line(words), Ok(None), "{words}");
         }
     }

@@ -9,8 +9,10 @@
 mod age;
 mod line;
 mod npm;
+mod pypi;
 mod registry;
 mod store;
+mod wheels;
 
 use cofferdam_audit::Log;
 use cofferdam_manifest::{Limits, Package};
@@ -30,8 +32,7 @@ use crate::session::{open_log, record_enforcement};
 use crate::settings::Settings;
 use crate::witness::Witness;
 
-pub(crate) use line::{PackageLine, package_line};
-pub(crate) use npm::install;
+pub(crate) use line::{PackageLine, RegistryKind, package_line};
 
 /// How long an install may take.
 const INSTALL_WITHIN: Duration = Duration::from_secs(600);
@@ -48,8 +49,35 @@ pub(crate) struct Installed {
     pub(crate) notes: Vec<String>,
 }
 
+/// Why an install came to nothing, and what it wanted to reach and was refused.
+#[derive(Debug)]
+struct NotInstalled {
+    failure: Failure,
+    refused: Vec<String>,
+}
+
+impl From<Failure> for NotInstalled {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            refused: Vec::new(),
+        }
+    }
+}
+
+/// Installs the package of a line into the store. `young` takes versions of any age.
+///
+/// # Errors
+/// The package manager cannot be found, fails, or takes something from elsewhere than its registry; or the store cannot be written.
+pub(crate) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
+    match line.registry {
+        RegistryKind::Npm => npm::install(home, server, line, young),
+        RegistryKind::PyPi => pypi::install(home, server, line, young),
+    }
+}
+
 /// Runs one package manager's command to its end, every connection on record. Gives what it said.
-fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Result<String, Failure> {
+fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Result<String, NotInstalled> {
     let about = json!({"for": "install", "command": plan.command, "writes": plan.write});
     let settings = Settings::load(home)?;
     let options = settings.record_options(Limits::RECORD_BYTES_PER_HOUR);
@@ -59,7 +87,9 @@ fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Resul
     let ended = run_with(&log, plan, grants);
     let cause = match &ended {
         Ok(_) => json!({"cause": "installed"}),
-        Err(failure) => json!({"cause": "not-installed", "why": failure.what.chars().take(256).collect::<String>()}),
+        Err(NotInstalled { failure, .. }) => {
+            json!({"cause": "not-installed", "why": failure.what.chars().take(256).collect::<String>()})
+        }
     };
     let closed = log.close(&cause.to_string());
     witness.finish();
@@ -68,7 +98,7 @@ fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Resul
     Ok(said)
 }
 
-fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, Failure> {
+fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, NotInstalled> {
     let mut compartment = crate::compartment::start(plan)?;
     record_enforcement(log, &compartment)?;
     let is_unrecorded = Arc::new(AtomicBool::new(false));
@@ -77,11 +107,9 @@ fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, Failu
     let heard = Arc::clone(&refused);
     let ledger = Ledger::new(
         Arc::clone(log),
-        Box::new(move |line| {
-            heard
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .push(line)
+        Box::new(move |wanted, line| {
+            let mut heard = heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            heard.push((wanted.to_owned(), line));
         }),
         Box::new(move |_error| told.store(true, Ordering::SeqCst)),
     );
@@ -102,30 +130,32 @@ fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, Failu
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .clone();
-    match ended {
-        _ if is_unrecorded.load(Ordering::SeqCst) => Err(Failure::not_enforced(
-            "a connection of the install could not be recorded",
-        )),
-        Some(Ended::Exited(0)) => Ok(said),
-        None => Err(Failure::misconfigured(format!(
+    let failure = match ended {
+        _ if is_unrecorded.load(Ordering::SeqCst) => {
+            Failure::not_enforced("a connection of the install could not be recorded")
+        }
+        Some(Ended::Exited(0)) => return Ok(said),
+        None => Failure::misconfigured(format!(
             "the install took longer than {} seconds",
             INSTALL_WITHIN.as_secs()
-        ))),
-        Some(other) => Err(Failure::misconfigured(format!(
+        )),
+        Some(other) => Failure::misconfigured(format!(
             "the package manager failed ({}):\n{}",
             crate::gate::process_words(other),
             shown(&said, &refused)
-        ))),
-    }
+        )),
+    };
+    let refused = refused.into_iter().map(|(wanted, _line)| wanted).collect();
+    Err(NotInstalled { failure, refused })
 }
 
 /// The last lines of what was said, and what was refused.
-fn shown(said: &str, refused: &[String]) -> String {
+fn shown(said: &str, refused: &[(String, String)]) -> String {
     const LINES_MAX: usize = 12;
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = lines.iter().skip(lines.len().saturating_sub(LINES_MAX));
     let mut shown: Vec<String> = last.map(|line| format!("  {}", escaped(line.as_bytes()))).collect();
-    shown.extend(refused.iter().map(|line| format!("  it {line}")));
+    shown.extend(refused.iter().map(|(_wanted, line)| format!("  it {line}")));
     shown.join("\n")
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::age::{AGE_MIN, rfc_3339};
 use super::registry::Registry;
-use super::{Installed, PackageLine, Staging, run_recorded, store};
+use super::{Installed, NotInstalled, PackageLine, Staging, run_recorded, store};
 use crate::cli::understood;
 use crate::egress::Grants;
 use crate::failure::{Failure, file_failure};
@@ -27,12 +27,12 @@ const NAMED_MAX: usize = 5;
 ///
 /// # Errors
 /// npm cannot be found, fails, or takes something from elsewhere than its registry; or the store cannot be written.
-pub(crate) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
+pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
     let registry = Registry::of_npm(&line.name)?;
     let staging = store::staging(home)?;
     let plan = plan(home, &registry, &staging, line, young)?;
-    let grants = Grants::of_registry(&registry.endpoint);
-    run_recorded(home, server, &plan, grants).map_err(|failure| {
+    let grants = Grants::of_registry(std::slice::from_ref(&registry.endpoint));
+    run_recorded(home, server, &plan, grants).map_err(|NotInstalled { failure, .. }| {
         let is_young = !young && failure.what.contains("ETARGET");
         match is_young {
             true => failure.help("versions younger than 48 hours are taken with `--young` only"),

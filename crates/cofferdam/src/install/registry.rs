@@ -74,7 +74,7 @@ impl Registry {
 }
 
 /// Host and port of an `https://` address.
-fn endpoint(address: &str) -> Option<Endpoint> {
+pub(super) fn endpoint(address: &str) -> Option<Endpoint> {
     let rest = address.strip_prefix("https://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let has_port = authority
