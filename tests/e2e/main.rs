@@ -32,6 +32,7 @@ mod life;
 mod listing_server;
 mod long_names;
 mod manifest_accept;
+mod manifest_allow;
 mod manifest_diff;
 mod manifest_projects;
 mod manifest_sign;

@@ -7,6 +7,7 @@
 //! - [`tool_digest`] and [`Definitions`] do the same for the tools a server lists.
 //! - [`diff()`] says in plain words what changed since; [`diff_manifests`] what one manifest allows and another does not.
 //! - [`repin()`] moves the pins of a manifest's text to what a person accepted now, and nothing else.
+//! - [`widen()`] adds one right to a manifest's text.
 //! - [`sign`] and [`verify`] make and check Ed25519 signatures over a manifest's exact meaning.
 //! - [`judge`] says whether a manifest that a project brings along counts.
 //!
@@ -34,6 +35,7 @@ mod read;
 mod repin;
 mod secret_like;
 mod signature;
+mod widen;
 mod write;
 
 pub use definitions::{DEFINITIONS_BYTES_MAX, Definitions, DefinitionsError};
@@ -64,3 +66,4 @@ pub use read::{MANIFEST_BYTES_MAX, can_name_tool, parse};
 pub use repin::{RepinError, repin};
 pub use secret_like::looks_secret;
 pub use signature::{Signature, SignatureError, sign, verify};
+pub use widen::{Right, WidenError, widen};

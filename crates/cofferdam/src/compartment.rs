@@ -126,7 +126,7 @@ fn environment(manifest: &Manifest, program: &Path) -> Result<Vec<(String, Strin
 }
 
 /// A program by name on the path inside, or by absolute path.
-fn find_program(name: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn find_program(name: &str) -> Result<PathBuf, Failure> {
     if name.starts_with('/') {
         return Ok(PathBuf::from(name));
     }

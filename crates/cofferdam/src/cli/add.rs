@@ -259,7 +259,7 @@ impl From<ClientMay> for cofferdam_manifest::ClientRequest {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     path.canonicalize()
         .map_err(|cause| Failure::misconfigured(format!("`{}` cannot be granted: {cause}", path.display())))
 }

@@ -262,6 +262,8 @@ pub(crate) enum ManifestVerb {
     Diff(ManifestDiff),
     /// Accept what changed, as shown: pins, definitions and program move; rights, consent and roles stay. Or accept a project's manifest.
     Accept(ManifestAccept),
+    /// Give a server one more right, after showing what that widens.
+    Allow(ManifestAllow),
     /// Sign a manifest with an Ed25519 key, into a file beside it.
     Sign(ManifestSign),
     /// Make keys that sign manifests.
@@ -302,6 +304,38 @@ pub(crate) struct ManifestAccept {
     /// Seconds the server may take for each answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManifestAllow {
+    /// The server.
+    pub(crate) name: String,
+    /// What kind of right.
+    #[arg(value_enum)]
+    pub(crate) kind: RightKind,
+    /// A file or folder; HOST:PORT; a program; a UNIX socket; the name of a variable.
+    #[arg(value_name = "VALUE")]
+    pub(crate) value: String,
+    /// A path may be written to as well.
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Write it without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RightKind {
+    /// A file or folder, readable; with `--write` also writable.
+    Path,
+    /// HOST:PORT that it may connect to.
+    Host,
+    /// A program that it may execute.
+    Program,
+    /// A UNIX socket that it may connect to.
+    Socket,
+    /// A variable that it is passed.
+    Variable,
 }
 
 #[derive(Debug, Args)]

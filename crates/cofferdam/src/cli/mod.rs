@@ -10,6 +10,7 @@ mod enter;
 mod inspect;
 mod manifest;
 mod manifest_accept;
+mod manifest_allow;
 mod manifest_diff;
 mod manifest_sign;
 pub(crate) mod observe;
@@ -119,6 +120,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Manifest(ManifestVerb::Check(args)) => manifest::check(&home, &args, output),
         Verb::Manifest(ManifestVerb::Diff(args)) => manifest_diff::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Accept(args)) => manifest_accept::run(&home, &args, output),
+        Verb::Manifest(ManifestVerb::Allow(args)) => manifest_allow::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Sign(args)) => manifest_sign::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Key(verb)) => manifest_sign::key(&verb, output),
         Verb::Approvals { verb } => approvals::run(&home, verb, output),
