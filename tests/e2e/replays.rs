@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::driven::installed;
-use crate::support::{Stage, said_in, text};
+use crate::support::{Stage, rule_of, said_in, text};
 
 /// The program of a vulnerable server.
 fn vulnerable(package: &str, script: &str) -> String {
@@ -146,4 +146,126 @@ fn figma_0_6_0_puts_a_file_key_into_a_shell_line() {
     let records = stage.records();
     let sought = |record: &&Value| record["facts"]["path"] == "/bin/sh" && record["facts"]["there"] == false;
     assert!(records.iter().any(|record| sought(&record)), "no trace of the shell");
+}
+
+/// A repository with one change that is not committed.
+fn repository(folder: &Path) -> String {
+    std::fs::create_dir(folder).unwrap();
+    let git = |words: &[&str]| {
+        let mut git = Command::new("git");
+        git.args([
+            "-C",
+            folder.to_str().unwrap(),
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t.test",
+        ]);
+        let done = git.args(words).output().unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    };
+    git(&["init", "--quiet"]);
+    std::fs::write(folder.join("file"), "one\n").unwrap();
+    git(&["add", "file"]);
+    git(&["commit", "--quiet", "-m", "one"]);
+    std::fs::write(folder.join("file"), "two\n").unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn git_2025_7_1_reads_a_ref_as_an_option_and_writes_where_it_says() {
+    let stage = Stage::new();
+    let (bare_repository, gated_repository) = (
+        repository(&stage.workspace().join("bare")),
+        repository(&stage.workspace().join("gated")),
+    );
+    let outside = |name: &str| stage.workspace().join(name);
+    let server = installed("vulnerable-python/bin/mcp-server-git");
+    let attack = |repository: &str, file: &Path| json!({"repo_path": repository, "target": format!("--output={}", file.display())});
+    bare_call(
+        &[&server],
+        &[],
+        "git_diff",
+        &attack(&bare_repository, &outside("taken-bare")),
+    );
+    assert!(outside("taken-bare").exists(), "CVE-2025-68144 is not in this package");
+
+    add(&stage, &["--read", &gated_repository, "--execute", "git"], &[&server]);
+    let refused = gated_call(&stage, "git_diff", &attack(&gated_repository, &outside("taken-gated")));
+    assert_eq!(rule_of(&refused), "argument/option-injection", "{refused}");
+    // Without the guard there is still the wall.
+    let read_as_prose = "\n[tools.git_diff.arguments.target]\nrole = \"prose\"\n";
+    stage.edit_manifest("vulnerable", |text| text + read_as_prose);
+    let walled = gated_call(&stage, "git_diff", &attack(&gated_repository, &outside("taken-gated")));
+    assert!(!outside("taken-gated").exists(), "{walled}");
+    let fair = gated_call(
+        &stage,
+        "git_diff",
+        &json!({"repo_path": gated_repository, "target": "HEAD"}),
+    );
+    assert!(said_in(&fair).contains("+two"), "{fair}");
+}
+
+#[test]
+fn git_2025_7_1_makes_a_repository_of_any_folder() {
+    let stage = Stage::new();
+    let folder = |name: &str| {
+        let folder = stage.workspace().join(name).join(".ssh");
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    let (bare, gated) = (folder("bare"), folder("gated"));
+    let server = installed("vulnerable-python/bin/mcp-server-git");
+    bare_call(&[&server], &[], "git_init", &json!({"repo_path": bare}));
+    assert!(bare.join(".git").exists(), "CVE-2025-68143 is not in this package");
+
+    add(&stage, &["--execute", "git"], &[&server]);
+    let refused = gated_call(&stage, "git_init", &json!({"repo_path": gated}));
+    assert_eq!(rule_of(&refused), "argument/sensitive-path", "{refused}");
+    let read_as_prose = "\n[tools.git_init.arguments.repo_path]\nrole = \"prose\"\n";
+    stage.edit_manifest("vulnerable", |text| text + read_as_prose);
+    let walled = gated_call(&stage, "git_init", &json!({"repo_path": gated}));
+    assert!(!gated.join(".git").exists(), "{walled}");
+}
+
+#[test]
+fn sqlite_2025_4_25_writes_a_copy_of_its_database_anywhere() {
+    let stage = Stage::new();
+    let folder = stage.workspace().join("data");
+    std::fs::create_dir(&folder).unwrap();
+    let place = |name: &str| stage.workspace().join(name);
+    let server = installed("vulnerable-python/bin/mcp-server-sqlite");
+    let line = |name: &str| {
+        let database = folder.join(name).to_str().unwrap().to_owned();
+        [server.clone(), "--db-path".to_owned(), database]
+    };
+    let attack = |copy: &Path| json!({"query": format!("VACUUM INTO '{}'", copy.display())});
+    let bare = line("bare.db");
+    let bare: Vec<&str> = bare.iter().map(String::as_str).collect();
+    let answer = bare_call(&bare, &[], "write_query", &attack(&place("taken-bare")));
+    assert!(
+        place("taken-bare").exists(),
+        "the hole is not in this package: {answer}"
+    );
+
+    let gated = line("gated.db");
+    let gated: Vec<&str> = gated.iter().map(String::as_str).collect();
+    // What it may write, the database and its journal, it may write.
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    add(&stage, &["--write", folder.to_str().unwrap()], &gated);
+    let refused = gated_call(&stage, "write_query", &attack(&place("taken-gated")));
+    assert!(rule_of(&refused).starts_with("argument/sql"), "{refused}");
+    let read_as_prose = "\n[tools.write_query.arguments.query]\nrole = \"prose\"\n";
+    stage.edit_manifest("vulnerable", |text| text + read_as_prose);
+    let walled = gated_call(&stage, "write_query", &attack(&place("taken-gated")));
+    assert!(!place("taken-gated").exists(), "{walled}");
+    let made = gated_call(&stage, "create_table", &json!({"query": "CREATE TABLE t (a INTEGER)"}));
+    assert!(said_in(&made).contains("created"), "{made}");
+    // The published one: an identifier that is none.
+    let injected = gated_call(
+        &stage,
+        "describe_table",
+        &json!({"table_name": "t); ATTACH '/x' AS y; --"}),
+    );
+    assert!(rule_of(&injected).starts_with("argument/"), "{injected}");
 }

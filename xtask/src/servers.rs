@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::command;
 use crate::workspace::Workspace;
 
-/// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv}`.
+/// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,vulnerable-python}`.
 ///
 /// # Errors
 /// npm, python3 or pip is missing or fails, or the target folder cannot be written.
@@ -29,6 +29,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             Set::python(&locks, &servers, "python"),
             Set::python(&locks, &servers, "fetch"),
             Set::python(&locks, &servers, "uv"),
+            Set::python(&locks, &servers, "vulnerable-python"),
         ],
     )
 }

@@ -210,8 +210,19 @@ fn reaching_out(tokens: &[Token], text: &str) -> Option<&'static str> {
         && words
             .iter()
             .any(|word| ["program", "from", "to"].contains(&word.as_str()));
+    // SQLite wants no `DATABASE` behind `ATTACH`, and `VACUUM INTO` writes a file; DuckDB installs and loads code.
+    let begins_outside = pieces(tokens).iter().any(|statement| {
+        let first = first_word(statement).unwrap_or_default();
+        let goes_into = || {
+            statement
+                .iter()
+                .any(|token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("into")))
+        };
+        ["attach", "install", "load", "export", "import"].contains(&first.as_str()) || first == "vacuum" && goes_into()
+    });
     (pair("into", &["outfile", "dumpfile"])
         || copies
+        || begins_outside
         || pair("attach", &["database"])
         || pair("load", &["data", "extension"]))
     .then_some("reaches files or programs outside the database")

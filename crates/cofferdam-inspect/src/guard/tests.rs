@@ -109,6 +109,21 @@ fn sqlite_reference_server_a_table_name_that_is_sql() {
 }
 
 #[test]
+fn sqlite_reference_server_a_query_that_writes_another_file() {
+    all_blocked(
+        "write_query",
+        None,
+        &[
+            json!({"sql": "VACUUM INTO '/home/u/.bashrc'"}),
+            json!({"sql": "attach '/home/u/other.db' as o"}),
+            json!({"sql": "INSERT INTO t VALUES (1); ATTACH 'x' AS y"}),
+            json!({"sql": "vacuum main /**/ into 'x'"}),
+            json!({"sql": "INSTALL httpfs"}),
+        ],
+    );
+}
+
+#[test]
 fn postgres_reference_server_leaving_the_read_only_transaction() {
     all_blocked(
         "query",
@@ -264,6 +279,11 @@ fn honest_calls_pass() {
             json!({"command": "cd build && cmake .. && make -j$(nproc) > log 2>&1"}),
         ),
         ("exec", json!({"command": "rm -rf node_modules dist"})),
+        ("query", json!({"sql": "VACUUM"})),
+        (
+            "query",
+            json!({"sql": "INSERT INTO load (attach, vacuum) SELECT install, export FROM import"}),
+        ),
         (
             "query",
             json!({"sql": "SELECT a, count(*) FROM t WHERE b = 'x;y' GROUP BY a ORDER BY 2 DESC;"}),
