@@ -38,6 +38,7 @@ mod manifest_projects;
 mod manifest_sign;
 mod observed;
 mod observing;
+mod outage;
 mod own_list;
 mod policies;
 mod proofs;

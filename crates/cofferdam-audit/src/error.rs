@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why something could not be recorded, or not be read back. Whatever it is: the value that was
-/// to be recorded does not come back, so it cannot pass.
+/// to be recorded does not come back as recorded, so it cannot pass.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuditError {
@@ -207,6 +207,24 @@ pub enum AuditError {
 }
 
 impl AuditError {
+    /// Whether the disk or the folder is at fault and not what was to be recorded: the same append can succeed later.
+    #[must_use]
+    pub const fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Full { .. }
+                | Self::Write { .. }
+                | Self::Sync { .. }
+                | Self::Poisoned { .. }
+                | Self::Removed { .. }
+                | Self::Lagging { .. }
+                | Self::Create { .. }
+                | Self::Folder { .. }
+                | Self::Read { .. }
+                | Self::NoSuccessor
+        )
+    }
+
     /// What a person can do about it, when there is something.
     #[must_use]
     pub const fn help(&self) -> Option<&'static str> {
@@ -217,7 +235,7 @@ impl AuditError {
             }
             Self::Full { .. } => "free some space on that disk; traffic goes on by itself then",
             Self::Write { .. } | Self::Sync { .. } | Self::Poisoned { .. } => {
-                "look at the disk, then start the session again: it gets a new segment"
+                "look at the disk; traffic goes on in a new segment once it takes one"
             }
             Self::Removed { .. } => "nothing but `audit prune` should remove records; see who did",
             Self::Lagging { .. } => "the disk is too slow or stuck; nothing passes until it is back",

@@ -29,6 +29,7 @@ fn line(log: &Log, payload: &str) -> Result<Recorded<String>, AuditError> {
     log.append_one(payload.to_owned(), |payload, group| {
         group.add(entry(Kind::ServerLine, payload));
     })
+    .map_err(AuditError::from)
 }
 
 fn entry(kind: Kind, payload: &str) -> Entry<'_> {
@@ -56,7 +57,7 @@ fn session(file: &Arc<FailingFile>, durability: Durability) -> Vec<(u64, String)
         let failure = log.append_reserved(format!("failure {round}"), |payload, group| {
             group.add(entry(Kind::Notice, payload));
         });
-        let all = [single, large, failure].into_iter().flatten();
+        let all = [single, large, failure.map_err(AuditError::from)].into_iter().flatten();
         for recorded in all.chain(group.into_iter().flatten()) {
             acknowledged.push((recorded.seq(), recorded.into_inner()));
         }
@@ -434,7 +435,7 @@ fn what_cannot_be_an_entry_is_refused_and_leaves_no_trace() {
             });
             group.add(entry);
         });
-        outcome.map(drop).unwrap_err()
+        outcome.map(drop).unwrap_err().into_error()
     };
     for kind in [Kind::Open, Kind::Close, Kind::Continued, Kind::Other(77)] {
         assert!(matches!(
@@ -472,7 +473,8 @@ fn what_cannot_be_an_entry_is_refused_and_leaves_no_trace() {
         payload: &payload,
     };
     assert!(matches!(with(entry), AuditError::TooLong { what: "payload", .. }));
-    assert!(matches!(log.append_one((), |(), _| {}), Err(AuditError::NoEntry)));
+    let empty = log.append_one((), |(), _| {}).unwrap_err();
+    assert!(matches!(empty.error(), AuditError::NoEntry));
     assert!(matches!(log.close("[1]"), Err(AuditError::Facts { .. })));
     assert!(matches!(log.close(&" ".repeat(3_000)), Err(AuditError::TooLong { .. })));
     assert_eq!(file.bytes(), before);

@@ -82,6 +82,56 @@ pub struct Entry<'a> {
     pub payload: &'a [u8],
 }
 
+/// A value that is not in the record, and why: it can be answered for, and never becomes a [`Recorded`] without another append.
+#[derive(Debug)]
+#[must_use = "what could not be recorded must be answered for"]
+pub struct Unrecorded<T> {
+    value: T,
+    error: AuditError,
+}
+
+impl<T> Unrecorded<T> {
+    pub(crate) const fn new(value: T, error: AuditError) -> Self {
+        Self { value, error }
+    }
+
+    /// Why.
+    #[must_use]
+    pub const fn error(&self) -> &AuditError {
+        &self.error
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// Why, without the value.
+    #[must_use]
+    pub fn into_error(self) -> AuditError {
+        self.error
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn into_parts(self) -> (T, AuditError) {
+        (self.value, self.error)
+    }
+}
+
+impl<T> AsRef<T> for Unrecorded<T> {
+    fn as_ref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> From<Unrecorded<T>> for AuditError {
+    fn from(unrecorded: Unrecorded<T>) -> Self {
+        unrecorded.error
+    }
+}
+
 /// Entries that go into the record together: in order, in one write, all or none.
 #[derive(Debug)]
 pub struct Group<'a> {

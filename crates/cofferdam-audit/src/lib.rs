@@ -2,8 +2,8 @@
 //!
 //! [`Log::append_one`] takes a value, writes its entry, and gives the value back as
 //! [`Recorded`]: the only way to obtain one, so a function that takes a `Recorded<T>` can
-//! only be called with something that is in the record. When an entry cannot be written no
-//! value comes back, and nothing passes.
+//! only be called with something that is in the record. When an entry cannot be written the
+//! value comes back as [`Unrecorded`], with which nothing passes.
 //!
 //! One segment file per session, one writer each, hash-chained. `docs/audit-format.md`
 //! specifies the bytes; [`verify()`] checks them from that document alone, and [`Store`] finds
@@ -51,7 +51,7 @@ pub use chain::{Digest, Head};
 pub use clock::{Clock, SystemClock};
 pub use error::AuditError;
 pub use follow::Follow;
-pub use group::{Entry, Group, Recorded};
+pub use group::{Entry, Group, Recorded, Unrecorded};
 pub use header::{HEADER_BYTES_MAX, Header};
 pub use kind::Kind;
 pub use log::{CLOSE_FACTS_BYTES_MAX, Durability, Heads, Log, Options};

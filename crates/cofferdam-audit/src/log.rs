@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::error::AuditError;
 use crate::file::{SegmentFile, SegmentSource};
 use crate::folder::{self, ServerFolder, SessionFolder};
-use crate::group::{Drafted, Entry, Group, Recorded};
+use crate::group::{Drafted, Entry, Group, Recorded, Unrecorded};
 use crate::kind::Kind;
 use crate::opening::{self, Opening};
 use crate::quota::{Pressure, Quota, Window};
@@ -155,9 +155,8 @@ impl Log {
     ///
     /// # Errors
     /// When an entry is not valid or anything keeps it from being recorded at this log's
-    /// durability. Nothing of the group is in the record then, unless a sync failed, and the
-    /// value is dropped.
-    pub fn append_one<T>(&self, value: T, describe: impl Fn(&T, &mut Group<'_>)) -> Result<Recorded<T>, AuditError> {
+    /// durability. Nothing of the group is in the record then, unless a sync failed.
+    pub fn append_one<T>(&self, value: T, describe: impl Fn(&T, &mut Group<'_>)) -> Result<Recorded<T>, Unrecorded<T>> {
         self.append_for(value, describe, Purpose::Traffic)
     }
 
@@ -170,17 +169,20 @@ impl Log {
         &self,
         values: Vec<T>,
         describe: impl Fn(&T, &mut Group<'_>),
-    ) -> Result<Vec<Recorded<T>>, AuditError> {
+    ) -> Result<Vec<Recorded<T>>, Unrecorded<Vec<T>>> {
         if values.is_empty() {
             return Ok(Vec::new());
         }
         let mut seqs = Vec::with_capacity(values.len());
-        self.commit(Purpose::Traffic, &mut |group| {
+        let committed = self.commit(Purpose::Traffic, &mut |group| {
             seqs.clear();
             for value in &values {
                 seqs.push(last_seq(group, |group| describe(value, group)));
             }
-        })?;
+        });
+        if let Err(error) = committed {
+            return Err(Unrecorded::new(values, error));
+        }
         Ok(values
             .into_iter()
             .zip(seqs)
@@ -198,7 +200,7 @@ impl Log {
         &self,
         value: T,
         describe: impl Fn(&T, &mut Group<'_>),
-    ) -> Result<Recorded<T>, AuditError> {
+    ) -> Result<Recorded<T>, Unrecorded<T>> {
         self.append_for(value, describe, Purpose::Failure)
     }
 
@@ -209,6 +211,7 @@ impl Log {
     pub fn note(&self, entry: Entry<'_>) -> Result<u64, AuditError> {
         self.append_one((), |(), group| group.add(entry))
             .map(|recorded| recorded.seq())
+            .map_err(AuditError::from)
     }
 
     /// As [`Log::note`], under the terms of [`Log::append_reserved`].
@@ -218,6 +221,7 @@ impl Log {
     pub fn note_reserved(&self, entry: Entry<'_>) -> Result<u64, AuditError> {
         self.append_reserved((), |(), group| group.add(entry))
             .map(|recorded| recorded.seq())
+            .map_err(AuditError::from)
     }
 
     /// Ends the session: writes its `close` record with these facts (a JSON object of at most
@@ -288,12 +292,15 @@ impl Log {
         value: T,
         describe: impl Fn(&T, &mut Group<'_>),
         purpose: Purpose,
-    ) -> Result<Recorded<T>, AuditError> {
+    ) -> Result<Recorded<T>, Unrecorded<T>> {
         let mut seq = 0;
-        self.commit(purpose, &mut |group| {
+        let committed = self.commit(purpose, &mut |group| {
             seq = last_seq(group, |group| describe(&value, group))
-        })?;
-        Ok(Recorded::new(value, seq))
+        });
+        match committed {
+            Ok(()) => Ok(Recorded::new(value, seq)),
+            Err(error) => Err(Unrecorded::new(value, error)),
+        }
     }
 
     /// Drafts a group, checks that it may be written, writes it, and returns when it is as
@@ -323,13 +330,21 @@ impl Log {
     }
 
     /// A segment that a failure ended is followed by another where that can be; where it cannot,
-    /// what ended it is the error.
+    /// what ended it is the error, and what keeps the next one from being begun.
     fn make_usable(state: &mut State, now: (u64, u64)) -> Result<(), AuditError> {
         let usable = state.segment.usable();
-        if state.segment.is_poisoned() && state.renew(now).is_ok() {
-            return Ok(());
+        if !state.segment.is_poisoned() {
+            return usable;
         }
-        usable
+        match (state.renew(now), usable) {
+            (Ok(()), _) => Ok(()),
+            (Err(AuditError::NoSuccessor), usable) => usable,
+            (Err(next), Err(AuditError::Poisoned { path, cause })) => Err(AuditError::Poisoned {
+                path,
+                cause: format!("{cause}, and no other can be begun: {next}"),
+            }),
+            (Err(next), _) => Err(next),
+        }
     }
 
     fn draft_and_write(

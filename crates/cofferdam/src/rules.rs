@@ -13,6 +13,10 @@ use crate::failure::{Exit, Failure};
 /// Rules of the gate itself.
 const GATE_RULES: &[(&str, &str)] = &[
     (
+        crate::gate::RECORD_UNAVAILABLE_RULE,
+        "the record cannot be written: nothing passes until it can",
+    ),
+    (
         crate::gate::SECONDS_PER_CALL_RULE,
         "the server did not answer within the manifest's `seconds_per_call`",
     ),

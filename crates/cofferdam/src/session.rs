@@ -260,5 +260,7 @@ pub(crate) fn record_enforcement(log: &Log, compartment: &Compartment) -> Result
             payload: &[],
         })
     });
-    recorded.map(|_in_the_record| ()).map_err(|error| unrecordable(&error))
+    recorded
+        .map(|_in_the_record| ())
+        .map_err(|unrecorded| unrecordable(unrecorded.error()))
 }

@@ -66,7 +66,9 @@ impl Ledger {
         let recorded = self.log.append_one(route, |_route, group| {
             group.add(entry(&facts.to_string()));
         });
-        recorded.map_err(|error| (self.fault)(error)).ok()
+        recorded
+            .map_err(|unrecorded| (self.fault)(unrecorded.into_error()))
+            .ok()
     }
 
     /// Puts the end of a connection on record.

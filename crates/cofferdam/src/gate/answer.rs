@@ -16,6 +16,7 @@ const META_RECORD: &str = "dev.cofferdam/record";
 pub(crate) struct Authored {
     line: Vec<u8>,
     facts: String,
+    is_refusal: bool,
 }
 
 impl Authored {
@@ -29,10 +30,16 @@ impl Authored {
         &self.facts
     }
 
+    /// Whether it says no: then it lets nothing through, whoever reads it.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        self.is_refusal
+    }
+
     fn new(message: &Value, about: &Value) -> Self {
         Self {
             line: format!("{message}\n").into_bytes(),
             facts: about.to_string(),
+            is_refusal: false,
         }
     }
 }
@@ -49,18 +56,20 @@ pub(crate) struct Refusal<'a> {
     pub(crate) rule: &'a str,
     /// Lowercase, no command in it.
     pub(crate) why: &'a str,
-    /// `SESSION:SEQ`, to look up in the record.
+    /// `SESSION:SEQ`, to look up in the record; empty where the record did not take it.
     pub(crate) record: &'a str,
 }
 
 /// The in-band answer to a refused request: a tool result with `isError` for `tools/call`, a JSON-RPC error for everything else.
 pub(crate) fn refuse(refusal: &Refusal<'_>) -> Authored {
     let id = refusal.id.map_or(Value::Null, id_value);
-    let text = format!(
-        "refused by cofferdam: {} (rule {}, record {})",
-        refusal.why, refusal.rule, refusal.record
-    );
-    let meta = json!({META_RULE: refusal.rule, META_RECORD: refusal.record});
+    let (record, meta) = if refusal.record.is_empty() {
+        (", not recorded".to_owned(), json!({META_RULE: refusal.rule}))
+    } else {
+        let meta = json!({META_RULE: refusal.rule, META_RECORD: refusal.record});
+        (format!(", record {}", refusal.record), meta)
+    };
+    let text = format!("refused by cofferdam: {} (rule {}{record})", refusal.why, refusal.rule);
     let message = if refusal.method == Some("tools/call") && refusal.id.is_some() {
         let mut result = json!({"content": [{"type": "text", "text": text}], "isError": true, "_meta": meta});
         if let (Era::Modern(_), Some(members)) = (refusal.era, result.as_object_mut()) {
@@ -72,10 +81,11 @@ pub(crate) fn refuse(refusal: &Refusal<'_>) -> Authored {
         let code = if unknown { METHOD_NOT_FOUND_CODE } else { REFUSED_CODE };
         json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text, "data": meta}})
     };
-    Authored::new(
-        &message,
-        &json!({"authored": "refusal", "rule": refusal.rule, "refers": refusal.record, "id": refusal.id.map(ToString::to_string)}),
-    )
+    let about = json!({"authored": "refusal", "rule": refusal.rule, "refers": refusal.record, "id": refusal.id.map(ToString::to_string)});
+    Authored {
+        is_refusal: true,
+        ..Authored::new(&message, &about)
+    }
 }
 
 /// Tells the server that the client's request `id` is over.

@@ -5,7 +5,7 @@
 //! - An approval is for one digest (manifest, policies and everything the call says but `_meta`) and is used once, or is a grant with an end.
 //! - A call that waits holds no thread and no other call.
 
-use cofferdam_audit::{Kind, Recorded};
+use cofferdam_audit::{AuditError, Kind, Recorded};
 use cofferdam_manifest::Digest;
 use cofferdam_policy::{
     CONSENT_DENIED, CONSENT_EXPIRED, CONSENT_LOCKED, CONSENT_PENDING, CONSENT_UNREACHABLE, Decision, Level, PolicyRule,
@@ -157,7 +157,7 @@ impl Gate {
                 if !self.consents().revoke(&id) {
                     return Ok(Reply::Unknown);
                 }
-                self.note(Kind::Approval, &json!({"revoked": id, "who": who}).to_string())?;
+                self.note_if_possible(Kind::Approval, &json!({"revoked": id, "who": who}).to_string())?;
                 Ok(Reply::Done(format!("grant {id} is revoked")))
             }
         }
@@ -198,7 +198,9 @@ impl Gate {
             "decision": "allow", "question": id, "digest": digest, "level": ATTESTED.number(), "who": who, "scope": scope, "grant": approved.grant,
         });
         // On record before anything passes by it; a record that fails leaves nothing approved.
-        self.note(Kind::Approval, &facts.to_string())?;
+        if let Err(error) = self.note(Kind::Approval, &facts.to_string()) {
+            return self.refuse_approved(approved.calls, error);
+        }
         if let Some(kept) = kept {
             self.consents().keep(digest, kept);
             return Ok(Reply::Done("allowed; it passes when the client asks again".to_owned()));
@@ -207,6 +209,16 @@ impl Gate {
             self.release_approved(call, who)?;
         }
         Ok(Reply::Done("allowed".to_owned()))
+    }
+
+    /// An approval that cannot be recorded is none.
+    fn refuse_approved(&self, calls: Vec<Unapproved>, error: AuditError) -> Result<Reply, Fault> {
+        if !error.is_outage() {
+            return Err(Fault::Unrecorded(error));
+        }
+        self.note_outage(&error);
+        self.refuse_all(calls, &CONSENT_UNREACHABLE, "")?;
+        Ok(Reply::Refused(format!("the approval cannot be recorded: {error}")))
     }
 
     /// Decides a call that was approved once more, with what is known now, and lets it pass.
@@ -233,7 +245,7 @@ impl Gate {
             return Ok(Reply::Unknown);
         };
         let facts = json!({"decision": "deny", "question": id, "digest": denied.digest, "who": who});
-        self.note(Kind::Approval, &facts.to_string())?;
+        self.note_if_possible(Kind::Approval, &facts.to_string())?;
         self.refuse_all(denied.calls, &CONSENT_DENIED, "")?;
         self.tell_locked(denied.locked)?;
         Ok(Reply::Done("denied, for the rest of the session".to_owned()))
@@ -244,7 +256,7 @@ impl Gate {
         let timely = self.consents().look(now_ms);
         for expired in timely.expired {
             let facts = json!({"decision": "expire", "question": expired.id, "digest": expired.digest});
-            self.note(Kind::Approval, &facts.to_string())?;
+            self.note_if_possible(Kind::Approval, &facts.to_string())?;
             self.refuse_all(expired.calls, &CONSENT_EXPIRED, &expired.id)?;
             self.tell_locked(expired.locked)?;
         }
@@ -266,11 +278,8 @@ impl Gate {
 
     fn tell_locked(&self, tool: Option<String>) -> Result<(), Fault> {
         let Some(tool) = tool else { return Ok(()) };
-        let seq = self.note(
-            Kind::Notice,
-            &json!({"rule": CONSENT_LOCKED.id, "tool": tool}).to_string(),
-        )?;
-        let record = self.reference(seq);
+        let facts = json!({"rule": CONSENT_LOCKED.id, "tool": tool}).to_string();
+        let record = self.reference_of(self.note_if_possible(Kind::Notice, &facts)?);
         self.operator.say(format!(
             "cofferdam: `{tool}` of server `{}` asked for consent too often or was denied repeatedly; it is locked for this session (record {record})",
             self.terms.name
@@ -280,7 +289,10 @@ impl Gate {
 
     /// Records what was decided about calls that waited, and sends or answers them.
     pub(super) fn pass_on(&self, process: u64, judged: Vec<Judged>) -> Result<(), Fault> {
-        let (permitted, stopped) = self.record(Kind::Decision, judged)?;
+        let (permitted, stopped) = match self.record(Kind::Decision, judged) {
+            Ok(told) => told,
+            Err(unrecorded) => return self.refuse_unrecorded(Sender::Client, unrecorded, Vec::new()),
+        };
         if !self.mark_sent(Sender::Client, process, &permitted) {
             self.refuse_outdated(&permitted)?;
         }

@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use cofferdam_audit::{AuditError, Entry, Kind};
+use cofferdam_audit::AuditError;
 use cofferdam_protocol::{Id, Pending, Sender};
 use cofferdam_sandbox::{Compartment, Ended as ProcessEnd};
 use serde_json::json;
 
 use super::answer::{Refusal, refuse};
 use super::life::Running;
+use super::outage::enter_authored;
 use super::outlet::OutletClosed;
 use super::{Event, Fault, Gate};
 
@@ -107,6 +108,9 @@ impl Gate {
                 fault = Some(late.to_string());
             }
         }
+        if let (None, Some(outage)) = (&fault, self.outage_cause()) {
+            (cause, fault) = (Cause::RecordFailed, Some(outage));
+        }
         let how = how_it_ended(process, compartment.ran_out_of_memory());
         self.answer_all_waiting(cause, &how);
         self.to_client.drain(DRAIN);
@@ -175,15 +179,14 @@ impl Gate {
             };
             let authored = refuse(&refusal);
             let recorded = self.log.append_reserved(authored, |authored, group| {
-                group.add(Entry {
-                    kind: Kind::GateToClient,
-                    facts: authored.facts(),
-                    payload: authored.line(),
-                });
+                enter_authored(Sender::Client, authored, group);
             });
-            // Not even the reserve takes it: then it is not sent. The client sees the end of the stream.
-            let Ok(recorded) = recorded else { return };
-            if self.to_client.author(&recorded, 0).is_err() {
+            let told = match &recorded {
+                Ok(recorded) => self.to_client.author(recorded, 0),
+                // Not even the reserve takes it: then it is said without a record.
+                Err(unrecorded) => self.to_client.author_unrecorded(unrecorded, 0),
+            };
+            if told.is_err() {
                 return;
             }
         }

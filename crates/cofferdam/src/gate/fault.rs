@@ -1,13 +1,14 @@
 //! What ends a session, or the server's process in it.
 
 use cofferdam_audit::AuditError;
+use cofferdam_protocol::Sender;
 
 use super::outlet::OutletClosed;
 
 /// What ends a session from inside.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The record refused: nothing may pass.
+    /// The record refused for good: nothing may pass.
     Unrecorded(AuditError),
     /// The client does not read any more.
     ClientGone(OutletClosed),
@@ -34,6 +35,16 @@ pub(crate) enum Event {
     Idle,
     /// Something on the line failed.
     Fault(Fault),
+}
+
+impl Fault {
+    /// `to` does not read any more.
+    pub(super) fn gone(to: Sender, closed: OutletClosed) -> Self {
+        match to {
+            Sender::Client => Self::ClientGone(closed),
+            Sender::Server => Self::ServerGone(closed),
+        }
+    }
 }
 
 impl std::fmt::Display for Fault {

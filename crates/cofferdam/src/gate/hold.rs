@@ -69,7 +69,14 @@ impl Gate {
     fn request_list(&self, cursor: Option<&str>, meta: Option<&str>) -> Result<(), Fault> {
         let id = Id::Text(format!("cofferdam-{}", crate::random::hex(12).map_err(Fault::NoRandomness)?).into());
         self.session().expect_answer_to_gate(id.clone(), "tools/list");
-        self.author(Sender::Server, list_tools(&id, cursor, meta))
+        match self.author(Sender::Server, list_tools(&id, cursor, meta)) {
+            Err(Fault::Unrecorded(error)) if error.is_outage() => {
+                self.note_outage(&error);
+                self.session().retire(Sender::Client, &id);
+                self.release_held()
+            }
+            other => other,
+        }
     }
 
     /// The process that was asked for its tools is gone: its successor is asked, if somebody waits.

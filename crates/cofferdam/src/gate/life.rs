@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender as Events, channel};
 
-use cofferdam_audit::Log;
+use cofferdam_audit::{AuditError, Log};
 use cofferdam_sandbox::Compartment;
 
 use crate::approvals::{Listener, Reply, SocketName};
@@ -158,14 +158,21 @@ fn attach(gate: &Arc<Gate>, events: &Events<Event>, launched: Launched) -> std::
     })
 }
 
-/// The record as egress writes it; what cannot be recorded ends the session.
-fn ledger(gate: &Gate, events: &Events<Event>) -> Ledger {
+/// The record as egress writes it; what can never be recorded ends the session.
+fn ledger(gate: &Arc<Gate>, events: &Events<Event>) -> Ledger {
     let (operator, name, events) = (gate.operator.clone(), gate.terms.name.clone(), events.clone());
     let tell = move |_wanted: &str, line: String| {
         // The record has it, whether a terminal reads or not.
         let _shown = operator.say(format!("cofferdam: server `{name}` {line}"));
     };
-    let fault = move |error| {
+    let observer = Arc::downgrade(gate);
+    let fault = move |error: AuditError| {
+        let gate = observer.upgrade().filter(|_| error.is_outage());
+        if let Some(gate) = gate {
+            // The connection is refused, as everything is now.
+            gate.note_outage(&error);
+            return;
+        }
         // Nobody hears it once the session ends.
         let _unheard = events.send(Event::Fault(Fault::Unrecorded(error)));
     };

@@ -2,7 +2,7 @@
 //!
 //! Whatever goes wrong on the way becomes a [`Stopped`], which is recorded like everything else and never forwarded.
 
-use cofferdam_audit::{Kind, Recorded};
+use cofferdam_audit::{Kind, Recorded, Unrecorded};
 use cofferdam_inspect::{Finding, Redaction, hide_tools, inspect_elicitation};
 use cofferdam_policy::{Decision, Denied, Permitted, Standing, decide, decide_batch};
 use cofferdam_protocol::{Admitted, Decoded, Frame, Id, Message, MessageKind, Pending, Sender, decode};
@@ -22,7 +22,10 @@ impl Gate {
     pub(super) fn client_lines(&self, frames: Vec<Frame>) -> Result<(), Fault> {
         let process = self.process();
         let judged = frames.into_iter().map(|frame| self.judge_client_frame(frame)).collect();
-        let (permitted, stopped) = self.record(Kind::ClientLine, judged)?;
+        let (permitted, stopped) = match self.record_lines(Kind::ClientLine, judged) {
+            Ok(told) => told,
+            Err(unrecorded) => return self.refuse_unrecorded(Sender::Client, unrecorded, Answered::new()),
+        };
         let forwarded = if self.mark_sent(Sender::Client, process, &permitted) {
             self.to_server.forward(&permitted, process).map_err(Fault::ServerGone)
         } else {
@@ -72,9 +75,10 @@ impl Gate {
             .into_iter()
             .map(|frame| self.judge_server_frame(frame, &mut answered))
             .collect();
-        let (permitted, stopped) = self
-            .record(Kind::ServerLine, judged)
-            .map_err(|fault| self.reopen(answered, fault))?;
+        let (permitted, stopped) = match self.record_lines(Kind::ServerLine, judged) {
+            Ok(told) => told,
+            Err(unrecorded) => return self.refuse_unrecorded(Sender::Server, unrecorded, answered),
+        };
         self.mark_sent(Sender::Server, 0, &permitted);
         self.to_client.forward(&permitted, 0).map_err(Fault::ClientGone)?;
         stopped.into_iter().try_for_each(|stopped| self.answer_server(stopped))
@@ -115,7 +119,7 @@ impl Gate {
     }
 
     /// What was answered by a line that could not be recorded is unanswered again, so that its sender is told at the end.
-    fn reopen(&self, answered: Answered, fault: Fault) -> Fault {
+    pub(super) fn reopen(&self, answered: Answered, fault: Fault) -> Fault {
         let mut session = self.session();
         for (id, pending) in answered {
             session.reopen(Sender::Client, id, pending);
@@ -194,11 +198,10 @@ impl Gate {
     }
 
     /// Puts the whole group on disk, then tells apart what may go on. One write, whatever the outcome of each.
-    pub(super) fn record(&self, kind: Kind, judged: Vec<Judged>) -> Result<Told, Fault> {
+    pub(super) fn record(&self, kind: Kind, judged: Vec<Judged>) -> Result<Told, Unrecorded<Vec<Judged>>> {
         let recorded = self
             .log
-            .append(judged, |judged, group| super::enter(kind, judged, group))
-            .map_err(Fault::Unrecorded)?;
+            .append(judged, |judged, group| super::enter(kind, judged, group))?;
         let mut permitted = Vec::with_capacity(recorded.len());
         let mut stopped = Vec::new();
         for one in recorded {

@@ -1,9 +1,10 @@
 //! The gate: one server's pipes, decided and recorded line by line. `line.rs` is the product; this file is what it stands on.
 //!
 //! Invariants:
-//! - Nothing leaves through an [`Outlet`] that is not `Recorded<Permitted>` or `Recorded<Authored>`.
+//! - Nothing leaves through an [`Outlet`] that is not `Recorded<Permitted>` or `Recorded<Authored>`, but for refusals while the record takes
+//!   not even those: see `outage.rs`.
 //! - Two pumps, blocking pipes, no async runtime. Neither pump ever blocks on the other side's reader: what crosses over goes by courier.
-//! - Any [`Fault`] ends the session: an error never lets anything through.
+//! - Any [`Fault`] ends the session, and an outage of the record refuses: an error never lets anything through.
 
 mod answer;
 mod consent;
@@ -14,6 +15,7 @@ mod life;
 mod line;
 mod live_tools;
 mod observed;
+mod outage;
 mod outlet;
 mod pump;
 mod rate;
@@ -28,7 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use cofferdam_audit::{Entry, Group, Kind, Log, Recorded};
+use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
 use cofferdam_inspect::Finding;
 use cofferdam_manifest::{ClientRequest, Limits};
 use cofferdam_policy::{Context, Moment, Permitted, Policies, Standing, shortened};
@@ -42,6 +44,7 @@ use fault::{Event, Fault};
 use hold::Held;
 use line::Judged;
 use live_tools::LiveTools;
+use outage::{Outage, enter_authored};
 use rate::CallRate;
 use refusal::Stopped;
 use restart::Crashes;
@@ -53,6 +56,7 @@ pub(crate) use end::{Cause, Ended, SESSION_ENDED_RULE, process_words};
 pub(crate) use life::{Pipes, Server, run};
 pub(crate) use live_tools::PinnedTool;
 pub(crate) use observed::{Executed, Launched, observations};
+pub(crate) use outage::RECORD_UNAVAILABLE_RULE;
 pub use outlet::{Outlet, Passable};
 pub(crate) use restart::SERVER_RESTARTED_RULE;
 pub(crate) use stderr::escaped;
@@ -91,6 +95,8 @@ pub(crate) struct Gate {
     can_ask: bool,
     rate: Mutex<CallRate>,
     crashes: Mutex<Crashes>,
+    /// Why nothing can be recorded, while nothing can.
+    outage: Mutex<Option<Outage>>,
     /// Counts the processes of the server, from 0. Changes under the lock of `session`.
     process: AtomicU64,
     to_client: Arc<Outlet>,
@@ -125,6 +131,7 @@ impl Gate {
             can_ask,
             rate: Mutex::new(CallRate::new()),
             crashes: Mutex::default(),
+            outage: Mutex::default(),
             process: AtomicU64::new(0),
             to_client,
             to_server,
@@ -157,6 +164,10 @@ impl Gate {
 
     fn crashes(&self) -> MutexGuard<'_, Crashes> {
         self.crashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Longest line, in bytes.
@@ -263,44 +274,55 @@ impl Gate {
 
     /// Records a line of our own and hands it to the courier of `to`.
     fn author(&self, to: Sender, authored: Authored) -> Result<(), Fault> {
-        let (kind, outlet) = match to {
-            Sender::Client => (Kind::GateToClient, &self.to_client),
-            Sender::Server => (Kind::GateToServer, &self.to_server),
-        };
-        let recorded = self.log.append_one(authored, |authored, group| {
-            group.add(Entry {
-                kind,
-                facts: authored.facts(),
-                payload: authored.line(),
-            });
-        });
-        let recorded: Recorded<Authored> = recorded.map_err(Fault::Unrecorded)?;
-        let process = match to {
-            Sender::Client => 0,
-            Sender::Server => self.process(),
-        };
-        outlet.author(&recorded, process).map_err(|closed| match to {
-            Sender::Client => Fault::ClientGone(closed),
-            Sender::Server => Fault::ServerGone(closed),
-        })
+        let recorded = self
+            .log
+            .append_one(authored, |authored, group| enter_authored(to, authored, group));
+        match recorded {
+            Ok(recorded) => self.hand_over(to, &recorded),
+            Err(unrecorded) if unrecorded.error().is_outage() && unrecorded.as_ref().is_refusal() => {
+                self.author_in_outage(to, unrecorded)
+            }
+            Err(unrecorded) => Err(Fault::Unrecorded(unrecorded.into_error())),
+        }
     }
 
-    /// Records facts of our own without bytes; gives the record's number.
-    fn note(&self, kind: Kind, facts: &str) -> Result<u64, Fault> {
-        let recorded = self.log.append_one((), |(), group| {
-            group.add(Entry {
-                kind,
-                facts,
-                payload: &[],
-            })
-        });
-        recorded.map(|recorded| recorded.seq()).map_err(Fault::Unrecorded)
+    fn hand_over(&self, to: Sender, recorded: &Recorded<Authored>) -> Result<(), Fault> {
+        let handed_over = self.outlet(to).author(recorded, self.process_of(to));
+        handed_over.map_err(|closed| Fault::gone(to, closed))
+    }
+
+    fn outlet(&self, to: Sender) -> &Outlet {
+        match to {
+            Sender::Client => &self.to_client,
+            Sender::Server => &self.to_server,
+        }
+    }
+
+    fn process_of(&self, to: Sender) -> u64 {
+        match to {
+            Sender::Client => 0,
+            Sender::Server => self.process(),
+        }
+    }
+
+    /// Records facts of our own without bytes.
+    fn note(&self, kind: Kind, facts: &str) -> Result<u64, AuditError> {
+        self.log.note(Entry {
+            kind,
+            facts,
+            payload: &[],
+        })
     }
 
     /// `SESSION:SEQ`, short enough to type and found by `audit show`.
     fn reference(&self, seq: u64) -> String {
         let session = self.log.session_id();
         format!("{}:{seq}", session.get(..8).unwrap_or(session))
+    }
+
+    /// The same; empty where there is no record.
+    fn reference_of(&self, seq: Option<u64>) -> String {
+        seq.map_or_else(String::new, |seq| self.reference(seq))
     }
 
     /// What a server prints on stdout that is no message is never forwarded; the operator hears of it once.

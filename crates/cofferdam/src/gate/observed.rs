@@ -160,16 +160,19 @@ impl Gate {
         if dropped > 0 {
             entries.push((Kind::SystemCall, json!({"call": "more", "times": dropped}).to_string()));
         }
-        let recorded = self.log.append_one((), |(), group| {
-            for (kind, facts) in &entries {
-                group.add(Entry {
-                    kind: *kind,
-                    facts,
-                    payload: &[],
-                });
-            }
+        let recorded = self.patiently(Duration::MAX, || {
+            let recorded = self.log.append_one((), |(), group| {
+                for (kind, facts) in &entries {
+                    group.add(Entry {
+                        kind: *kind,
+                        facts,
+                        payload: &[],
+                    });
+                }
+            });
+            Ok(recorded.map(|_on_disk| ())?)
         });
-        recorded.map(|_on_disk| ()).map_err(Fault::Unrecorded)
+        recorded.map_err(Fault::Unrecorded)
     }
 }
 

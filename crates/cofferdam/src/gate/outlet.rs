@@ -1,4 +1,5 @@
-//! The way out, one per direction. Only what is recorded leaves: `forward` and `author` take nothing else.
+//! The way out, one per direction. Only what is recorded leaves: `forward` and `author` take nothing else. A refusal that the record did not
+//! take leaves by a door of its own, `author_unrecorded`.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cofferdam_audit::Recorded;
+use cofferdam_audit::{Recorded, Unrecorded};
 use cofferdam_policy::Permitted;
 
 use super::answer::Authored;
@@ -119,12 +120,30 @@ impl Outlet {
     /// Sends a line of the gate's own without ever blocking the caller on this reader. A reader that makes us write more than
     /// [`PARCEL_BYTES_MAX`] without reading is cut off.
     pub(crate) fn author(&self, recorded: &Recorded<Authored>, process: u64) -> Result<(), OutletClosed> {
-        let bytes = recorded.as_ref().line().len();
+        self.hand_over_authored(recorded.as_ref(), process)
+    }
+
+    /// As [`Outlet::author`], for a refusal that was to be recorded and could not be. Nothing else goes out so.
+    pub(crate) fn author_unrecorded(
+        &self,
+        unrecorded: &Unrecorded<Authored>,
+        process: u64,
+    ) -> Result<(), OutletClosed> {
+        let authored = unrecorded.as_ref();
+        if authored.is_refusal() {
+            self.hand_over_authored(authored, process)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn hand_over_authored(&self, authored: &Authored, process: u64) -> Result<(), OutletClosed> {
+        let bytes = authored.line().len();
         let before = self.authored_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before > 0 && before.saturating_add(bytes) > PARCEL_BYTES_MAX {
             return Err(OutletClosed::Overflow);
         }
-        self.hand_over(Parcel::Authored(recorded.as_ref().line().to_vec(), process))
+        self.hand_over(Parcel::Authored(authored.line().to_vec(), process))
     }
 
     /// Sends a call that waited, without ever blocking the caller on this reader. Who held it has bounded it.

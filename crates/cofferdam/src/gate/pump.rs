@@ -115,8 +115,8 @@ fn pump_stderr(gate: &Gate, events: &Events<Event>, stderr: impl Read) {
     let mut fault = None;
     drain(stderr, &gate.terms.name, &gate.operator, |bytes| {
         slow_down(gate);
-        let recorded = gate.log.append_one((), |(), group| {
-            group.add(Entry {
+        let recorded = gate.patiently(Duration::MAX, || {
+            gate.log.note(Entry {
                 kind: Kind::ServerStderr,
                 facts: "",
                 payload: bytes,

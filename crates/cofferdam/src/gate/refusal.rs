@@ -67,6 +67,11 @@ impl Stopped {
         }
     }
 
+    /// What is owed for it, without its bytes.
+    pub(super) fn into_then(self) -> Then {
+        self.then
+    }
+
     pub(super) fn facts(&self) -> &str {
         &self.facts
     }
@@ -330,9 +335,8 @@ impl Gate {
                 self.tell_noise_once(reason, seq);
                 Ok(())
             }
-            (Then::AnswerSender(refused), _) => self.refuse(sender, &refused, seq),
-            (Then::AnswerAsker(refused), Sender::Client) => self.refuse(Sender::Server, &refused, seq),
-            (Then::AnswerAsker(refused), Sender::Server) => self.refuse_in_place_of_answer(&refused, seq),
+            (Then::AnswerSender(refused), _) => self.refuse(sender, &refused, &self.reference(seq)),
+            (Then::AnswerAsker(refused), _) => self.refuse_asker(sender, &refused, &self.reference(seq)),
             (Then::Each(all), _) => all.into_iter().try_for_each(|then| self.act(sender, then, seq)),
             (Then::Hold(held), _) => self.hold(held.0, held.1),
             (Then::Ask(call), _) => self.await_consent(*call, seq),
@@ -341,8 +345,16 @@ impl Gate {
         }
     }
 
+    /// `sender`'s answer cannot be released: who asked hears that.
+    pub(super) fn refuse_asker(&self, sender: Sender, refused: &Refused, record: &str) -> Result<(), Fault> {
+        match sender {
+            Sender::Client => self.refuse(Sender::Server, refused, record),
+            Sender::Server => self.refuse_in_place_of_answer(refused, record),
+        }
+    }
+
     /// Answers `to`, whose request does not pass.
-    pub(super) fn refuse(&self, to: Sender, refused: &Refused, seq: u64) -> Result<(), Fault> {
+    pub(super) fn refuse(&self, to: Sender, refused: &Refused, record: &str) -> Result<(), Fault> {
         let mut id = refused.id.as_ref();
         if let Some(asked) = id {
             let mut session = self.session();
@@ -356,7 +368,6 @@ impl Gate {
                 id = None;
             }
         }
-        let record = self.reference(seq);
         let method = refused.method.as_deref();
         let authored = refuse(&Refusal {
             id,
@@ -364,13 +375,13 @@ impl Gate {
             era: refused.era,
             rule: refused.rule,
             why: &refused.why,
-            record: &record,
+            record,
         });
         self.author(to, authored)
     }
 
     /// The server's answer cannot be released: if a request of the client waits for it, the client gets a refusal instead.
-    fn refuse_in_place_of_answer(&self, refused: &Refused, seq: u64) -> Result<(), Fault> {
+    fn refuse_in_place_of_answer(&self, refused: &Refused, record: &str) -> Result<(), Fault> {
         let Some(id) = refused.id.as_ref() else { return Ok(()) };
         let waiting = self.session().take_pending(Sender::Client, id);
         let (method, era) = match waiting {
@@ -385,14 +396,13 @@ impl Gate {
             None if refused.method.is_some() => (refused.method.clone(), refused.era),
             None => return Ok(()),
         };
-        let record = self.reference(seq);
         let refusal = Refusal {
             id: Some(id),
             method: method.as_deref(),
             era,
             rule: refused.rule,
             why: &refused.why,
-            record: &record,
+            record,
         };
         self.author(Sender::Client, refuse(&refusal))
     }

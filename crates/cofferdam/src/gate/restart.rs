@@ -132,8 +132,7 @@ impl Gate {
         let facts = json!({
             "restarted": self.process(), "process": how, "out_of_memory": running.compartment.ran_out_of_memory(), "unanswered": lost.len(),
         });
-        let seq = self.note(Kind::Notice, &facts.to_string())?;
-        let record = self.reference(seq);
+        let record = self.reference_of(self.note_if_possible(Kind::Notice, &facts.to_string())?);
         self.operator.say(format!(
             "cofferdam: server `{}` crashed ({how}) and was started again (record {record})",
             self.terms.name

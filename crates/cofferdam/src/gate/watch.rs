@@ -39,6 +39,7 @@ pub(super) fn watch(gate: &Gate, events: &Events<Event>, client_hung_up: impl Fn
 
 impl Gate {
     fn look(&self, now_ms: u64) -> Result<(), Fault> {
+        self.look_at_outage();
         self.give_up_late_list(now_ms)?;
         self.look_at_questions(now_ms)?;
         for (id, pending) in self.late_calls(now_ms) {
@@ -68,8 +69,7 @@ impl Gate {
         let why = format!("no answer within {} seconds", self.terms.limits.seconds_per_call);
         let facts =
             serde_json::json!({"timeout": method, "id": id.to_string(), "rule": SECONDS_PER_CALL_RULE}).to_string();
-        let seq = self.note(Kind::Notice, &facts)?;
-        let record = self.reference(seq);
+        let record = self.reference_of(self.note_if_possible(Kind::Notice, &facts)?);
         let refusal = Refusal {
             id: Some(id),
             method: Some(method),
@@ -80,10 +80,13 @@ impl Gate {
         };
         self.author(Sender::Client, refuse(&refusal))?;
         // A call that never went out is nothing the server could stop.
-        if pending.is_sent {
-            self.author(Sender::Server, cancel(id, &why))
-        } else {
-            Ok(())
+        if !pending.is_sent {
+            return Ok(());
+        }
+        match self.author(Sender::Server, cancel(id, &why)) {
+            // Then it works on for nobody.
+            Err(Fault::Unrecorded(error)) if error.is_outage() => Ok(()),
+            other => other,
         }
     }
 }
