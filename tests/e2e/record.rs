@@ -99,6 +99,16 @@ fn a_flooding_server_is_ended_and_others_are_not_stopped() {
     assert_eq!(rule_of(&answer), "session/ended", "{answer}");
     assert!(said_in(&answer).contains("record quota"), "{answer}");
     assert_eq!(gate.wait().code(), Some(1));
+    let said = gate.said();
+    assert!(said.contains("it is slowed, and ended when all is used"), "{said}");
+    let records = stage.records();
+    let slowed = records
+        .iter()
+        .position(|record| record["facts"]["rule"] == "record/quota");
+    let closed = records
+        .iter()
+        .position(|record| record["facts"]["cause"] == "record-quota");
+    assert!(slowed.is_some() && slowed < closed, "{slowed:?} {closed:?}");
     let kept = || -> u64 {
         segments(&stage)
             .iter()

@@ -13,6 +13,10 @@ use crate::failure::{Exit, Failure};
 /// Rules of the gate itself.
 const GATE_RULES: &[(&str, &str)] = &[
     (
+        crate::gate::RECORD_QUOTA_RULE,
+        "the server fills its share of the record: it is slowed, then ended",
+    ),
+    (
         crate::gate::RECORD_UNAVAILABLE_RULE,
         "the record cannot be written: nothing passes until it can",
     ),

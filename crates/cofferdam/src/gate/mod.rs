@@ -58,6 +58,7 @@ pub(crate) use live_tools::PinnedTool;
 pub(crate) use observed::{Executed, Launched, observations};
 pub(crate) use outage::RECORD_UNAVAILABLE_RULE;
 pub use outlet::{Outlet, Passable};
+pub(crate) use pump::RECORD_QUOTA_RULE;
 pub(crate) use restart::SERVER_RESTARTED_RULE;
 pub(crate) use stderr::escaped;
 pub(crate) use watch::SECONDS_PER_CALL_RULE;
@@ -108,6 +109,7 @@ pub(crate) struct Gate {
     /// Monotonic milliseconds of the last line in either direction.
     last_line_ms: AtomicU64,
     told_noise: AtomicBool,
+    told_slowed: AtomicBool,
     ending: AtomicBool,
 }
 
@@ -140,6 +142,7 @@ impl Gate {
             began: Instant::now(),
             last_line_ms: AtomicU64::new(0),
             told_noise: AtomicBool::new(false),
+            told_slowed: AtomicBool::new(false),
             ending: AtomicBool::new(false),
         }
     }

@@ -3,12 +3,14 @@
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender as Events, sync_channel};
 use std::thread::Builder;
 use std::time::Duration;
 
 use cofferdam_audit::{Entry, Kind, Pressure};
 use cofferdam_protocol::{Frame, LineBuffer};
+use serde_json::json;
 
 use super::outlet::OutletClosed;
 use super::stderr::drain;
@@ -20,6 +22,8 @@ const GROUP_BYTES_MAX: usize = 1024 * 1024;
 const GROUP_LINES_MAX: usize = 256;
 /// A pump decodes and validates; its stack is bounded by the depth limits there.
 const PUMP_STACK_BYTES: usize = 1024 * 1024;
+/// Rule of a server that fills the record.
+pub(crate) const RECORD_QUOTA_RULE: &str = "record/quota";
 /// How long a server that comes near its record quota is made to wait for each read.
 const SLOWED: Duration = Duration::from_millis(20);
 
@@ -94,27 +98,46 @@ pub(super) fn pump_client(gate: &Gate, events: &Events<Event>, from_client: impl
 
 fn pump_server(gate: &Gate, events: &Events<Event>, process: u64, from_server: impl Read) {
     let pumped = pump(from_server, gate.message_bytes(), |frames| {
-        slow_down(gate);
+        slow_down(gate)?;
         gate.server_lines(frames)
     });
     let _ = events.send(pumped.map_or_else(Event::Fault, |()| Event::ServerClosed(process)));
 }
 
-/// A server that comes near its record quota is slowed before it is ended.
-fn slow_down(gate: &Gate) {
-    if gate
-        .log
-        .quota_pressure()
-        .is_ok_and(|pressure| pressure != Pressure::Low)
-    {
+/// A server that comes near its record quota is slowed before it is ended, and that is on record.
+fn slow_down(gate: &Gate) -> Result<(), Fault> {
+    let pressure = gate.log.quota_pressure();
+    if pressure.is_ok_and(|pressure| pressure != Pressure::Low) {
+        gate.tell_slowed_once()?;
         std::thread::sleep(SLOWED);
+    }
+    Ok(())
+}
+
+impl Gate {
+    fn tell_slowed_once(&self) -> Result<(), Fault> {
+        if self.told_slowed.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let limit = self.terms.limits.record_bytes_per_hour;
+        let facts = json!({"rule": RECORD_QUOTA_RULE, "slowed": true, "bytes_per_hour": limit}).to_string();
+        let record = self.reference_of(self.note_if_possible(Kind::Notice, &facts)?);
+        self.operator.say(format!(
+            "cofferdam: server `{}` has filled three quarters of its record quota of {limit} bytes an hour: it is slowed, and ended when \
+             all is used (record {record})",
+            self.terms.name
+        ));
+        Ok(())
     }
 }
 
 fn pump_stderr(gate: &Gate, events: &Events<Event>, stderr: impl Read) {
     let mut fault = None;
     drain(stderr, &gate.terms.name, &gate.operator, |bytes| {
-        slow_down(gate);
+        if let Err(slow) = slow_down(gate) {
+            fault = Some(slow);
+            return false;
+        }
         let recorded = gate.patiently(Duration::MAX, || {
             gate.log.note(Entry {
                 kind: Kind::ServerStderr,
@@ -122,10 +145,10 @@ fn pump_stderr(gate: &Gate, events: &Events<Event>, stderr: impl Read) {
                 payload: bytes,
             })
         });
-        recorded.map_err(|error| fault = Some(error)).is_ok()
+        recorded.map_err(|error| fault = Some(Fault::Unrecorded(error))).is_ok()
     });
-    if let Some(error) = fault {
-        let _ = events.send(Event::Fault(Fault::Unrecorded(error)));
+    if let Some(fault) = fault {
+        let _ = events.send(Event::Fault(fault));
     }
 }
 
