@@ -201,7 +201,7 @@ def verify_records(file, size, header, judge):
             raise Broken(offset, seq, "chain")
         if record[-4:] != record[:4]:
             raise Broken(offset, seq, "length-behind")
-        if flags:
+        if flags & ~1:
             raise Unsupported(f"record flags {flags} in record {seq}")
         if encoding not in ((0, 4) if header["sealed"] else (0,)):
             raise Unsupported(f"payload encoding {encoding} in record {seq}")

@@ -56,3 +56,4 @@ mod suite_clients;
 mod support;
 mod tools;
 mod trust;
+mod veiled;

@@ -155,6 +155,7 @@ const RULES: &[Rule] = &[
             "cofferdam-protocol",
             "cofferdam-sandbox",
             "cofferdam-scan",
+            "hmac",
             "memchr",
             "nix",
             "rustix",

@@ -270,6 +270,7 @@ pub(crate) fn log_with(
         window,
         timing,
         source: None,
+        veiling: None,
     };
     let file: Arc<dyn SegmentFile> = file.clone();
     Log::begin(file, "/memory".into(), opening(), beginning)
@@ -343,6 +344,7 @@ pub(crate) fn log_in(
         window,
         timing: Timing::STANDARD,
         source: Some(Box::new(folder.clone())),
+        veiling: None,
     };
     Log::begin(file, "/memory".into(), opening(), beginning)
 }

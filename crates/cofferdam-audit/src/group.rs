@@ -5,6 +5,7 @@ use crate::error::AuditError;
 use crate::kind::Kind;
 use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PAYLOAD_BYTES_MAX, Prefix};
 use crate::seal::{SEAL_BYTES, SEALED, Seal};
+use crate::veil::{VEILED, Veiling, veil};
 
 /// Most bytes one group may take: one write each, and one buffer that holds it.
 pub(crate) const GROUP_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX;
@@ -143,6 +144,7 @@ pub struct Group<'a> {
     counted: bool,
     fault: Option<AuditError>,
     seal: Option<&'a dyn Seal>,
+    veiling: Option<&'a dyn Veiling>,
 }
 
 impl<'a> Group<'a> {
@@ -162,6 +164,7 @@ impl<'a> Group<'a> {
             counted: false,
             fault: None,
             seal: None,
+            veiling: None,
         }
     }
 
@@ -171,25 +174,42 @@ impl<'a> Group<'a> {
         self
     }
 
+    /// The same group, secret values in it replaced.
+    pub(crate) fn veiled_by(mut self, veiling: Option<&'a dyn Veiling>) -> Self {
+        self.veiling = veiling;
+        self
+    }
+
     /// Adds one entry. What is wrong with it is reported by the append that this group belongs
     /// to, which then writes nothing at all.
     pub fn add(&mut self, entry: Entry<'_>) {
         if self.fault.is_none() {
-            let added = self.seal.map_or(0, |_| SEAL_BYTES);
-            match check(&entry, self.bytes.len(), added) {
-                Ok(()) => self.encode(&entry),
-                Err(fault) => self.fault = Some(fault),
+            match self.veiling.and_then(|veiling| veil(veiling, &entry)) {
+                None => self.check_and_encode(&entry, 0),
+                Some(veiled) => self.check_and_encode(&veiled.of(&entry), VEILED),
             }
         }
     }
 
     /// Adds what only the log writes; the caller has checked it.
     pub(crate) fn add_own(&mut self, kind: Kind, facts: &str) {
-        self.encode(&Entry {
+        let entry = Entry {
             kind,
             facts,
             payload: &[],
-        });
+        };
+        match self.veiling.and_then(|veiling| veil(veiling, &entry)) {
+            None => self.encode(&entry, 0),
+            Some(veiled) => self.encode(&veiled.of(&entry), VEILED),
+        }
+    }
+
+    fn check_and_encode(&mut self, entry: &Entry<'_>, flags: u16) {
+        let added = self.seal.map_or(0, |_| SEAL_BYTES);
+        match check(entry, self.bytes.len(), added) {
+            Ok(()) => self.encode(entry, flags),
+            Err(fault) => self.fault = Some(fault),
+        }
     }
 
     /// The number the next entry gets.
@@ -215,7 +235,7 @@ impl<'a> Group<'a> {
         self.fault.get_or_insert(fault);
     }
 
-    fn encode(&mut self, entry: &Entry<'_>) {
+    fn encode(&mut self, entry: &Entry<'_>, flags: u16) {
         let facts = entry.facts.as_bytes();
         let seal = self.seal.filter(|_| !entry.payload.is_empty());
         let stored = entry.payload.len() + seal.map_or(0, |_| SEAL_BYTES);
@@ -231,7 +251,7 @@ impl<'a> Group<'a> {
             length,
             kind: entry.kind.code(),
             encoding: if seal.is_some() { SEALED } else { 0 },
-            flags: 0,
+            flags,
             facts_length,
             seq: self.next_seq,
             wall_ns: self.wall_ns,

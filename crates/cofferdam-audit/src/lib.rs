@@ -45,6 +45,7 @@ mod sync;
 mod tail;
 #[cfg(test)]
 mod vector;
+mod veil;
 mod verify;
 
 pub use chain::{Digest, Head};
@@ -66,4 +67,5 @@ pub use skim::{Skim, Skimmed};
 pub use source::Source;
 pub use store::{Found, Located, Store};
 pub use succession::Rotation;
+pub use veil::Veiling;
 pub use verify::{Broken, Ended, Fault, Verdict, Verified, verify};

@@ -13,6 +13,7 @@ use crate::seal::{Seal, Sealing};
 use crate::segment::{Purpose, Segment};
 use crate::succession::{self, Rotation, Succession};
 use crate::sync::{self, Shared, State, Timing};
+use crate::veil::Veiling;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,6 +68,7 @@ pub struct Options {
 pub struct Log {
     shared: Arc<Shared>,
     durability: Durability,
+    veiling: Option<Arc<dyn Veiling>>,
     session: String,
     server: String,
     path: PathBuf,
@@ -80,6 +82,19 @@ impl Log {
     /// When the opening is not valid, a folder cannot be trusted, or the file cannot be created,
     /// written or, with [`Durability::Synced`], synced.
     pub fn create(folder: &Path, opening: Opening<'_>, options: Options) -> Result<Self, AuditError> {
+        Self::create_veiled(folder, opening, options, None)
+    }
+
+    /// As [`Log::create`]; what `veiling` finds in facts and payloads is never written, something else stands in its place.
+    ///
+    /// # Errors
+    /// As [`Log::create`].
+    pub fn create_veiled(
+        folder: &Path,
+        opening: Opening<'_>,
+        options: Options,
+        veiling: Option<Arc<dyn Veiling>>,
+    ) -> Result<Self, AuditError> {
         opening::check(&opening)?;
         let server = ServerFolder::open(folder, opening.server)?;
         let (wall_ns, boot_ns) = options.clock.now();
@@ -98,6 +113,7 @@ impl Log {
             window,
             timing: Timing::STANDARD,
             source: Some(Box::new(later)),
+            veiling,
         };
         let log = Self::begin(Arc::new(file), path.clone(), opening, beginning);
         if log.is_err() {
@@ -118,6 +134,7 @@ impl Log {
             window,
             timing,
             source,
+            veiling,
         } = beginning;
         let Options { durability, clock, .. } = options;
         let now = clock.now();
@@ -126,7 +143,7 @@ impl Log {
         let segment = Segment::new(file, path.clone())?.sealed_with(seal);
         let facts = opening::facts(&opening, durability.name(), segment.reserves())?;
         let header = opening.header(now, sealed);
-        let (bytes, drafted) = opening::draft(&header, &facts, now)?;
+        let (bytes, drafted) = opening::draft(&header, &facts, now, veiling.as_deref())?;
         let succession = Succession {
             source,
             rotation: options.rotation,
@@ -138,6 +155,7 @@ impl Log {
         let log = Self {
             shared: Arc::new(Shared::new(state, clock, timing)),
             durability,
+            veiling,
             session: opening.session.to_owned(),
             server: opening.server.to_owned(),
             path: path.clone(),
@@ -355,12 +373,25 @@ impl Log {
         fill: &mut dyn FnMut(&mut Group<'_>),
     ) -> Result<(), AuditError> {
         bytes.clear();
-        let mut drafted = draft(bytes, &state.segment, now, fill)?;
+        let mut drafted = self.draft(bytes, &state.segment, now, fill)?;
         if state.rotate_if_due(bytes.len() as u64, now) {
             bytes.clear();
-            drafted = draft(bytes, &state.segment, now, fill)?;
+            drafted = self.draft(bytes, &state.segment, now, fill)?;
         }
         self.write(state, bytes, drafted, purpose)
+    }
+
+    fn draft(
+        &self,
+        bytes: &mut Vec<u8>,
+        segment: &Segment,
+        now: (u64, u64),
+        fill: &mut dyn FnMut(&mut Group<'_>),
+    ) -> Result<Drafted, AuditError> {
+        let group = Group::following(bytes, segment.next_seq(), segment.chain(), now);
+        let mut group = group.sealed_with(segment.seal()).veiled_by(self.veiling.as_deref());
+        fill(&mut group);
+        group.finish()
     }
 
     fn write(&self, state: &mut State, bytes: &[u8], drafted: Drafted, purpose: Purpose) -> Result<(), AuditError> {
@@ -424,17 +455,7 @@ pub(crate) struct Beginning {
     pub(crate) window: Window,
     pub(crate) timing: Timing,
     pub(crate) source: Option<Box<dyn SegmentSource>>,
-}
-
-fn draft(
-    bytes: &mut Vec<u8>,
-    segment: &Segment,
-    now: (u64, u64),
-    fill: &mut dyn FnMut(&mut Group<'_>),
-) -> Result<Drafted, AuditError> {
-    let mut group = Group::following(bytes, segment.next_seq(), segment.chain(), now).sealed_with(segment.seal());
-    fill(&mut group);
-    group.finish()
+    pub(crate) veiling: Option<Arc<dyn Veiling>>,
 }
 
 /// Lets a value add its entries and gives the number of the last; none at all is a fault.

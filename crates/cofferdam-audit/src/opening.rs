@@ -7,6 +7,7 @@ use crate::header::{HEADER_BYTES_MAX, Header, session_bytes};
 use crate::kind::Kind;
 use crate::record::FACTS_BYTES_MAX;
 use crate::seal::Wrapped;
+use crate::veil::Veiling;
 use serde_json::{Map, Value};
 
 /// What is known when a session begins.
@@ -44,10 +45,15 @@ impl Opening<'_> {
 }
 
 /// The first bytes of the first segment, and how it stands after them.
-pub(crate) fn draft(header: &Header, facts: &str, now: (u64, u64)) -> Result<(Vec<u8>, Drafted), AuditError> {
+pub(crate) fn draft(
+    header: &Header,
+    facts: &str,
+    now: (u64, u64),
+    veiling: Option<&dyn Veiling>,
+) -> Result<(Vec<u8>, Drafted), AuditError> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX);
     let hash = header.write(&mut bytes);
-    let mut group = Group::following(&mut bytes, header.first_seq, hash, now);
+    let mut group = Group::following(&mut bytes, header.first_seq, hash, now).veiled_by(veiling);
     group.add_own(Kind::Open, facts);
     let drafted = group.finish()?;
     Ok((bytes, drafted))

@@ -7,6 +7,7 @@ use crate::kind::Kind;
 use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PREFIX_BYTES, Prefix, Record, stated_length};
 use crate::seal::SEALED;
 use crate::source::Source;
+use crate::veil::VEILED;
 use crate::verify::{Broken, Ended, Fault};
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -282,6 +283,7 @@ impl<R: Read> Reader<R> {
                 offset: self.position.offset,
                 bytes: u64::from(prefix.length),
                 sealed: prefix.encoding == SEALED,
+                veiled: prefix.flags == VEILED,
                 payload_digest,
                 leaf,
                 hash,
@@ -291,7 +293,7 @@ impl<R: Read> Reader<R> {
 
     /// What is checked last, because it says something only about records that are intact.
     fn finish(&mut self, prefix: &Prefix, facts: Vec<u8>, record: Record) -> Result<Record, AuditError> {
-        if prefix.flags != 0 {
+        if prefix.flags & !VEILED != 0 {
             return Err(self.unsupported(format!("record flags {}", prefix.flags)));
         }
         if prefix.encoding != 0 && !(record.sealed && self.header.sealed.is_some()) {

@@ -3,6 +3,7 @@
 use crate::chain::Digest;
 use crate::kind::Kind;
 use crate::seal::SEALED;
+use crate::veil::VEILED;
 
 /// The longest facts one record holds, in bytes.
 pub const FACTS_BYTES_MAX: usize = 1024 * 1024;
@@ -43,6 +44,8 @@ pub struct Record {
     pub bytes: u64,
     /// Whether the payload is sealed: then these are its stored bytes, 16 more than came.
     pub sealed: bool,
+    /// Whether something stands in the place of secret values in facts or payload.
+    pub veiled: bool,
     /// The digest of the payload as stored.
     pub payload_digest: Digest,
     /// The hash of the record itself.
@@ -59,7 +62,7 @@ impl Record {
             length: u32::try_from(self.bytes).unwrap_or(u32::MAX),
             kind: self.kind.code(),
             encoding: if self.sealed { SEALED } else { 0 },
-            flags: 0,
+            flags: if self.veiled { VEILED } else { 0 },
             facts_length: u32::try_from(self.facts.len()).unwrap_or(u32::MAX),
             seq: self.seq,
             wall_ns: self.wall_ns,

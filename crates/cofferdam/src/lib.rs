@@ -27,6 +27,7 @@ mod rules;
 mod sealing;
 mod session;
 mod settings;
+mod veil;
 mod witness;
 
 use std::process::ExitCode;

@@ -1,9 +1,10 @@
 //! One recorded session: record opened, compartment started and its enforcement recorded, gate run.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use cofferdam_audit::{Entry, Kind, Log, Opening, Options};
+use cofferdam_audit::{Entry, Kind, Log, Opening, Options, Veiling};
 use cofferdam_manifest::{Digest, Manifest};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
 use serde_json::json;
@@ -17,6 +18,7 @@ use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
 use crate::policy;
 use crate::settings::Settings;
+use crate::veil::Veil;
 use crate::witness::Witness;
 
 /// What a session is about.
@@ -29,6 +31,7 @@ pub(crate) struct Session {
     /// Facts of the `open` record.
     about: serde_json::Value,
     executed: Executed,
+    veiling: Option<Arc<dyn Veiling>>,
 }
 
 impl Session {
@@ -64,9 +67,11 @@ impl Session {
             ),
             approvals: Some(home.runtime()),
         };
+        let plan = pinned_plan(contract)?;
         Ok(Self {
             terms,
-            plan: pinned_plan(contract)?,
+            veiling: Veil::of(home, manifest, &plan.environment)?,
+            plan,
             accepted: Some(digests(contract)),
             about,
             executed: Executed::default(),
@@ -95,9 +100,11 @@ impl Session {
             binding: format!("{} {}", manifest.digest(), policies.digest()),
             approvals: Some(home.runtime()),
         };
+        let plan = compartment::plan(manifest)?;
         Ok(Self {
             terms,
-            plan: compartment::plan(manifest)?,
+            veiling: Veil::of(home, manifest, &plan.environment)?,
+            plan,
             accepted: None,
             about,
             executed: Executed::default(),
@@ -125,10 +132,11 @@ impl Session {
             accepted,
             about,
             executed,
+            veiling,
         } = self;
         let settings = Settings::load(home)?;
         let options = settings.record_options(terms.limits.record_bytes_per_hour);
-        let log = open_log(home, &terms.name, options, about)?;
+        let log = open_log(home, &terms.name, (options, veiling), about)?;
         warn_of_disk(home, settings.warn_below, &log)?;
         let witness = Witness::start(home, &log, &terms.name, settings.publish)
             .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
@@ -207,7 +215,7 @@ fn launch(plan: &Plan, executed: &Executed) -> Result<Launched, Failure> {
 pub(crate) fn open_log(
     home: &Home,
     server: &str,
-    options: Options,
+    (options, veiling): (Options, Option<Arc<dyn Veiling>>),
     mut about: serde_json::Value,
 ) -> Result<Log, Failure> {
     let session = crate::random::hex(16)
@@ -225,7 +233,7 @@ pub(crate) fn open_log(
         facts: &facts,
     };
     Home::make(&home.audit())?;
-    Log::create(&home.audit(), opening, options)
+    Log::create_veiled(&home.audit(), opening, options, veiling)
         .map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))
 }
 

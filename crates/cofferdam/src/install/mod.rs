@@ -81,7 +81,7 @@ fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Resul
     let about = json!({"for": "install", "command": plan.command, "writes": plan.write});
     let settings = Settings::load(home)?;
     let options = settings.record_options(Limits::RECORD_BYTES_PER_HOUR);
-    let log = Arc::new(open_log(home, server, options, about)?);
+    let log = Arc::new(open_log(home, server, (options, None), about)?);
     let witness = Witness::start(home, &log, server, settings.publish)
         .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
     let ended = run_with(&log, plan, grants);

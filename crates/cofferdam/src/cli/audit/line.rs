@@ -28,7 +28,7 @@ pub(super) fn print(
     if output.is_json() {
         let line = json!({
             "session": session, "server": server, "seq": record.seq, "kind": record.kind.to_string(), "time_ns": record.wall_ns,
-            "facts": facts, "payload": payload, "payload_bytes": record.payload_bytes, "payload_is_whole": record.has_whole_payload() && !record.sealed, "sealed": record.sealed,
+            "facts": facts, "payload": payload, "payload_bytes": record.payload_bytes, "payload_is_whole": record.has_whole_payload() && !record.sealed, "sealed": record.sealed, "veiled": record.veiled,
             "hash": record.hash.to_string(),
         });
         return output.line(&line.to_string());
