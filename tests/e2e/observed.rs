@@ -36,7 +36,7 @@ fn an_injected_command_finds_no_shell_and_leaves_a_trace() {
     let shown = stage.run(&["audit", "show", &reference]);
     let shown = text(&shown.stdout);
     assert!(
-        shown.contains("system-call") && shown.contains("execve /bin/sh"),
+        shown.contains("seen: system-call execve /bin/sh") && shown.contains("no such file"),
         "{shown}"
     );
 }

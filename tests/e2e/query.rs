@@ -71,6 +71,51 @@ fn each_question_has_its_answer() {
 }
 
 #[test]
+fn a_call_is_told_from_its_question_to_its_answer() {
+    let stage = stage();
+    let shown = |reference: &str| {
+        let shown = stage.run(&["audit", "show", reference]);
+        assert!(shown.status.success(), "{}", text(&shown.stderr));
+        text(&shown.stdout)
+    };
+    let of = |row: &Value| format!("{}:{}", row["session"].as_str().unwrap(), row["seq"]);
+    let calls = rows(
+        &stage,
+        &["--tool", "echo", "--kind", "client-line", "--server", "other"],
+    );
+    let told = shown(&of(&calls[3]));
+    let lines: Vec<&str> = told.lines().skip(3).collect();
+    assert!(
+        lines.len() == 2
+            && lines[0].contains(r#"tools/call echo {"message":"other says 3"}  allowed by user/default.cedar:1"#)
+            && lines[1].contains("server ← ")
+            && lines[1].contains("ms other says 3  allowed"),
+        "{told}"
+    );
+    let denied = rows(&stage, &["--decision", "deny", "--server", "other"]);
+    let told = shown(&of(&denied[0]));
+    let lines: Vec<&str> = told.lines().skip(3).collect();
+    assert!(
+        lines.len() == 2
+            && lines[0].ends_with("refused: the tool is not in the server's manifest (tool/not-in-manifest)")
+            && lines[1].contains("gate   → client  refused by cofferdam"),
+        "{told}"
+    );
+    let session = shown(denied[0]["session"].as_str().unwrap());
+    let order = [
+        "the session began",
+        "the compartment was measured",
+        "initialize",
+        "other says 0",
+        "other says 4",
+        "nowhere",
+        "the session ended",
+    ];
+    let places: Vec<_> = order.iter().map(|part| session.find(part)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{session}");
+}
+
+#[test]
 fn answers_are_counted_and_grouped_also_from_compressed_segments() {
     let stage = stage();
     for round in 0..2 {

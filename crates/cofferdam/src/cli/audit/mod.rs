@@ -10,6 +10,7 @@ mod prune;
 mod query;
 mod show;
 mod tail;
+mod timeline;
 mod timer;
 mod verify;
 mod when;

@@ -1,10 +1,10 @@
-//! `audit show`: one session or one record.
+//! `audit show`: one session as it went, or one record and the call it began.
 
 use cofferdam_audit::{Kind, Located, Payloads, Reader, SessionState, Store};
-use serde_json::Value;
 
 use super::args::AuditShow;
 use super::line::print;
+use super::timeline::{Call, Timeline};
 use super::{SHOWN_PAYLOAD_BYTES, failure, store};
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
@@ -21,7 +21,7 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
             identities.open(&located.header)?.open(&mut located.record)?;
         }
         print(&located.session, &located.server, &located.record, true, output)?;
-        seen_during(&store, &located, output)?;
+        tell_call(&store, &located, identities.as_ref(), output)?;
         return Ok(Exit::Fine);
     }
     let session = match &args.reference {
@@ -36,7 +36,9 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
             newest.ok_or_else(|| Failure::new(Exit::Nothing, "nothing is recorded yet"))?
         }
     };
-    let kept = if args.full || identities.is_some() {
+    let is_told = !args.full && !output.is_json();
+    let mut timeline = Timeline::default();
+    let kept = if args.full || is_told || identities.is_some() {
         Payloads::Whole
     } else {
         Payloads::First(SHOWN_PAYLOAD_BYTES)
@@ -52,7 +54,11 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
             if let Some(opener) = &opener {
                 opener.open(&mut record)?;
             }
-            print(id, server, &record, args.full, output)?;
+            if is_told {
+                timeline.tell(&record, output)?;
+            } else {
+                print(id, server, &record, args.full, output)?;
+            }
         }
     }
     if !output.is_json() {
@@ -66,43 +72,44 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
     Ok(Exit::Fine)
 }
 
-/// What the server was seen doing while this call was in flight, if it is one.
-fn seen_during(store: &Store, located: &Located, output: &mut Output) -> Result<(), Failure> {
-    let call: Value = serde_json::from_slice(&located.record.payload).unwrap_or_default();
-    let is_call = located.record.kind == Kind::ClientLine && call.get("method").is_some_and(|it| it == "tools/call");
-    let Some(id) = call.get("id").filter(|_| is_call) else {
+/// The story of the call that this record began, if it is one.
+fn tell_call(
+    store: &Store,
+    located: &Located,
+    identities: Option<&Identities>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let Some(mut call) = Call::of(&located.record) else {
         return Ok(());
     };
     let session = store.session(&located.session).map_err(|error| failure(&error))?;
+    let mut timeline = Timeline::default();
     for path in &session.segments {
         let mut reader = Reader::open(path)
             .map_err(|error| failure(&error))?
             .keeping(Payloads::Whole);
-        while let Some(record) = reader.next_record().map_err(|error| failure(&error))? {
-            if record.seq <= located.record.seq {
+        let opener = identities
+            .map(|identities| identities.open(reader.header()))
+            .transpose()?;
+        while let Some(mut record) = reader.next_record().map_err(|error| failure(&error))? {
+            let Some(concerned) = call.concerns(&record) else {
+                return Ok(());
+            };
+            if !concerned {
                 continue;
             }
-            let facts: Value = serde_json::from_str(&record.facts).unwrap_or_default();
-            let during = facts
-                .get("during")
-                .and_then(Value::as_array)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            match record.kind {
-                Kind::SystemCall | Kind::Connection if during.iter().any(|call| call.get("id") == Some(id)) => {
+            if let Some(opener) = &opener {
+                opener.open(&mut record)?;
+            }
+            if output.is_json() {
+                // For programs: the record that was asked for, and what was seen meanwhile.
+                if matches!(record.kind, Kind::SystemCall | Kind::Connection) {
                     print(&located.session, &located.server, &record, true, output)?;
                 }
-                // The id may be used again from here on.
-                Kind::ClientLine if is_request(&record.payload, id) => return Ok(()),
-                _ => {}
+            } else {
+                timeline.tell(&record, output)?;
             }
         }
     }
     Ok(())
-}
-
-/// Whether a line is a request with this id.
-fn is_request(line: &[u8], id: &Value) -> bool {
-    let message: Value = serde_json::from_slice(line).unwrap_or_default();
-    message.get("method").is_some() && message.get("id") == Some(id)
 }
