@@ -1,7 +1,8 @@
-//! How long a question over many records takes: `skim_speed FOLDER [MILLIONS]`.
+//! How long a question over many records takes: `skim_speed FOLDER [MILLIONS [keep]]`.
 //!
 //! Writes so many million records of about 250 bytes, reads them all with `Skim` as `audit query`
-//! does, packs the segments and reads them again.
+//! does, packs the segments and reads them again. With `keep` it only writes them, for `cofferdam audit query` over
+//! `HOME/state/audit` as the folder.
 #![expect(clippy::print_stdout, reason = "an example that reports numbers")]
 
 use cofferdam_audit::{
@@ -13,11 +14,15 @@ use std::time::Instant;
 
 fn main() -> Result<(), AuditError> {
     let mut arguments = std::env::args_os().skip(1);
-    let folder = PathBuf::from(arguments.next().unwrap_or_else(|| "/tmp".into())).join("skim-speed");
+    let root = PathBuf::from(arguments.next().unwrap_or_else(|| "/tmp".into()));
     let millions = arguments
         .next()
         .and_then(|text| text.to_str()?.parse().ok())
         .unwrap_or(1);
+    if arguments.next().is_some_and(|word| word == "keep") {
+        return fill(&root, millions);
+    }
+    let folder = root.join("skim-speed");
     let outcome = measure(&folder, millions);
     let removed = std::fs::remove_dir_all(&folder);
     outcome?;

@@ -135,6 +135,11 @@ pub(crate) enum GroupBy {
 }
 
 impl GroupBy {
+    /// Whether it stands in a record's facts.
+    pub(crate) const fn is_of_facts(self) -> bool {
+        matches!(self, Self::Decision | Self::Rule | Self::Method | Self::Tool)
+    }
+
     /// As it is written.
     pub(crate) const fn name(self) -> &'static str {
         match self {

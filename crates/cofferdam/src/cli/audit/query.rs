@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use cofferdam_audit::{Follow, Header, Session, Skim, Skimmed};
+use cofferdam_audit::{AuditError, Follow, Header, Session, Skim, Skimmed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,6 +23,8 @@ use crate::home::Home;
 const SHOWN_PAYLOAD_BYTES: usize = 120;
 /// Most groups that are counted.
 const GROUPS_MAX: usize = 100_000;
+/// Threads that read segments at most; each holds a megabyte of one.
+const THREADS_MAX: usize = 16;
 /// How often a followed record is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
@@ -198,35 +203,70 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     false
 }
 
-/// Asks every record of these sessions. What cannot be read is said, and the rest is asked.
-fn ask(
+/// Asks every record of these sessions, on as many threads as there are processors, and gives what each thread gathered. What cannot be
+/// read is said, and the rest is asked.
+fn ask<G: Default + Send>(
     question: &Question<'_>,
     sessions: &[Session],
     output: &mut Output,
-    each: &mut dyn FnMut(&Header, &Skimmed<'_>, &mut Output) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    for path in sessions.iter().flat_map(|session| &session.segments) {
-        let mut skim = match Skim::open(path) {
-            Ok(skim) => skim,
-            Err(problem) => {
-                warn([&problem].into_iter(), output);
-                continue;
-            }
-        };
-        let header = skim.header().clone();
-        loop {
-            match skim.next_record() {
-                Ok(None) => break,
-                Ok(Some(record)) if question.is_answered_by(&record) => each(&header, &record, output)?,
-                Ok(Some(_)) => {}
-                Err(problem) => {
-                    warn([&problem].into_iter(), output);
-                    break;
-                }
-            }
+    each: impl Fn(&mut G, &Header, &Skimmed<'_>) -> Result<(), Failure> + Sync,
+) -> Result<Vec<G>, Failure> {
+    let paths: Vec<&Path> = sessions
+        .iter()
+        .flat_map(|session| &session.segments)
+        .map(PathBuf::as_path)
+        .collect();
+    let next = AtomicUsize::new(0);
+    let gather = || {
+        let (mut gathered, mut problems) = (G::default(), Vec::new());
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let asked = ask_segment(question, path, &mut |header, record| {
+                each(&mut gathered, header, record)
+            })?;
+            problems.extend(asked);
+        }
+        Ok((gathered, problems))
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let done: Vec<Result<(G, Vec<AuditError>), Failure>> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(THREADS_MAX).min(paths.len()))
+            .map(|_| scope.spawn(gather))
+            .collect();
+        let own = gather();
+        let others = others.into_iter().map(|other| {
+            let panicked = |_| Err(Failure::not_enforced("a thread that read the record panicked"));
+            other.join().unwrap_or_else(panicked)
+        });
+        std::iter::once(own).chain(others).collect()
+    });
+    let mut all = Vec::with_capacity(done.len());
+    for one in done {
+        let (gathered, problems) = one?;
+        warn(problems.iter(), output);
+        all.push(gathered);
+    }
+    Ok(all)
+}
+
+/// Asks every record of one segment; what cannot be read comes back.
+fn ask_segment(
+    question: &Question<'_>,
+    path: &Path,
+    each: &mut dyn FnMut(&Header, &Skimmed<'_>) -> Result<(), Failure>,
+) -> Result<Option<AuditError>, Failure> {
+    let mut skim = match Skim::open(path) {
+        Ok(skim) => skim,
+        Err(problem) => return Ok(Some(problem)),
+    };
+    let header = skim.header().clone();
+    loop {
+        match skim.next_record() {
+            Ok(None) => return Ok(None),
+            Ok(Some(record)) if question.is_answered_by(&record) => each(&header, &record)?,
+            Ok(Some(_)) => {}
+            Err(problem) => return Ok(Some(problem)),
         }
     }
-    Ok(())
 }
 
 fn payload_limit(args: &AuditQuery) -> usize {
@@ -255,21 +295,34 @@ fn row(header: &Header, record: &Skimmed<'_>, payload_bytes: usize) -> Row {
 /// The newest rows, oldest of them first.
 fn rows(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> Result<Exit, Failure> {
     let (limit, kept_bytes) = (question.args.limit, payload_limit(question.args));
-    let mut newest: BinaryHeap<Reverse<Row>> = BinaryHeap::new();
-    let mut matched = 0_usize;
-    ask(question, sessions, output, &mut |header, record, _| {
-        matched += 1;
-        let is_older = newest
-            .peek()
-            .is_some_and(|Reverse(oldest)| record.wall_ns < oldest.wall_ns);
-        if newest.len() < limit || !is_older {
-            newest.push(Reverse(row(header, record, kept_bytes)));
-        }
-        if newest.len() > limit {
+    type Newest = BinaryHeap<Reverse<Row>>;
+    let gathered = ask(
+        question,
+        sessions,
+        output,
+        |found: &mut (Newest, usize), header, record| {
+            let (newest, matched) = found;
+            *matched += 1;
+            let is_older = newest
+                .peek()
+                .is_some_and(|Reverse(oldest)| record.wall_ns < oldest.wall_ns);
+            if newest.len() < limit || !is_older {
+                newest.push(Reverse(row(header, record, kept_bytes)));
+            }
+            if newest.len() > limit {
+                newest.pop();
+            }
+            Ok(())
+        },
+    )?;
+    let (mut newest, mut matched) = (Newest::new(), 0);
+    for (some, count) in gathered {
+        matched += count;
+        newest.extend(some);
+        while newest.len() > limit {
             newest.pop();
         }
-        Ok(())
-    })?;
+    }
     let shown = newest.len();
     for Reverse(row) in newest.into_sorted_vec().iter().rev() {
         print(row, question.args, output)?;
@@ -284,18 +337,42 @@ fn rows(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> R
 
 fn count(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> Result<Exit, Failure> {
     let by = &question.args.group_by;
-    let mut groups: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-    let mut total = 0_u64;
-    ask(question, sessions, output, &mut |header, record, _| {
-        total += 1;
-        let facts = facts_of(record.facts);
-        let key: Vec<String> = by.iter().map(|by| value(*by, header, record, &facts)).collect();
-        *groups.entry(key).or_default() += 1;
-        if groups.len() > GROUPS_MAX {
-            return Err(Failure::usage(format!("more than {GROUPS_MAX} groups")).help("group by less, or ask for less"));
+    type Groups = BTreeMap<Vec<String>, u64>;
+    let is_bounded = |groups: &Groups| {
+        if groups.len() <= GROUPS_MAX {
+            return Ok(());
         }
-        Ok(())
-    })?;
+        Err(Failure::usage(format!("more than {GROUPS_MAX} groups")).help("group by less, or ask for less"))
+    };
+    let reads_facts = by.iter().any(|by| by.is_of_facts());
+    let gathered = ask(
+        question,
+        sessions,
+        output,
+        |found: &mut (Groups, u64), header, record| {
+            let (groups, total) = found;
+            *total += 1;
+            if by.is_empty() {
+                return Ok(());
+            }
+            let facts = if reads_facts {
+                facts_of(record.facts)
+            } else {
+                Facts::default()
+            };
+            let key: Vec<String> = by.iter().map(|by| value(*by, header, record, &facts)).collect();
+            *groups.entry(key).or_default() += 1;
+            is_bounded(groups)
+        },
+    )?;
+    let (mut groups, mut total) = (Groups::new(), 0);
+    for (some, count) in gathered {
+        total += count;
+        for (key, count) in some {
+            *groups.entry(key).or_default() += count;
+        }
+        is_bounded(&groups)?;
+    }
     let mut groups: Vec<(Vec<String>, u64)> = groups.into_iter().collect();
     groups.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     if by.is_empty() {

@@ -152,7 +152,9 @@ impl Call {
             Kind::SystemCall | Kind::Connection => {
                 let during = facts.get("during").and_then(Value::as_array);
                 let id: Option<Value> = serde_json::from_str(&self.id).ok();
-                during.is_some_and(|during| during.iter().any(|call| call.get("id") == id.as_ref()))
+                during.map_or(is_waiting && record.kind == Kind::Connection, |during| {
+                    during.iter().any(|call| call.get("id") == id.as_ref())
+                })
             }
             _ => false,
         })
