@@ -58,6 +58,13 @@ fn stage_of_kills(thread: u64, rounds: u64, random: &mut Random) {
         verdicts.len() as u64 > rounds && verdicts.iter().all(|verdict| verdict["intact"] == true),
         "{verdicts:?}"
     );
+    let verified = stage.run(&["--format", "json", "audit", "verify"]);
+    let told = crate::support::text(&verified.stdout);
+    let ledger: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert!(
+        ledger["intact"] == true && ledger["ledger"]["entries"].as_u64().unwrap() > rounds,
+        "the ledger has each session's beginning at least: {ledger}"
+    );
     let recorded: std::collections::HashSet<String> = stage
         .records()
         .iter()

@@ -293,6 +293,12 @@ impl Log {
         Ok(self.shared.lock()?.window.pressure(boot_ns))
     }
 
+    /// Whether secret values are kept out of it.
+    #[must_use]
+    pub fn is_veiled(&self) -> bool {
+        self.veiling.is_some()
+    }
+
     /// The session's id: 32 hexadecimal digits.
     #[must_use]
     pub fn session_id(&self) -> &str {

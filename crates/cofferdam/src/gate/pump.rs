@@ -133,20 +133,26 @@ impl Gate {
 
 fn pump_stderr(gate: &Gate, events: &Events<Event>, stderr: impl Read) {
     let mut fault = None;
-    drain(stderr, &gate.terms.name, &gate.operator, |bytes| {
-        if let Err(slow) = slow_down(gate) {
-            fault = Some(slow);
-            return false;
-        }
-        let recorded = gate.patiently(Duration::MAX, || {
-            gate.log.note(Entry {
-                kind: Kind::ServerStderr,
-                facts: "",
-                payload: bytes,
-            })
-        });
-        recorded.map_err(|error| fault = Some(Fault::Unrecorded(error))).is_ok()
-    });
+    drain(
+        stderr,
+        &gate.terms.name,
+        &gate.operator,
+        gate.log.is_veiled(),
+        |bytes| {
+            if let Err(slow) = slow_down(gate) {
+                fault = Some(slow);
+                return false;
+            }
+            let recorded = gate.patiently(Duration::MAX, || {
+                gate.log.note(Entry {
+                    kind: Kind::ServerStderr,
+                    facts: "",
+                    payload: bytes,
+                })
+            });
+            recorded.map_err(|error| fault = Some(Fault::Unrecorded(error))).is_ok()
+        },
+    );
     if let Some(fault) = fault {
         let _ = events.send(Event::Fault(fault));
     }

@@ -46,26 +46,42 @@ fn write_all(mut operator: Box<dyn Write + Send>, waiting: &Receiver<String>) {
     }
 }
 
-/// Reads `stderr` to its end. Every chunk goes to `record` first; a chunk that cannot be recorded is not shown and ends the drain.
+/// Reads `stderr` to its end. Every chunk goes to `record` first; a chunk that cannot be recorded is not shown and ends the drain. With
+/// `whole_lines` a line of up to [`CHUNK_BYTES`] is never cut, so that no secret value in one is: its beginning waits for the rest.
 pub(crate) fn drain(
     mut stderr: impl Read,
     name: &str,
     operator: &OperatorLines,
+    whole_lines: bool,
     mut record: impl FnMut(&[u8]) -> bool,
 ) {
     let mut shown = Shown::new(name, operator.clone());
+    let mut take = |bytes: &[u8]| {
+        let is_recorded = bytes.is_empty() || record(bytes);
+        if is_recorded {
+            shown.take(bytes, Instant::now());
+        }
+        is_recorded
+    };
     let mut chunk = vec![0; CHUNK_BYTES];
+    let mut waiting: Vec<u8> = Vec::new();
     loop {
         let read = match stderr.read(&mut chunk) {
             Ok(read @ 1..) => read,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Ok(_) | Err(_) => break,
+            Ok(_) | Err(_) => {
+                take(&waiting);
+                break;
+            }
         };
-        let Some(bytes) = chunk.get(..read) else { break };
-        if !record(bytes) {
+        waiting.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        let line_ends = waiting.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let is_cut = !whole_lines || waiting.len() - line_ends >= CHUNK_BYTES;
+        let ready = if is_cut { waiting.len() } else { line_ends };
+        if !take(waiting.get(..ready).unwrap_or_default()) {
             break;
         }
-        shown.take(bytes, Instant::now());
+        waiting.drain(..ready);
     }
     shown.end();
 }
@@ -185,7 +201,7 @@ mod tests {
         let operator = OperatorLines::start(Box::new(Terminal(sender))).unwrap();
         let flood = "x\n".repeat(5_000);
         let mut recorded = 0;
-        drain(flood.as_bytes(), "files", &operator, |bytes| {
+        drain(flood.as_bytes(), "files", &operator, false, |bytes| {
             recorded += bytes.len();
             true
         });
@@ -205,11 +221,44 @@ mod tests {
         assert!(shown.contains("lines not shown"), "{shown}");
     }
 
+    /// Reads as small as they come.
+    struct Pieces(Vec<&'static str>);
+    impl std::io::Read for Pieces {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            if self.0.is_empty() {
+                return Ok(0);
+            }
+            let piece = self.0.remove(0);
+            into[..piece.len()].copy_from_slice(piece.as_bytes());
+            Ok(piece.len())
+        }
+    }
+
+    #[test]
+    fn whole_lines_are_never_cut_and_nothing_is_lost_at_the_end() {
+        let (sender, _receiver) = channel();
+        let operator = OperatorLines::start(Box::new(Terminal(sender))).unwrap();
+        let mut recorded = Vec::new();
+        let pieces = Pieces(vec!["one", " line\ntw", "o", "\nthree\nla", "st"]);
+        drain(pieces, "files", &operator, true, |bytes| {
+            recorded.push(String::from_utf8(bytes.to_vec()).unwrap());
+            true
+        });
+        assert_eq!(recorded, ["one line\n", "two\nthree\n", "last"]);
+        let long: &'static str = "x".repeat(10_000).leak();
+        recorded.clear();
+        drain(Pieces(vec![long; 5]), "files", &operator, true, |bytes| {
+            recorded.push(bytes.len().to_string());
+            true
+        });
+        assert_eq!(recorded, ["20000", "20000", "10000"], "a line without an end is cut");
+    }
+
     #[test]
     fn what_cannot_be_recorded_is_not_shown() {
         let (sender, receiver) = channel();
         let operator = OperatorLines::start(Box::new(Terminal(sender))).unwrap();
-        drain(&b"secret\n"[..], "files", &operator, |_| false);
+        drain(&b"secret\n"[..], "files", &operator, false, |_| false);
         drop(operator);
         assert!(receiver.recv_timeout(Duration::from_secs(5)).is_err());
     }
