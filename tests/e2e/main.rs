@@ -52,6 +52,7 @@ mod restart;
 mod schemas;
 mod scripted;
 mod sealed;
+mod shipping;
 mod suite_clients;
 mod support;
 mod tools;

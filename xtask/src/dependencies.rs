@@ -139,6 +139,14 @@ const RULES: &[Rule] = &[
         unsafe_code: false,
     },
     Rule {
+        name: "cofferdam-ship",
+        direct: &["cofferdam-audit", "rustix", "serde_json", "sha2", "thiserror"],
+        others_max: NO_CAP,
+        // The one library crate that reaches the network.
+        never: &[],
+        unsafe_code: false,
+    },
+    Rule {
         name: "cofferdam",
         direct: &[
             "age",
@@ -156,6 +164,7 @@ const RULES: &[Rule] = &[
             "cofferdam-sandbox",
             "cofferdam-scan",
             "hmac",
+            "cofferdam-ship",
             "memchr",
             "nix",
             "rustix",

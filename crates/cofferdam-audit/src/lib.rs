@@ -59,7 +59,7 @@ pub use log::{CLOSE_FACTS_BYTES_MAX, Durability, Heads, Log, Options};
 pub use opening::Opening;
 pub use packed::{PackedSegment, pack};
 pub use quota::{Pressure, Quota};
-pub use reader::{Payloads, Reader};
+pub use reader::{Payloads, Position, Reader};
 pub use record::{FACTS_BYTES_MAX, PAYLOAD_BYTES_MAX, Record};
 pub use seal::{Seal, Sealing, Wrapped};
 pub use session::{Lost, Session, SessionState, SessionVerdict, SessionVerified, verify_session};

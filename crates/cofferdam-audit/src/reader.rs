@@ -23,15 +23,19 @@ pub enum Payloads {
     First(usize),
 }
 
-/// Where a reader stands: what it needs to go on there later.
+/// Where a reader stands in a segment: what it needs to go on there later, in another process too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) offset: u64,
-    pub(crate) seq: u64,
-    pub(crate) hash: Digest,
-    pub(crate) boot_ns: u64,
+pub struct Position {
+    /// Where in the segment the next record begins, in bytes.
+    pub offset: u64,
+    /// The next record's number.
+    pub seq: u64,
+    /// The chain value after the record before.
+    pub hash: Digest,
+    /// When the record before was written, by the boot clock.
+    pub boot_ns: u64,
     /// The kind of the record before, when there is one.
-    pub(crate) after: Option<Kind>,
+    pub after: Option<Kind>,
 }
 
 /// Reads the records of one segment in order, up to the length it had when it was opened.
@@ -61,8 +65,12 @@ impl Reader<Source> {
         Self::over(source, length, path)
     }
 
-    /// Opens a segment to go on where an earlier reader stood.
-    pub(crate) fn resume(path: &Path, position: Position) -> Result<Self, AuditError> {
+    /// Opens a segment to go on where an earlier reader stood. The next record is proven against
+    /// the chain value in `position`, which must be a reader's own.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn resume(path: &Path, position: Position) -> Result<Self, AuditError> {
         let read = |cause| AuditError::Read {
             path: path.to_owned(),
             cause,
@@ -148,7 +156,9 @@ impl<R: Read> Reader<R> {
         self.ended
     }
 
-    pub(crate) const fn position(&self) -> Position {
+    /// Where it stands: behind the last record it gave.
+    #[must_use]
+    pub const fn position(&self) -> Position {
         self.position
     }
 

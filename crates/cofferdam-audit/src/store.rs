@@ -177,8 +177,11 @@ impl Store {
         Follow::from_now(self.clone(), payload_bytes)
     }
 
-    /// The paths of all segments.
-    pub(crate) fn segments(&self) -> Result<Vec<PathBuf>, AuditError> {
+    /// The paths of all segments, in no order. A segment and what it was packed to count once.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or holds too much.
+    pub fn segments(&self) -> Result<Vec<PathBuf>, AuditError> {
         let mut segments = Vec::new();
         for server in entries(&self.folder)? {
             let is_server = server.file_name().and_then(|name| name.to_str());

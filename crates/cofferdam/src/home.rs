@@ -68,6 +68,7 @@ impl Home {
             &home.projects(),
             &home.state,
             &home.audit(),
+            &home.shipping(),
             &home.data,
             &home.store(),
         ] {
@@ -145,6 +146,11 @@ impl Home {
     /// The ledger of the record: no server's name begins with a dot.
     pub(crate) fn ledger(&self) -> PathBuf {
         self.audit().join(".ledger")
+    }
+
+    /// Where shipping the record stands, for each sink.
+    pub(crate) fn shipping(&self) -> PathBuf {
+        self.state.join("ship")
     }
 
     /// Folders that can never be granted to a server.

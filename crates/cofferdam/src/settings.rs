@@ -1,6 +1,8 @@
 //! `cofferdam.toml`: how Cofferdam itself works, for all servers. The organisation's in `/etc/cofferdam`, the user's in the configuration
 //! folder; the user's can only be stricter where it matters.
 
+mod sinks;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::own_files::{read_file_of, read_own_file};
 use crate::sealing::Recipients;
+pub(crate) use sinks::{Destination, SinkSettings};
 
 /// The organisation's file. It must belong to root.
 const ORGANISATION: &str = "/etc/cofferdam/cofferdam.toml";
@@ -41,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) warn_below: u64,
     /// A file that the ledger's checkpoints are appended to.
     pub(crate) publish: Option<PathBuf>,
+    /// Where the record is shipped to.
+    pub(crate) sinks: Vec<SinkSettings>,
 }
 
 /// One file, as it is written.
@@ -49,6 +54,7 @@ pub(crate) struct Settings {
 struct Written {
     record: WrittenRecord,
     ledger: WrittenLedger,
+    sinks: Vec<sinks::WrittenSink>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,6 +106,7 @@ impl Settings {
             parse(user_text.as_deref(), user)?,
         );
         let publish = above.ledger.publish.or(own.ledger.publish);
+        let sinks = above.sinks.into_iter().chain(own.sinks).collect();
         let (above, own) = (above.record, own.record);
         let durability = above.durability.max(own.durability);
         Ok(Self {
@@ -114,6 +121,7 @@ impl Settings {
             recipients: Recipients::parse(&[above.recipients, own.recipients].concat())?,
             warn_below: warn_below(own.warn_below.or(above.warn_below).as_deref())?,
             publish: publish.map(absolute).transpose()?,
+            sinks: sinks::read(sinks)?,
         })
     }
 
@@ -242,6 +250,18 @@ mod tests {
             ("[record]\nsegment = \"1KiB\"\n", "segment"),
             ("[record]\nsegment = \"much\"\n", "much"),
             ("[record]\nsegment_hours = 0\n", "segment_hours"),
+            ("[[sinks]]\nname = \"../x\"\ntype = \"file\"\n", "../x"),
+            ("[[sinks]]\nname = \"x\"\ntype = \"fax\"\n", "`fax`"),
+            ("[[sinks]]\nname = \"x\"\ntype = \"file\"\n", "`path`"),
+            ("[[sinks]]\nname = \"x\"\ntype = \"file\"\npath = \"x\"\n", "absolute"),
+            (
+                "[[sinks]]\nname = \"x\"\ntype = \"file\"\npath = \"/x\"\nwithout_payload = [\"decisions\"]\n",
+                "`decisions`",
+            ),
+            (
+                "[[sinks]]\nname = \"x\"\ntype = \"file\"\npath = \"/x\"\n[[sinks]]\nname = \"x\"\ntype = \"file\"\npath = \"/y\"\n",
+                "two sinks",
+            ),
         ] {
             let failure = read(None, Some(text)).unwrap_err();
             assert!(failure.what.contains(word), "{text}: {}", failure.what);

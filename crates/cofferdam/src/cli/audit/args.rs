@@ -23,6 +23,17 @@ pub(crate) enum AuditVerb {
     Hold(HoldVerb),
     /// Compress what has ended. Everything reads it as before.
     Compress(AuditCompress),
+    /// Ship the record to the sinks of cofferdam.toml (docs/shipping.md), and go on as it grows. One process for all gates.
+    Ship(AuditShip),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditShip {
+    /// Only these sinks. All of them without it.
+    pub(crate) sinks: Vec<String>,
+    /// End when everything that is there was delivered.
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Args)]

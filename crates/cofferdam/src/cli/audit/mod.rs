@@ -8,6 +8,7 @@ mod line;
 mod prove;
 mod prune;
 mod query;
+mod ship;
 mod show;
 mod tail;
 mod timeline;
@@ -39,6 +40,7 @@ pub(crate) fn run(home: &Home, verb: AuditVerb, output: &mut Output) -> Result<E
         AuditVerb::Prune(args) => prune::prune(home, &args, output),
         AuditVerb::Hold(verb) => hold::hold(home, &verb, output),
         AuditVerb::Compress(args) => compress::compress(home, &args, output),
+        AuditVerb::Ship(args) => ship::ship(home, &args, output),
     }
 }
 

@@ -1,0 +1,214 @@
+//! What was recorded and not shipped yet: read in order within each session, each record proven as it is read.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use cofferdam_audit::{AuditError, Clock as _, Fault, Kind, Payloads, Position, Reader, Store, SystemClock};
+
+use crate::cursor::{Cursor, Place};
+use crate::event::{Event, Filter};
+
+/// How much is given to a sink at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Records.
+    pub records: usize,
+    /// Bytes of facts and payloads. One larger record is a batch of its own.
+    pub bytes: usize,
+}
+
+/// Records to deliver, in order within each session, and where the cursor stands after them.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// What is delivered.
+    pub events: Vec<Event>,
+    pub(crate) steps: HashMap<String, Place>,
+    bytes: usize,
+    /// A segment was gone since it was listed: it may be found under another name.
+    pub(crate) look_again: bool,
+}
+
+/// The segments of one session by their index.
+type Segments = BTreeMap<u32, PathBuf>;
+
+/// Reads the record for one sink.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    store: Store,
+    filter: Filter,
+    limits: Limits,
+    /// Sessions whose record turned out to be broken: told once, not read on.
+    broken: HashSet<String>,
+    /// How many sessions were gone over: each batch begins with another one, so that none waits for a busy one for ever.
+    turn: usize,
+}
+
+impl Backlog {
+    pub(crate) fn new(store: Store, filter: Filter, limits: Limits) -> Self {
+        Self {
+            store,
+            filter,
+            limits,
+            broken: HashSet::new(),
+            turn: 0,
+        }
+    }
+
+    /// The next records behind the cursor; an empty batch when there is nothing new.
+    pub(crate) fn next(&mut self, cursor: &mut Cursor) -> Result<Batch, AuditError> {
+        let sessions = sessions(self.store.segments()?);
+        cursor.keep_only(|session| sessions.contains_key(session));
+        let mut batch = Batch::default();
+        let first = self.turn.checked_rem(sessions.len()).unwrap_or(0);
+        let in_turn = sessions.iter().skip(first).chain(sessions.iter().take(first));
+        for (session, segments) in in_turn {
+            if self.is_full(&batch) {
+                break;
+            }
+            self.turn = self.turn.wrapping_add(1);
+            if !self.broken.contains(session) {
+                self.read_session((session, segments), cursor, &mut batch);
+            }
+        }
+        Ok(batch)
+    }
+
+    fn is_full(&self, batch: &Batch) -> bool {
+        batch.events.len() >= self.limits.records || batch.bytes >= self.limits.bytes
+    }
+
+    fn read_session(&mut self, (session, segments): (&str, &Segments), cursor: &Cursor, batch: &mut Batch) {
+        let mut place = cursor.place(session).unwrap_or(Place {
+            index: segments.keys().next().copied().unwrap_or(0),
+            position: None,
+        });
+        loop {
+            let Some(path) = segments.get(&place.index) else {
+                // The next one may be about to be made; one in the middle was removed.
+                if segments.range(place.index..).next().is_some() && self.is_missing(session, place.index) {
+                    self.tell((session, place.index), "the segment is missing", batch);
+                }
+                break;
+            };
+            if let Err(error) = self.read_segment((session, path), &mut place, batch) {
+                if is_gone(&error) {
+                    batch.look_again = true;
+                } else if !is_cut_in_header(&error) {
+                    self.tell((session, place.index), &error.to_string(), batch);
+                }
+                break;
+            }
+            let after = place.position.and_then(|position| position.after);
+            let goes_on = match after {
+                Some(Kind::Close) => false,
+                Some(Kind::Continued) => true,
+                _ => !self.is_full(batch) && is_resumed_in(segments.get(&place.index.saturating_add(1))),
+            };
+            if !goes_on {
+                break;
+            }
+            place = Place {
+                index: place.index.saturating_add(1),
+                position: None,
+            };
+            batch.steps.insert(session.to_owned(), place);
+        }
+    }
+
+    /// A folder that is listed while files come and go may leave one out: asked again, it does not.
+    fn is_missing(&self, session: &str, index: u32) -> bool {
+        let listed = self.store.segments().map(sessions);
+        listed.is_ok_and(|listed| {
+            listed
+                .get(session)
+                .is_some_and(|segments| !segments.contains_key(&index))
+        })
+    }
+
+    /// Puts a session aside whose record is broken, and tells the sink once.
+    fn tell(&mut self, place: (&str, u32), what: &str, batch: &mut Batch) {
+        self.broken.insert(place.0.to_owned());
+        batch.events.push(Event::broken(place, what, SystemClock.now().0));
+    }
+
+    /// Adds what is new in one segment; `place` moves along.
+    fn read_segment(
+        &self,
+        (session, path): (&str, &Path),
+        place: &mut Place,
+        batch: &mut Batch,
+    ) -> Result<(), AuditError> {
+        if place
+            .position
+            .is_some_and(|position| has_nothing_behind(path, &position))
+        {
+            return Ok(());
+        }
+        let reader = match place.position {
+            Some(position) => Reader::resume(path, position)?,
+            None => Reader::open(path)?,
+        };
+        if reader.header().session != session || reader.header().index != place.index {
+            return Err(AuditError::Read {
+                path: path.to_owned(),
+                cause: std::io::Error::other("the segment is another one than its name says"),
+            });
+        }
+        let mut reader = reader.keeping(Payloads::First(self.filter.payload_bytes));
+        while !self.is_full(batch)
+            && let Some(record) = reader.next_record()?
+        {
+            place.position = Some(reader.position());
+            batch.bytes = batch.bytes.saturating_add(record.facts.len() + record.payload.len());
+            batch.events.push(self.filter.apply(reader.header(), record));
+            batch.steps.insert(session.to_owned(), *place);
+        }
+        Ok(())
+    }
+}
+
+/// Puts segments together by the session in their names, `<time>-<id>.cfa` or `<time>-<id>.<index>.cfa`, packed or not.
+fn sessions(paths: Vec<PathBuf>) -> BTreeMap<String, Segments> {
+    let mut sessions: BTreeMap<String, Segments> = BTreeMap::new();
+    for path in paths {
+        if let Some((session, index)) = named(&path) {
+            sessions.entry(session).or_default().entry(index).or_insert(path);
+        }
+    }
+    sessions
+}
+
+fn named(path: &Path) -> Option<(String, u32)> {
+    let (_, rest) = path.file_name()?.to_str()?.split_once('-')?;
+    let (session, rest) = rest.split_once('.')?;
+    let index = match rest.split_once('.') {
+        Some((index, _)) if !index.starts_with("cfa") => index.parse().ok()?,
+        _ => 0,
+    };
+    Some((session.to_owned(), index))
+}
+
+/// Without opening it: the segment ended there, or is still as long.
+fn has_nothing_behind(path: &Path, position: &Position) -> bool {
+    let is_ended = matches!(position.after, Some(Kind::Close | Kind::Continued));
+    is_ended
+        || path
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.len() == position.offset)
+}
+
+/// A segment whose disk failed ends anywhere; the next one says that it took over.
+fn is_resumed_in(next: Option<&PathBuf>) -> bool {
+    let first = next.map(|path| Reader::open(path).and_then(|mut reader| reader.next_record()));
+    matches!(first, Some(Ok(Some(record))) if record.kind == Kind::Resumed)
+}
+
+/// A segment may be pruned, or packed, since it was listed.
+fn is_gone(error: &AuditError) -> bool {
+    matches!(error, AuditError::Read { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// A segment is named before its header is written.
+fn is_cut_in_header(error: &AuditError) -> bool {
+    matches!(error, AuditError::Broken { broken, .. } if broken.what == Fault::HeaderCut)
+}

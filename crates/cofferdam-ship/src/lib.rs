@@ -1,0 +1,21 @@
+//! Gives every record to the places where an organisation collects its own: at least once, in order within each session.
+//!
+//! A [`Shipper`] reads what the gates wrote, proven as it is read, and hands it to one [`Sink`] in batches. Where it stands is a
+//! cursor on disk, moved only behind what the sink acknowledged: whoever is killed, nothing is lost, and what comes twice has the
+//! same id twice. What cannot be delivered waits in the record itself; only what the sink refuses for good is put aside, in a
+//! file that keeps it whole.
+#![forbid(unsafe_code)]
+
+mod backlog;
+mod cursor;
+mod event;
+pub mod ocsf;
+mod shipper;
+mod sink;
+mod time;
+
+pub use backlog::{Batch, Limits};
+pub use event::{Event, Filter};
+pub use shipper::{Folder, Progress, ShipError, Shipper};
+pub use sink::file::FileSink;
+pub use sink::{Sink, Undelivered};

@@ -1,0 +1,274 @@
+//! One sink's way through the record: read, deliver, move the cursor; wait and try again; put aside what is refused for good.
+
+use std::collections::hash_map::RandomState;
+use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cofferdam_audit::{AuditError, Clock as _, Store, SystemClock};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::backlog::{Backlog, Batch, Limits};
+use crate::cursor::Cursor;
+use crate::event::{Event, Filter};
+use crate::ocsf::{self, Origin};
+use crate::sink::{Sink, Undelivered};
+use crate::time::written;
+
+/// The first pause after a failure; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A sink that refuses so many events after each other, and takes none, is taken to be misconfigured: everything waits.
+const REFUSED_IN_ROW_MAX: u32 = 10;
+/// How much may be put aside for one sink, in bytes. Then everything waits.
+const ASIDE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Why shipping to a sink cannot go on.
+#[derive(Debug, Error)]
+pub enum ShipError {
+    /// The record cannot be read.
+    #[error(transparent)]
+    Record(#[from] AuditError),
+    /// Where we stand cannot be kept.
+    #[error("cannot keep `{path}`: {cause}")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// Another process ships from here.
+    #[error("another process ships this record already")]
+    InUse,
+}
+
+/// The folder in which shippers keep where they stand. One process has it at a time.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder where it is not there, and takes it.
+    ///
+    /// # Errors
+    /// It cannot be made, or another process has it.
+    pub fn take(path: &Path) -> Result<Self, ShipError> {
+        let failed = |cause| state(path, cause);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
+        let mut options = File::options();
+        let lock = options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = lock.open(path.join("lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(ShipError::InUse),
+            Err(std::fs::TryLockError::Error(cause)) => Err(failed(cause)),
+        }
+    }
+}
+
+/// What one step did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is nothing new.
+    Nothing,
+    /// So many events were acknowledged, and so many put aside.
+    Delivered {
+        /// Acknowledged by the sink.
+        events: usize,
+        /// Refused for good: kept in the file of refused events.
+        put_aside: usize,
+    },
+    /// The sink takes nothing now; what is there waits.
+    Waits {
+        /// Why.
+        cause: String,
+        /// When to try again.
+        pause: Duration,
+    },
+}
+
+/// Ships the record to one sink.
+#[derive(Debug)]
+pub struct Shipper {
+    backlog: Backlog,
+    cursor: Cursor,
+    sink: Box<dyn Sink>,
+    origin: Origin,
+    cursor_path: PathBuf,
+    aside_path: PathBuf,
+    pending: Option<Pending>,
+    failures: u32,
+    refused_in_row: u32,
+}
+
+/// A batch on its way.
+#[derive(Debug)]
+struct Pending {
+    batch: Batch,
+    /// So many of its events are through.
+    done: usize,
+    /// The sink refused them together: they go one by one.
+    singly: bool,
+}
+
+impl Shipper {
+    /// Goes on with the sink of this name where it stood.
+    ///
+    /// # Errors
+    /// Where it stood cannot be read.
+    pub fn open(
+        name: &str,
+        (store, folder): (Store, &Folder),
+        (filter, limits): (Filter, Limits),
+        (sink, origin): (Box<dyn Sink>, Origin),
+    ) -> Result<Self, ShipError> {
+        let cursor_path = folder.path.join(format!("{name}.cursor"));
+        let cursor = Cursor::open(&cursor_path).map_err(|cause| state(&cursor_path, cause))?;
+        Ok(Self {
+            backlog: Backlog::new(store, filter, limits),
+            cursor,
+            sink,
+            origin,
+            cursor_path,
+            aside_path: folder.path.join(format!("{name}.refused.jsonl")),
+            pending: None,
+            failures: 0,
+            refused_in_row: 0,
+        })
+    }
+
+    /// Where events are kept that the sink refuses for good.
+    #[must_use]
+    pub fn aside_path(&self) -> &Path {
+        &self.aside_path
+    }
+
+    /// Delivers the next events, or tries again those that wait.
+    ///
+    /// # Errors
+    /// The record cannot be listed, or the cursor not be moved: then what was delivered will be delivered again.
+    pub fn step(&mut self) -> Result<Progress, ShipError> {
+        let mut pending = match self.pending.take() {
+            Some(pending) => pending,
+            None => Pending {
+                batch: self.backlog.next(&mut self.cursor)?,
+                done: 0,
+                singly: false,
+            },
+        };
+        if pending.batch.events.is_empty() {
+            return self.move_on(&pending.batch, (0, 0));
+        }
+        let next = if pending.singly {
+            pending.done.saturating_add(1)
+        } else {
+            pending.batch.events.len()
+        };
+        let events = pending.batch.events.get(pending.done..next).unwrap_or_default();
+        let count = events.len();
+        let put_aside = match self.sink.deliver(events) {
+            Ok(()) => {
+                (self.failures, self.refused_in_row) = (0, 0);
+                0
+            }
+            Err(Undelivered::Refused(_)) if count > 1 => {
+                pending.singly = true;
+                self.pending = Some(pending);
+                return Ok(Progress::Delivered {
+                    events: 0,
+                    put_aside: 0,
+                });
+            }
+            Err(Undelivered::Refused(cause)) if self.refused_in_row < REFUSED_IN_ROW_MAX => {
+                if let Err(cause) = events.iter().try_for_each(|event| self.put_aside(event, &cause)) {
+                    return Ok(self.wait(pending, cause));
+                }
+                self.refused_in_row += 1;
+                count
+            }
+            Err(Undelivered::Refused(cause)) => {
+                let cause = format!("it refuses everything: {cause}");
+                return Ok(self.wait(pending, cause));
+            }
+            Err(Undelivered::Unavailable(cause)) => return Ok(self.wait(pending, cause)),
+        };
+        pending.done = next;
+        let done = (count - put_aside, put_aside);
+        if pending.done < pending.batch.events.len() {
+            self.pending = Some(pending);
+            return Ok(Progress::Delivered {
+                events: done.0,
+                put_aside: done.1,
+            });
+        }
+        self.move_on(&pending.batch, done)
+    }
+
+    fn move_on(&mut self, batch: &Batch, (events, put_aside): (usize, usize)) -> Result<Progress, ShipError> {
+        if !batch.steps.is_empty() {
+            self.cursor
+                .advance(&batch.steps)
+                .map_err(|cause| state(&self.cursor_path, cause))?;
+        }
+        if batch.events.is_empty() && !batch.look_again {
+            return Ok(Progress::Nothing);
+        }
+        Ok(Progress::Delivered { events, put_aside })
+    }
+
+    fn wait(&mut self, pending: Pending, cause: String) -> Progress {
+        self.pending = Some(pending);
+        let pause = PAUSE_MAX.min(PAUSE_MIN.saturating_mul(1 << self.failures.min(16)));
+        self.failures = self.failures.saturating_add(1);
+        Progress::Waits {
+            cause,
+            pause: somewhat_less(pause),
+        }
+    }
+
+    /// Keeps an event that the sink never takes. The cursor moves only behind what is kept.
+    fn put_aside(&self, event: &Event, cause: &str) -> Result<(), String> {
+        let shown = self.aside_path.display();
+        let line = json!({
+            "id": event.id(), "refused": written(SystemClock.now().0), "why": cause, "event": ocsf::event(event, &self.origin),
+        });
+        let mut options = File::options();
+        let opened = options.append(true).create(true).mode(0o600).open(&self.aside_path);
+        let kept = opened.and_then(|mut file| {
+            if file.metadata()?.len() > ASIDE_BYTES_MAX {
+                return Err(io::Error::other("it is full; look at it and move it away"));
+            }
+            file.write_all(format!("{line}\n").as_bytes())?;
+            file.sync_data()
+        });
+        kept.map_err(|cause| format!("cannot keep what it refused in `{shown}`: {cause}"))
+    }
+}
+
+/// Between half and all of it, so that many machines do not come back at once.
+fn somewhat_less(pause: Duration) -> Duration {
+    let half = pause / 2;
+    let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
+    half + Duration::from_nanos(RandomState::new().build_hasher().finish() % nanos)
+}
+
+fn state(path: &Path, cause: io::Error) -> ShipError {
+    ShipError::State {
+        path: path.to_owned(),
+        cause,
+    }
+}

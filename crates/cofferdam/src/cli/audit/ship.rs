@@ -1,0 +1,232 @@
+//! `audit ship`: the record, on its way to the sinks of the settings. A thread for each sink: a slow one holds up no other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use cofferdam_audit::Store;
+use cofferdam_ship::ocsf::Origin;
+use cofferdam_ship::{FileSink, Folder, Limits, Progress, ShipError, Shipper, Sink};
+use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::args::AuditShip;
+use super::failure;
+use crate::cli::output::Output;
+use crate::failure::{Exit, Failure};
+use crate::gate::escaped;
+use crate::home::Home;
+use crate::settings::{Destination, Settings, SinkSettings};
+
+/// How often a record that was wholly shipped is looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How soon a sleeping thread notices that it is to end.
+const NOTICE: Duration = Duration::from_millis(100);
+/// How often `--once` tries a sink that takes nothing.
+const TRIES_ONCE: u32 = 3;
+/// What a sink is given at once.
+const LIMITS: Limits = Limits {
+    records: 500,
+    bytes: 1024 * 1024,
+};
+
+/// Ships until it is told to end, or, with `--once`, until everything is delivered.
+pub(super) fn ship(home: &Home, args: &AuditShip, output: &mut Output) -> Result<Exit, Failure> {
+    let sinks = chosen(Settings::load(home)?.sinks, &args.sinks)?;
+    Home::make(&home.audit())?;
+    let store = Store::open(&home.audit()).map_err(|error| failure(&error))?;
+    let folder = Folder::take(&home.shipping()).map_err(|error| ship_failure(&error))?;
+    let origin = origin();
+    let mut shippers = Vec::new();
+    for sink in &sinks {
+        let shipper = Shipper::open(
+            &sink.name,
+            (store.clone(), &folder),
+            (sink.filter.clone(), LIMITS),
+            (connect(sink, &origin), origin.clone()),
+        );
+        shippers.push((sink.name.clone(), shipper.map_err(|error| ship_failure(&error))?));
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&is_over))
+            .map_err(|cause| Failure::misconfigured(format!("cannot handle signals: {cause}")))?;
+    }
+    if !args.once {
+        output.say(&format!("shipping to {}", names(&sinks)));
+    }
+    let (say, said) = channel();
+    let threads: Vec<_> = shippers
+        .into_iter()
+        .map(|(name, shipper)| {
+            let way = Way {
+                name,
+                say: say.clone(),
+                is_over: Arc::clone(&is_over),
+                is_once: args.once,
+            };
+            std::thread::spawn(move || way.go(shipper))
+        })
+        .collect();
+    drop(say);
+    for line in said {
+        output.say(&line);
+    }
+    let mut exit = Exit::Fine;
+    for (thread, sink) in threads.into_iter().zip(&sinks) {
+        let outcome = thread
+            .join()
+            .map_err(|_panic| Failure::not_enforced(format!("shipping to `{}` ended by itself", sink.name)))?;
+        exit = worse(exit, report(&sink.name, &outcome, output)?);
+    }
+    Ok(exit)
+}
+
+fn chosen(sinks: Vec<SinkSettings>, names: &[String]) -> Result<Vec<SinkSettings>, Failure> {
+    if sinks.is_empty() {
+        return Err(Failure::new(Exit::Nothing, "no sink is configured")
+            .help("`[[sinks]]` in cofferdam.toml: docs/shipping.md"));
+    }
+    for name in names {
+        if !sinks.iter().any(|sink| sink.name == *name) {
+            let name = escaped(name.as_bytes());
+            return Err(Failure::usage(format!("there is no sink `{name}`"))
+                .help(format!("the sinks of cofferdam.toml are {}", self::names(&sinks))));
+        }
+    }
+    let is_chosen = |sink: &SinkSettings| names.is_empty() || names.contains(&sink.name);
+    Ok(sinks.into_iter().filter(is_chosen).collect())
+}
+
+fn names(sinks: &[SinkSettings]) -> String {
+    let names: Vec<String> = sinks.iter().map(|sink| format!("`{}`", sink.name)).collect();
+    names.join(", ")
+}
+
+fn connect(sink: &SinkSettings, origin: &Origin) -> Box<dyn Sink> {
+    match &sink.to {
+        Destination::File { path } => Box::new(FileSink::new(path.clone(), origin.clone())),
+    }
+}
+
+fn origin() -> Origin {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    Origin {
+        host: if host.is_empty() { "unknown" } else { host }.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// One sink's thread.
+struct Way {
+    name: String,
+    say: Sender<String>,
+    is_over: Arc<AtomicBool>,
+    is_once: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Outcome {
+    delivered: usize,
+    put_aside: usize,
+    /// Why the rest waits.
+    waits: Option<String>,
+    /// Why it cannot go on at all.
+    failed: Option<String>,
+}
+
+impl Way {
+    fn go(self, mut shipper: Shipper) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut tries = 0;
+        while !self.is_over.load(Ordering::Relaxed) {
+            match shipper.step() {
+                Ok(Progress::Nothing) if self.is_once => break,
+                Ok(Progress::Nothing) => self.sleep(LOOK_EVERY),
+                Ok(Progress::Delivered { events, put_aside }) => {
+                    outcome.delivered = outcome.delivered.saturating_add(events);
+                    outcome.put_aside = outcome.put_aside.saturating_add(put_aside);
+                    if events > 0 && outcome.waits.take().is_some() {
+                        self.tell("takes records again");
+                        tries = 0;
+                    }
+                    if put_aside > 0 {
+                        let path = shipper.aside_path().display().to_string();
+                        self.tell(&format!("warning: it refused a record for good, kept in `{path}`"));
+                    }
+                }
+                Ok(Progress::Waits { cause, pause }) => {
+                    if outcome.waits.as_ref() != Some(&cause) {
+                        self.tell(&format!("warning: takes nothing, the record waits: {cause}"));
+                    }
+                    outcome.waits = Some(cause);
+                    tries += 1;
+                    if self.is_once && tries >= TRIES_ONCE {
+                        break;
+                    }
+                    self.sleep(pause);
+                }
+                Err(error) => {
+                    // Without a cursor what follows would only be delivered again and again.
+                    outcome.failed = Some(error.to_string());
+                    break;
+                }
+            }
+        }
+        outcome
+    }
+
+    fn tell(&self, what: &str) {
+        // The other end prints until the last thread is gone.
+        let _ = self.say.send(format!("{}: {}", self.name, escaped(what.as_bytes())));
+    }
+
+    fn sleep(&self, pause: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < pause && !self.is_over.load(Ordering::Relaxed) {
+            std::thread::sleep(NOTICE.min(pause));
+        }
+    }
+}
+
+fn report(name: &str, outcome: &Outcome, output: &mut Output) -> Result<Exit, Failure> {
+    let Outcome {
+        delivered,
+        put_aside,
+        waits,
+        failed,
+    } = outcome;
+    if output.is_json() {
+        let line =
+            json!({"sink": name, "delivered": delivered, "put_aside": put_aside, "waits": waits, "failed": failed});
+        output.line(&line.to_string())?;
+    } else {
+        let aside = if *put_aside > 0 {
+            format!(", {put_aside} put aside")
+        } else {
+            String::new()
+        };
+        output.line(&format!("{name}: {delivered} delivered{aside}"))?;
+    }
+    if let Some(cause) = failed.as_ref().or(waits.as_ref()) {
+        let cause = escaped(cause.as_bytes());
+        output.say(&format!("error: not everything was delivered to `{name}`: {cause}"));
+        return Ok(Exit::NotEnforced);
+    }
+    Ok(if *put_aside > 0 { Exit::Findings } else { Exit::Fine })
+}
+
+fn worse(one: Exit, other: Exit) -> Exit {
+    if (one as u8) < (other as u8) { other } else { one }
+}
+
+fn ship_failure(error: &ShipError) -> Failure {
+    match error {
+        ShipError::Record(error) => failure(error),
+        ShipError::InUse => Failure::new(Exit::Nothing, error.to_string()).help("it serves all gates of this home"),
+        error => Failure::misconfigured(error.to_string()),
+    }
+}

@@ -1,0 +1,89 @@
+//! `audit ship`: the record in the hands of those who collect it.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Stage, said_in, text};
+
+/// Writes `cofferdam.toml`.
+pub(crate) fn configure(stage: &Stage, settings: &str) {
+    let path = stage.home().join("config/cofferdam.toml");
+    std::fs::write(&path, settings).unwrap();
+}
+
+/// One session of the fixture: `calls` that pass, and one that is refused.
+pub(crate) fn session(stage: &Stage, calls: usize) {
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    for number in 0..calls {
+        let message = format!("call {number}");
+        assert_eq!(said_in(&gate.call("echo", json!({"message": message}))), message);
+    }
+    gate.call("nowhere", json!({"message": "refused of course"}));
+    assert!(gate.end().success());
+}
+
+pub(crate) fn ship_once(stage: &Stage) -> std::process::Output {
+    stage.run(&["--format", "json", "audit", "ship", "--once"])
+}
+
+/// Ids of all records there are.
+pub(crate) fn recorded(stage: &Stage) -> HashSet<String> {
+    let id = |record: &Value| format!("{}:{}", record["session"].as_str().unwrap(), record["seq"]);
+    stage.records().iter().map(id).collect()
+}
+
+/// Nothing is missing, nothing came that was not recorded, and each session's records are in order, the repeated ones apart.
+pub(crate) fn assert_all_arrived(stage: &Stage, events: &[Value]) {
+    let mut arrived = HashSet::new();
+    let mut last: HashMap<&str, u64> = HashMap::new();
+    for event in events {
+        let session = event["metadata"]["correlation_uid"].as_str().unwrap();
+        let seq = event["metadata"]["sequence"].as_u64().unwrap();
+        let id = event["metadata"]["uid"].as_str().unwrap();
+        assert_eq!(id, format!("{session}:{seq}"));
+        if arrived.insert(id.to_owned()) {
+            let before = last.insert(session, seq);
+            assert!(
+                before.map_or(seq == 0, |before| before + 1 == seq),
+                "{id} after {before:?}"
+            );
+        }
+    }
+    assert_eq!(arrived, recorded(stage));
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_file_gets_every_record_once_and_goes_on_where_it_was() {
+    let stage = Stage::with_fixture(&[]);
+    let path = stage.workspace().join("events.jsonl");
+    configure(
+        &stage,
+        &format!(
+            "[[sinks]]\nname = \"siem\"\ntype = \"file\"\npath = \"{}\"\n",
+            path.display()
+        ),
+    );
+    session(&stage, 3);
+    let shipped = ship_once(&stage);
+    assert!(shipped.status.success(), "{}", text(&shipped.stderr));
+    let first = lines(&path);
+    assert_all_arrived(&stage, &first);
+    session(&stage, 2);
+    // What is packed meanwhile is found again.
+    assert!(stage.run(&["audit", "compress", "--all"]).status.success());
+    assert!(ship_once(&stage).status.success());
+    let all = lines(&path);
+    assert_all_arrived(&stage, &all);
+    assert_eq!(all.len(), recorded(&stage).len(), "each once: nobody was killed");
+    assert_eq!(all[..first.len()], first);
+    let shipped: Value = serde_json::from_slice(&ship_once(&stage).stdout).unwrap();
+    assert_eq!(shipped["delivered"], 0);
+}
