@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::ocsf::assert_valid;
 use crate::support::{Stage, said_in, text};
 
 /// Writes `cofferdam.toml`.
@@ -40,6 +41,7 @@ pub(crate) fn assert_all_arrived(stage: &Stage, events: &[Value]) {
     let mut arrived = HashSet::new();
     let mut last: HashMap<&str, u64> = HashMap::new();
     for event in events {
+        assert_valid(event);
         let session = event["metadata"]["correlation_uid"].as_str().unwrap();
         let seq = event["metadata"]["sequence"].as_u64().unwrap();
         let id = event["metadata"]["uid"].as_str().unwrap();

@@ -140,7 +140,16 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "cofferdam-ship",
-        direct: &["cofferdam-audit", "rustix", "serde_json", "sha2", "thiserror"],
+        direct: &[
+            "cofferdam-audit",
+            "rustix",
+            // TLS to collectors, by the system's certificates unless others are named.
+            "rustls",
+            "rustls-native-certs",
+            "serde_json",
+            "sha2",
+            "thiserror",
+        ],
         others_max: NO_CAP,
         // The one library crate that reaches the network.
         never: &[],

@@ -13,9 +13,10 @@ use crate::command;
 use crate::workspace::Workspace;
 
 /// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,vulnerable-python}`.
+/// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,nats,rsyslog}`.
 ///
 /// # Errors
-/// npm, python3 or pip is missing or fails, or the target folder cannot be written.
+/// npm, python3, pip, apt-get or dpkg-deb is missing or fails, or the target folder cannot be written.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let (locks, servers) = (workspace.root().join("tests/servers"), workspace.servers());
     let sdk = "node_modules/@modelcontextprotocol/sdk/package.json";
@@ -30,6 +31,9 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             Set::python(&locks, &servers, "fetch"),
             Set::python(&locks, &servers, "uv"),
             Set::python(&locks, &servers, "vulnerable-python"),
+            // Who the record is shipped to.
+            Set::python(&locks, &servers, "nats"),
+            Set::debian(&locks, &servers, ("rsyslog", "usr/sbin/rsyslogd")),
         ],
     )
 }
@@ -125,6 +129,17 @@ impl Set {
         }
     }
 
+    /// The Debian packages of `locks/NAME`, unpacked in `places/NAME`: nothing of the system changes.
+    fn debian(locks: &Path, places: &Path, (name, witness): (&str, &'static str)) -> Self {
+        Self {
+            locks: locks.join(name),
+            lock: "packages.txt",
+            place: places.join(name),
+            witness,
+            install: install_debian,
+        }
+    }
+
     /// Installs unless the marker equals the lock file and the witness can still be read: a virtual environment dies
     /// with the interpreter it was made from.
     fn install_once(&self) -> Result<()> {
@@ -180,6 +195,41 @@ fn install_python(set: &Set) -> Result<()> {
     pip.args(["--require-hashes", "--only-binary=:all:", "--no-deps", "--requirement"])
         .arg(set.lock_file());
     command::run(&mut pip)
+}
+
+/// `apt-get download` as any user, and each package unpacked beside the final place, then one rename.
+fn install_debian(set: &Set) -> Result<()> {
+    let partial = set.place.with_extension("partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial)?;
+    }
+    let debs = partial.join("debs");
+    for folder in ["debs", "apt/state/lists/partial", "apt/cache/archives/partial"] {
+        fs::create_dir_all(partial.join(folder))?;
+    }
+    let packages = fs::read_to_string(set.lock_file())?;
+    let names = packages.lines().filter(|line| !line.starts_with('#'));
+    let own = |folder: &str, place: &str| format!("Dir::{folder}={}", partial.join("apt").join(place).display());
+    // A package list of our own: the system's may be missing, old, or not ours to write.
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        apt.args(["-q", "-o", &own("State", "state"), "-o", &own("Cache", "cache")]);
+        apt.args([
+            "-o",
+            "Dir::State::status=/var/lib/dpkg/status",
+            "-o",
+            "APT::Sandbox::User=",
+        ]);
+        apt.current_dir(&debs);
+        apt
+    };
+    command::run(apt().arg("update"))?;
+    command::run(apt().arg("download").args(names))?;
+    for package in fs::read_dir(&debs)? {
+        let mut unpack = Command::new("dpkg-deb");
+        command::run(unpack.arg("-x").arg(package?.path()).arg(&partial))?;
+    }
+    fs::rename(&partial, &set.place).context("cannot move the finished install to its place")
 }
 
 fn remove_if_there(file: &Path) -> Result<()> {

@@ -13,9 +13,12 @@ pub mod ocsf;
 mod shipper;
 mod sink;
 mod time;
+mod tls;
 
 pub use backlog::{Batch, Limits};
 pub use event::{Event, Filter};
 pub use shipper::{Folder, Progress, ShipError, Shipper};
 pub use sink::file::FileSink;
+pub use sink::syslog::{Syslog, SyslogSink};
 pub use sink::{Sink, Undelivered};
+pub use tls::Tls;

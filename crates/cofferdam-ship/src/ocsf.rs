@@ -233,11 +233,13 @@ impl Class {
             }
             PROCESS_ACTIVITY => {
                 let path = text(facts, "path").or_else(|| text(facts, "process"));
-                add("process", json!({"name": short(path.unwrap_or("unknown"))}));
+                let uid = format!("{}:{}", shipped.header.session, shipped.record.seq);
+                add("process", json!({"name": short(path.unwrap_or("unknown")), "uid": uid}));
             }
             AUTHORIZE_SESSION => {
                 let who = text(facts, "who").unwrap_or(principal);
                 add("user", json!({"name": short(who)}));
+                add("privileges", json!([short(text(facts, "scope").unwrap_or("call"))]));
             }
             _ => add("app", json!({"name": server, "vendor_name": "unknown"})),
         }

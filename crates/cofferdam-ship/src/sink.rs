@@ -1,6 +1,7 @@
 //! Where records are delivered to.
 
 pub(crate) mod file;
+pub(crate) mod syslog;
 
 use std::fmt;
 

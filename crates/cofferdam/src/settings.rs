@@ -54,7 +54,7 @@ pub(crate) struct Settings {
 struct Written {
     record: WrittenRecord,
     ledger: WrittenLedger,
-    sinks: Vec<sinks::WrittenSink>,
+    sinks: Vec<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -257,6 +257,14 @@ mod tests {
             (
                 "[[sinks]]\nname = \"x\"\ntype = \"file\"\npath = \"/x\"\nwithout_payload = [\"decisions\"]\n",
                 "`decisions`",
+            ),
+            (
+                "[[sinks]]\nname = \"x\"\ntype = \"file\"\npath = \"/x\"\nurl = \"x\"\n",
+                "`url`",
+            ),
+            (
+                "[[sinks]]\nname = \"x\"\ntype = \"syslog\"\naddress = \"x\"\n",
+                "HOST:PORT",
             ),
             (
                 "[[sinks]]\nname = \"x\"\ntype = \"file\"\npath = \"/x\"\n[[sinks]]\nname = \"x\"\ntype = \"file\"\npath = \"/y\"\n",

@@ -1,24 +1,28 @@
 //! `[[sinks]]` of `cofferdam.toml`: where the record is shipped to.
 
+mod keys;
+
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cofferdam_audit::Kind;
-use cofferdam_manifest::parse_bytes;
-use cofferdam_ship::Filter;
-use serde::Deserialize;
+use cofferdam_ship::{Filter, Syslog, Tls};
+use toml::Table;
 
 use super::FILE_NAME;
 use crate::failure::Failure;
+use keys::Keys;
 
 /// Most sinks.
 const SINKS_MAX: usize = 16;
-/// The longest name of a sink: it names files.
-const NAME_BYTES_MAX: usize = 64;
 /// What is shipped of each payload, unless a sink says otherwise.
 const PAYLOAD_BYTES: usize = 16 * 1024;
 /// The most that can be asked for: a batch is held in memory.
-const PAYLOAD_BYTES_MAX: u64 = 1024 * 1024;
+const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// The longest syslog message, unless the settings say otherwise: what RFC 5425 wants every collector to take, and rsyslog does.
+const SYSLOG_MESSAGE_BYTES: usize = 8 * 1024;
+/// The shortest that can be asked for: a decision must fit.
+const SYSLOG_MESSAGE_BYTES_MIN: usize = 4 * 1024;
 
 /// One place the record is shipped to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,34 +36,23 @@ pub(crate) struct SinkSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Destination {
     File { path: PathBuf },
-}
-
-/// One table, as it is written. Which keys it must and may have depends on its type.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct WrittenSink {
-    name: String,
-    #[serde(rename = "type")]
-    kind: String,
-    payload: Option<String>,
-    without_payload: Vec<String>,
-    path: Option<PathBuf>,
+    Syslog(Syslog),
 }
 
 /// All sinks of both files.
 ///
 /// # Errors
 /// Which one is not as it must be, and why.
-pub(super) fn read(written: Vec<WrittenSink>) -> Result<Vec<SinkSettings>, Failure> {
-    if written.len() > SINKS_MAX {
+pub(super) fn read(tables: Vec<Table>) -> Result<Vec<SinkSettings>, Failure> {
+    if tables.len() > SINKS_MAX {
         return Err(Failure::misconfigured(format!(
             "more than {SINKS_MAX} sinks in {FILE_NAME}"
         )));
     }
     let mut names = HashSet::new();
     let mut sinks = Vec::new();
-    for sink in written {
-        let sink = sink.read()?;
+    for table in tables {
+        let sink = sink(Keys::new(table)?)?;
         if !names.insert(sink.name.clone()) {
             return Err(
                 Failure::misconfigured(format!("two sinks are named `{}` in {FILE_NAME}", sink.name))
@@ -71,92 +64,67 @@ pub(super) fn read(written: Vec<WrittenSink>) -> Result<Vec<SinkSettings>, Failu
     Ok(sinks)
 }
 
-impl WrittenSink {
-    fn read(self) -> Result<SinkSettings, Failure> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !self.name.bytes().all(plain) {
-            return Err(
-                Failure::misconfigured(format!("`{}` cannot name a sink in {FILE_NAME}", self.name))
-                    .help("a name has 1 to 64 letters, digits, `_` and `-`"),
-            );
-        }
-        let filter = self.filter()?;
-        let name = self.name.clone();
-        Ok(SinkSettings {
-            filter,
-            to: self.destination()?,
-            name,
-        })
-    }
-
-    fn filter(&self) -> Result<Filter, Failure> {
-        let payload_bytes = match &self.payload {
-            None => PAYLOAD_BYTES,
-            Some(text) => {
-                let bytes = if text == "0" { Ok(0) } else { parse_bytes(text) };
-                let bytes = bytes.map_err(|cause| self.wrong(&format!("`payload = \"{text}\"`: {cause}")))?;
-                let bytes = Some(bytes).filter(|bytes| *bytes <= PAYLOAD_BYTES_MAX);
-                let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
-                bytes.ok_or_else(|| self.wrong(&format!("`payload = \"{text}\"` is more than 1MiB")))?
-            }
-        };
-        let kind = |word: &String| {
-            (0..=u8::MAX)
-                .map(Kind::from_code)
-                .find(|kind| !matches!(kind, Kind::Other(_)) && kind.to_string() == *word)
-                .ok_or_else(|| {
-                    self.wrong(&format!("`without_payload` has `{word}`, which is no kind of record"))
-                        .help("docs/audit-format.md section 5 lists them")
-                })
-        };
-        Ok(Filter {
-            payload_bytes,
-            without_payload: self.without_payload.iter().map(kind).collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn destination(mut self) -> Result<Destination, Failure> {
-        let to = match self.kind.as_str() {
-            "file" => Destination::File {
-                path: self.absolute("path")?,
-            },
-            "" => return Err(self.wrong("it has no `type`").help(TYPES)),
-            other => return Err(self.wrong(&format!("there is no type `{other}`")).help(TYPES)),
-        };
-        match self.left_over() {
-            None => Ok(to),
-            Some(key) => Err(self.wrong(&format!("`{key}` is no key of a sink of type `{}`", self.kind))),
-        }
-    }
-
-    /// Takes the path under `key`, which must be there.
-    fn absolute(&mut self, key: &'static str) -> Result<PathBuf, Failure> {
-        let path = match key {
-            "path" => self.path.take(),
-            _ => None,
-        };
-        let path = path.ok_or_else(|| self.wrong(&format!("it has no `{key}`")))?;
-        self.is_absolute(&path, key)?;
-        Ok(path)
-    }
-
-    fn is_absolute(&self, path: &Path, key: &str) -> Result<(), Failure> {
-        if path.is_absolute() {
-            return Ok(());
-        }
-        Err(self.wrong(&format!("`{key} = \"{}\"` is not an absolute path", path.display())))
-    }
-
-    /// A key that the sink's type did not take.
-    fn left_over(&self) -> Option<&'static str> {
-        [("path", self.path.is_some())]
-            .into_iter()
-            .find_map(|(key, is_left)| is_left.then_some(key))
-    }
-
-    fn wrong(&self, what: &str) -> Failure {
-        Failure::misconfigured(format!("the sink `{}` in {FILE_NAME}: {what}", self.name))
-    }
+fn sink(mut keys: Keys) -> Result<SinkSettings, Failure> {
+    let filter = filter(&mut keys)?;
+    let kind = keys
+        .text("type")?
+        .ok_or_else(|| keys.wrong("it has no `type`").help(TYPES))?;
+    let to = match kind.as_str() {
+        "file" => Destination::File {
+            path: keys.required_path("path")?,
+        },
+        "syslog" => Destination::Syslog(syslog(&mut keys)?),
+        other => return Err(keys.wrong(&format!("there is no type `{other}`")).help(TYPES)),
+    };
+    let name = keys.finish(&kind)?;
+    Ok(SinkSettings { name, filter, to })
 }
 
-const TYPES: &str = "the types are in docs/shipping.md: file";
+const TYPES: &str = "the types are `file` and `syslog`: docs/shipping.md";
+
+fn filter(keys: &mut Keys) -> Result<Filter, Failure> {
+    let payload_bytes = keys.bytes("payload", 0..=PAYLOAD_BYTES_MAX)?.unwrap_or(PAYLOAD_BYTES);
+    let mut without_payload = Vec::new();
+    for word in keys.words("without_payload")? {
+        let mut kinds = (0..=u8::MAX).map(Kind::from_code);
+        let kind = kinds.find(|kind| !matches!(kind, Kind::Other(_)) && kind.to_string() == word);
+        without_payload.push(kind.ok_or_else(|| {
+            keys.wrong(&format!("`without_payload` has `{word}`, which is no kind of record"))
+                .help("docs/audit-format.md section 5 lists them")
+        })?);
+    }
+    Ok(Filter {
+        payload_bytes,
+        without_payload,
+    })
+}
+
+fn syslog(keys: &mut Keys) -> Result<Syslog, Failure> {
+    let address = keys.required_text("address")?;
+    let host = keys.host_of(&address)?;
+    let transport = keys.text("transport")?;
+    let tls = match transport.as_deref() {
+        None | Some("tls") => Some(tls(keys)?),
+        Some("tcp") => None,
+        Some(other) => return Err(keys.wrong(&format!("`transport` is `tls` or `tcp`, not `{other}`"))),
+    };
+    let lengths = SYSLOG_MESSAGE_BYTES_MIN..=PAYLOAD_BYTES_MAX;
+    Ok(Syslog {
+        address,
+        host,
+        tls,
+        message_bytes: keys.bytes("message", lengths)?.unwrap_or(SYSLOG_MESSAGE_BYTES),
+    })
+}
+
+fn tls(keys: &mut Keys) -> Result<Tls, Failure> {
+    let identity = match (keys.path("certificate")?, keys.path("key")?) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err(keys.wrong("`certificate` and `key` go together")),
+    };
+    Ok(Tls {
+        authorities: keys.path("ca")?,
+        identity,
+    })
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam_audit::Store;
 use cofferdam_ship::ocsf::Origin;
-use cofferdam_ship::{FileSink, Folder, Limits, Progress, ShipError, Shipper, Sink};
+use cofferdam_ship::{FileSink, Folder, Limits, Progress, ShipError, Shipper, Sink, SyslogSink};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -107,6 +107,7 @@ fn names(sinks: &[SinkSettings]) -> String {
 fn connect(sink: &SinkSettings, origin: &Origin) -> Box<dyn Sink> {
     match &sink.to {
         Destination::File { path } => Box::new(FileSink::new(path.clone(), origin.clone())),
+        Destination::Syslog(to) => Box::new(SyslogSink::new(to.clone(), origin.clone())),
     }
 }
 
