@@ -54,6 +54,7 @@ mod schemas;
 mod scripted;
 mod sealed;
 mod shipping;
+mod shipping_http;
 mod shipping_syslog;
 mod suite_clients;
 mod support;

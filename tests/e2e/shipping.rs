@@ -57,7 +57,7 @@ pub(crate) fn assert_all_arrived(stage: &Stage, events: &[Value]) {
     assert_eq!(arrived, recorded(stage));
 }
 
-fn lines(path: &Path) -> Vec<Value> {
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

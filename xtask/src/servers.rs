@@ -14,6 +14,7 @@ use crate::workspace::Workspace;
 
 /// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,vulnerable-python}`.
 /// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,nats,rsyslog}`.
+/// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,collectors,rsyslog}`.
 ///
 /// # Errors
 /// npm, python3, pip, apt-get or dpkg-deb is missing or fails, or the target folder cannot be written.
@@ -32,7 +33,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             Set::python(&locks, &servers, "uv"),
             Set::python(&locks, &servers, "vulnerable-python"),
             // Who the record is shipped to.
-            Set::python(&locks, &servers, "nats"),
+            Set::python(&locks, &servers, "collectors"),
             Set::debian(&locks, &servers, ("rsyslog", "usr/sbin/rsyslogd")),
         ],
     )

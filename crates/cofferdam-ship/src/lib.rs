@@ -9,7 +9,9 @@
 mod backlog;
 mod cursor;
 mod event;
+mod http;
 pub mod ocsf;
+mod secret;
 mod shipper;
 mod sink;
 mod time;
@@ -17,8 +19,13 @@ mod tls;
 
 pub use backlog::{Batch, Limits};
 pub use event::{Event, Filter};
+pub use http::Endpoint;
+pub use secret::Secret;
 pub use shipper::{Folder, Progress, ShipError, Shipper};
 pub use sink::file::FileSink;
+pub use sink::otlp::{Otlp, OtlpSink};
+pub use sink::splunk::{Splunk, SplunkSink};
 pub use sink::syslog::{Syslog, SyslogSink};
+pub use sink::webhook::{Webhook, WebhookSink};
 pub use sink::{Sink, Undelivered};
 pub use tls::Tls;

@@ -1,7 +1,10 @@
 //! Where records are delivered to.
 
 pub(crate) mod file;
+pub(crate) mod otlp;
+pub(crate) mod splunk;
 pub(crate) mod syslog;
+pub(crate) mod webhook;
 
 use std::fmt;
 

@@ -1,16 +1,18 @@
 //! `[[sinks]]` of `cofferdam.toml`: where the record is shipped to.
 
+mod credential;
 mod keys;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
 use cofferdam_audit::Kind;
-use cofferdam_ship::{Filter, Syslog, Tls};
+use cofferdam_ship::{Endpoint, Filter, Syslog, Tls};
 use toml::Table;
 
 use super::FILE_NAME;
 use crate::failure::Failure;
+use credential::Credential;
 use keys::Keys;
 
 /// Most sinks.
@@ -35,8 +37,23 @@ pub(crate) struct SinkSettings {
 /// How it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Destination {
-    File { path: PathBuf },
+    File {
+        path: PathBuf,
+    },
     Syslog(Syslog),
+    Webhook {
+        endpoint: Endpoint,
+        secret: Credential,
+    },
+    Splunk {
+        endpoint: Endpoint,
+        token: Credential,
+        index: Option<String>,
+    },
+    Otlp {
+        endpoint: Endpoint,
+        token: Option<Credential>,
+    },
 }
 
 /// All sinks of both files.
@@ -74,13 +91,26 @@ fn sink(mut keys: Keys) -> Result<SinkSettings, Failure> {
             path: keys.required_path("path")?,
         },
         "syslog" => Destination::Syslog(syslog(&mut keys)?),
+        "webhook" => Destination::Webhook {
+            endpoint: endpoint(&mut keys)?,
+            secret: keys.required_credential("secret")?,
+        },
+        "splunk" => Destination::Splunk {
+            endpoint: endpoint(&mut keys)?,
+            token: keys.required_credential("token")?,
+            index: keys.text("index")?,
+        },
+        "otlp" => Destination::Otlp {
+            endpoint: endpoint(&mut keys)?,
+            token: keys.credential("token")?,
+        },
         other => return Err(keys.wrong(&format!("there is no type `{other}`")).help(TYPES)),
     };
     let name = keys.finish(&kind)?;
     Ok(SinkSettings { name, filter, to })
 }
 
-const TYPES: &str = "the types are `file` and `syslog`: docs/shipping.md";
+const TYPES: &str = "the types are `file`, `syslog`, `webhook`, `splunk` and `otlp`: docs/shipping.md";
 
 fn filter(keys: &mut Keys) -> Result<Filter, Failure> {
     let payload_bytes = keys.bytes("payload", 0..=PAYLOAD_BYTES_MAX)?.unwrap_or(PAYLOAD_BYTES);
@@ -115,6 +145,12 @@ fn syslog(keys: &mut Keys) -> Result<Syslog, Failure> {
         tls,
         message_bytes: keys.bytes("message", lengths)?.unwrap_or(SYSLOG_MESSAGE_BYTES),
     })
+}
+
+fn endpoint(keys: &mut Keys) -> Result<Endpoint, Failure> {
+    let url = keys.required_text("url")?;
+    let tls = tls(keys)?;
+    Endpoint::new(&url, tls).map_err(|cause| keys.wrong(&format!("`url`: {cause}")))
 }
 
 fn tls(keys: &mut Keys) -> Result<Tls, Failure> {

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use cofferdam_audit::Store;
 use cofferdam_ship::ocsf::Origin;
-use cofferdam_ship::{FileSink, Folder, Limits, Progress, ShipError, Shipper, Sink, SyslogSink};
+use cofferdam_ship::{
+    FileSink, Folder, Limits, Otlp, OtlpSink, Progress, ShipError, Shipper, Sink, Splunk, SplunkSink, SyslogSink,
+    Webhook, WebhookSink,
+};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -44,7 +47,7 @@ pub(super) fn ship(home: &Home, args: &AuditShip, output: &mut Output) -> Result
             &sink.name,
             (store.clone(), &folder),
             (sink.filter.clone(), LIMITS),
-            (connect(sink, &origin), origin.clone()),
+            (connect(sink.clone(), origin.clone())?, origin.clone()),
         );
         shippers.push((sink.name.clone(), shipper.map_err(|error| ship_failure(&error))?));
     }
@@ -104,11 +107,24 @@ fn names(sinks: &[SinkSettings]) -> String {
     names.join(", ")
 }
 
-fn connect(sink: &SinkSettings, origin: &Origin) -> Box<dyn Sink> {
-    match &sink.to {
-        Destination::File { path } => Box::new(FileSink::new(path.clone(), origin.clone())),
-        Destination::Syslog(to) => Box::new(SyslogSink::new(to.clone(), origin.clone())),
-    }
+/// The sink itself, with its credential. Nothing is connected yet.
+fn connect(sink: SinkSettings, origin: Origin) -> Result<Box<dyn Sink>, Failure> {
+    Ok(match sink.to {
+        Destination::File { path } => Box::new(FileSink::new(path, origin)),
+        Destination::Syslog(to) => Box::new(SyslogSink::new(to, origin)),
+        Destination::Webhook { endpoint, secret } => {
+            let secret = secret.load()?;
+            Box::new(WebhookSink::new(Webhook { endpoint, secret }, origin))
+        }
+        Destination::Splunk { endpoint, token, index } => {
+            let token = token.load()?;
+            Box::new(SplunkSink::new(Splunk { endpoint, token, index }, origin))
+        }
+        Destination::Otlp { endpoint, token } => {
+            let token = token.map(|token| token.load()).transpose()?;
+            Box::new(OtlpSink::new(Otlp { endpoint, token }, origin))
+        }
+    })
 }
 
 fn origin() -> Origin {

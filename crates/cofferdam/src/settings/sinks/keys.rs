@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use cofferdam_manifest::parse_bytes;
 use toml::{Table, Value};
 
+use super::credential::Credential;
 use crate::failure::Failure;
 use crate::settings::FILE_NAME;
 
@@ -78,6 +79,23 @@ impl Keys {
 
     pub(super) fn required_path(&mut self, key: &str) -> Result<PathBuf, Failure> {
         self.path(key)?.ok_or_else(|| self.wrong(&format!("it has no `{key}`")))
+    }
+
+    /// Where a credential is found: the file in `KEY_file`, or the variable in `KEY_env`.
+    pub(super) fn credential(&mut self, key: &str) -> Result<Option<Credential>, Failure> {
+        let file = self.path(&format!("{key}_file"))?;
+        let variable = self.text(&format!("{key}_env"))?;
+        match (file, variable) {
+            (None, None) => Ok(None),
+            (Some(path), None) => Ok(Some(Credential::File(path))),
+            (None, Some(name)) => Ok(Some(Credential::Variable(name))),
+            (Some(_), Some(_)) => Err(self.wrong(&format!("it has both `{key}_file` and `{key}_env`"))),
+        }
+    }
+
+    pub(super) fn required_credential(&mut self, key: &str) -> Result<Credential, Failure> {
+        self.credential(key)?
+            .ok_or_else(|| self.wrong(&format!("it has neither `{key}_file` nor `{key}_env`")))
     }
 
     /// A number of bytes, such as `16KiB`.

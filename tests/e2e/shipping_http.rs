@@ -1,0 +1,159 @@
+//! `audit ship` to collectors that speak HTTP, over TLS: a webhook, Splunk's collector, OpenTelemetry.
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::driven::{installed, root};
+use crate::shipping::{assert_all_arrived, configure, lines, recorded, session, ship_once};
+use crate::shipping_syslog::{Running, certificate, free_port};
+use crate::support::{Stage, text};
+
+/// Made up for these tests: base64 of `a secret of these tests alone`.
+const SECRET: &str = "whsec_YSBzZWNyZXQgb2YgdGhlc2UgdGVzdHMgYWxvbmU=";
+
+/// One of the collectors of `tests/fixture/collector.py`.
+struct Collector {
+    kind: &'static str,
+    folder: tempfile::TempDir,
+    certificate: (PathBuf, PathBuf),
+    port: u16,
+}
+
+impl Collector {
+    fn new(kind: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = certificate(folder.path());
+        Self {
+            kind,
+            folder,
+            certificate,
+            port: free_port(),
+        }
+    }
+
+    fn start(&self) -> Running {
+        let mut python = Command::new(installed("collectors/bin/python"));
+        python.arg(root().join("tests/fixture/collector.py"));
+        python.args([self.kind, &self.port.to_string()]).arg(self.events());
+        python
+            .arg(&self.certificate.0)
+            .arg(&self.certificate.1)
+            .env("SECRET", SECRET);
+        Running::listening(&mut python, self.port)
+    }
+
+    fn events(&self) -> PathBuf {
+        self.folder.path().join("events.jsonl")
+    }
+
+    /// The sink's table; `more` are further keys.
+    fn settings(&self, more: &str) -> String {
+        let path = if self.kind == "webhook" { "/hook" } else { "" };
+        let (kind, port, ca) = (self.kind, self.port, self.certificate.0.display());
+        let credential = if kind == "webhook" { "secret" } else { "token" };
+        let file = private_file(self.folder.path(), SECRET);
+        format!(
+            "[[sinks]]\nname = \"{kind}\"\ntype = \"{kind}\"\nurl = \"https://localhost:{port}{path}\"\nca = \"{ca}\"\n\
+             {credential}_file = \"{}\"\n{more}\n",
+            file.display()
+        )
+    }
+}
+
+fn private_file(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("credential");
+    let mut options = std::fs::File::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .unwrap();
+    std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes()).unwrap();
+    path
+}
+
+/// A collector that goes wrong, ends and comes again; and one record that it never takes.
+fn everything_arrives(kind: &'static str) {
+    let stage = Stage::with_fixture(&[]);
+    let collector = Collector::new(kind);
+    configure(&stage, &collector.settings(""));
+    session(&stage, 4);
+    let nobody = ship_once(&stage);
+    assert_eq!(nobody.status.code(), Some(5), "{}", text(&nobody.stderr));
+    let running = collector.start();
+    let shipped = ship_once(&stage);
+    assert!(shipped.status.success(), "{}", text(&shipped.stderr));
+    drop(running);
+    let events = lines(&collector.events());
+    assert_all_arrived(&stage, &events);
+    assert!(
+        events.len() > recorded(&stage).len(),
+        "what was taken without an answer came twice"
+    );
+
+    let _running = collector.start();
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    gate.call("echo", json!({"message": "POISON"}));
+    assert!(gate.end().success());
+    let shipped = ship_once(&stage);
+    assert_eq!(shipped.status.code(), Some(1), "{}", text(&shipped.stderr));
+    let report: Value = serde_json::from_slice(&shipped.stdout).unwrap();
+    let is_poisoned = |record: &&Value| record["payload"].as_str().unwrap().contains("POISON");
+    let poisoned = stage.records().iter().filter(is_poisoned).count();
+    assert!(poisoned >= 2, "the call and its answer");
+    assert_eq!(report["put_aside"], poisoned, "{report}");
+    let aside = lines(&stage.home().join(format!("state/ship/{kind}.refused.jsonl")));
+    assert_eq!(aside.len(), poisoned);
+    assert!(aside.iter().all(|aside| aside["why"].as_str().unwrap().contains("400")));
+    let mut events = lines(&collector.events());
+    events.extend(aside.iter().map(|aside| aside["event"].clone()));
+    events.sort_by_key(|event| event["metadata"]["sequence"].as_u64());
+    assert_all_arrived(&stage, &events);
+    let said = text(&shipped.stderr) + &text(&shipped.stdout);
+    assert!(!said.contains(SECRET), "{said}");
+}
+
+#[test]
+fn a_webhook_that_checks_signatures_gets_every_record() {
+    everything_arrives("webhook");
+}
+
+#[test]
+fn splunk_gets_every_record_and_acknowledges_what_is_indexed() {
+    everything_arrives("splunk");
+}
+
+#[test]
+fn opentelemetry_gets_every_record_as_its_own_definitions_read_it() {
+    everything_arrives("otlp");
+}
+
+#[test]
+fn a_credential_that_others_can_read_or_that_is_missing_ships_nothing() {
+    let stage = Stage::with_fixture(&[]);
+    let collector = Collector::new("splunk");
+    session(&stage, 1);
+    configure(&stage, &collector.settings(""));
+    let credential = collector.folder.path().join("credential");
+    std::fs::set_permissions(&credential, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let readable = ship_once(&stage);
+    assert_eq!(readable.status.code(), Some(4), "{}", text(&readable.stderr));
+    std::fs::remove_file(&credential).unwrap();
+    assert_eq!(ship_once(&stage).status.code(), Some(4));
+    let settings =
+        "[[sinks]]\nname = \"x\"\ntype = \"otlp\"\nurl = \"https://localhost:1\"\ntoken_env = \"COFFERDAM_NO_SUCH\"\n";
+    configure(&stage, settings);
+    let unset = ship_once(&stage);
+    assert_eq!(unset.status.code(), Some(4));
+    assert!(
+        text(&unset.stderr).contains("`COFFERDAM_NO_SUCH`"),
+        "{}",
+        text(&unset.stderr)
+    );
+}
