@@ -141,8 +141,11 @@ const RULES: &[Rule] = &[
     Rule {
         name: "cofferdam-ship",
         direct: &[
+            // JetStream for fleets, and the runtime it needs, on the sink's own thread.
+            "async-nats",
             "base64ct",
             "cofferdam-audit",
+            "futures-util",
             // Signatures of webhooks.
             "hmac",
             "rustix",
@@ -152,6 +155,7 @@ const RULES: &[Rule] = &[
             "serde_json",
             "sha2",
             "thiserror",
+            "tokio",
             // HTTP without a runtime.
             "ureq",
             "zeroize",

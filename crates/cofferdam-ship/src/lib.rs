@@ -23,6 +23,7 @@ pub use http::Endpoint;
 pub use secret::Secret;
 pub use shipper::{Folder, Progress, ShipError, Shipper};
 pub use sink::file::FileSink;
+pub use sink::nats::{Login, Nats, NatsSink};
 pub use sink::otlp::{Otlp, OtlpSink};
 pub use sink::splunk::{Splunk, SplunkSink};
 pub use sink::syslog::{Syslog, SyslogSink};

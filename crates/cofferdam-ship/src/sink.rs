@@ -1,6 +1,7 @@
 //! Where records are delivered to.
 
 pub(crate) mod file;
+pub(crate) mod nats;
 pub(crate) mod otlp;
 pub(crate) mod splunk;
 pub(crate) mod syslog;

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::own_files::{read_file_of, read_own_file};
 use crate::sealing::Recipients;
-pub(crate) use sinks::{Destination, SinkSettings};
+pub(crate) use sinks::{Destination, NatsLogin, SinkSettings};
 
 /// The organisation's file. It must belong to root.
 const ORGANISATION: &str = "/etc/cofferdam/cofferdam.toml";

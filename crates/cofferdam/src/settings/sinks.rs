@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use cofferdam_audit::Kind;
-use cofferdam_ship::{Endpoint, Filter, Syslog, Tls};
+use cofferdam_ship::{Endpoint, Filter, Login, Nats, Syslog, Tls};
 use toml::Table;
 
 use super::FILE_NAME;
@@ -54,6 +54,20 @@ pub(crate) enum Destination {
         endpoint: Endpoint,
         token: Option<Credential>,
     },
+    Nats {
+        /// With nobody as login.
+        nats: Nats,
+        login: NatsLogin,
+    },
+}
+
+/// As whom a NATS server knows us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NatsLogin {
+    None,
+    Token(Credential),
+    Password(String, Credential),
+    Credentials(PathBuf),
 }
 
 /// All sinks of both files.
@@ -104,13 +118,14 @@ fn sink(mut keys: Keys) -> Result<SinkSettings, Failure> {
             endpoint: endpoint(&mut keys)?,
             token: keys.credential("token")?,
         },
+        "nats" => nats(&mut keys)?,
         other => return Err(keys.wrong(&format!("there is no type `{other}`")).help(TYPES)),
     };
     let name = keys.finish(&kind)?;
     Ok(SinkSettings { name, filter, to })
 }
 
-const TYPES: &str = "the types are `file`, `syslog`, `webhook`, `splunk` and `otlp`: docs/shipping.md";
+const TYPES: &str = "the types are `file`, `syslog`, `webhook`, `splunk`, `otlp` and `nats`: docs/shipping.md";
 
 fn filter(keys: &mut Keys) -> Result<Filter, Failure> {
     let payload_bytes = keys.bytes("payload", 0..=PAYLOAD_BYTES_MAX)?.unwrap_or(PAYLOAD_BYTES);
@@ -151,6 +166,35 @@ fn endpoint(keys: &mut Keys) -> Result<Endpoint, Failure> {
     let url = keys.required_text("url")?;
     let tls = tls(keys)?;
     Endpoint::new(&url, tls).map_err(|cause| keys.wrong(&format!("`url`: {cause}")))
+}
+
+fn nats(keys: &mut Keys) -> Result<Destination, Failure> {
+    let nats = Nats {
+        servers: keys.words("servers")?,
+        subject: keys.text("subject")?.unwrap_or_else(|| "cofferdam".to_owned()),
+        stream: keys.text("stream")?,
+        login: Login::None,
+        tls: tls(keys)?,
+    };
+    nats.check().map_err(|cause| keys.wrong(&cause))?;
+    let logins = (
+        keys.credential("token")?,
+        keys.text("user")?,
+        keys.credential("password")?,
+        keys.path("credentials")?,
+    );
+    let login = match logins {
+        (None, None, None, None) => NatsLogin::None,
+        (Some(token), None, None, None) => NatsLogin::Token(token),
+        (None, Some(user), Some(password), None) => NatsLogin::Password(user, password),
+        (None, None, None, Some(path)) => NatsLogin::Credentials(path),
+        _ => {
+            return Err(keys.wrong("more than one way to log in, or half of one").help(
+                "`token_file`, or `user` and `password_file`, or `credentials` with a NATS credentials file, or nothing",
+            ));
+        }
+    };
+    Ok(Destination::Nats { nats, login })
 }
 
 fn tls(keys: &mut Keys) -> Result<Tls, Failure> {

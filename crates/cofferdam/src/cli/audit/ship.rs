@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use cofferdam_audit::Store;
 use cofferdam_ship::ocsf::Origin;
 use cofferdam_ship::{
-    FileSink, Folder, Limits, Otlp, OtlpSink, Progress, ShipError, Shipper, Sink, Splunk, SplunkSink, SyslogSink,
-    Webhook, WebhookSink,
+    FileSink, Folder, Limits, Login, Nats, NatsSink, Otlp, OtlpSink, Progress, ShipError, Shipper, Sink, Splunk,
+    SplunkSink, SyslogSink, Webhook, WebhookSink,
 };
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -20,7 +20,7 @@ use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
-use crate::settings::{Destination, Settings, SinkSettings};
+use crate::settings::{Destination, NatsLogin, Settings, SinkSettings};
 
 /// How often a record that was wholly shipped is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -123,6 +123,16 @@ fn connect(sink: SinkSettings, origin: Origin) -> Result<Box<dyn Sink>, Failure>
         Destination::Otlp { endpoint, token } => {
             let token = token.map(|token| token.load()).transpose()?;
             Box::new(OtlpSink::new(Otlp { endpoint, token }, origin))
+        }
+        Destination::Nats { nats, login } => {
+            let login = match login {
+                NatsLogin::None => Login::None,
+                NatsLogin::Token(token) => Login::Token(token.load()?),
+                NatsLogin::Password(user, password) => Login::Password(user, password.load()?),
+                NatsLogin::Credentials(path) => Login::Credentials(path),
+            };
+            let sink = NatsSink::new(Nats { login, ..nats }, origin);
+            Box::new(sink.map_err(|cause| Failure::not_enforced(format!("cannot start an event loop: {cause}")))?)
         }
     })
 }
