@@ -55,6 +55,7 @@ mod scripted;
 mod sealed;
 mod shipping;
 mod shipping_http;
+mod shipping_kills;
 mod shipping_nats;
 mod shipping_syslog;
 mod suite_clients;

@@ -15,15 +15,15 @@ use crate::support::{STUCK, Stage, said_in, text};
 const TOKEN: &str = "a-token-of-these-tests-alone";
 
 /// One server, with what it keeps.
-struct Server {
+pub(crate) struct Server {
     name: String,
-    port: u16,
+    pub(crate) port: u16,
     configuration: PathBuf,
 }
 
 impl Server {
     /// Syncs each message before it acknowledges it; `more` is further configuration.
-    fn new(folder: &Path, name: &str, more: &str) -> Self {
+    pub(crate) fn new(folder: &Path, name: &str, more: &str) -> Self {
         let (port, configuration) = (free_port(), folder.join(format!("{name}.conf")));
         let store = folder.join(name);
         let text = format!(
@@ -38,7 +38,7 @@ impl Server {
         }
     }
 
-    fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         let mut server = Command::new(installed("collectors/bin/nats-server"));
         server
             .arg("-c")
@@ -50,7 +50,7 @@ impl Server {
 }
 
 /// Asks the servers with their own client for Python.
-fn asked(what: &str, servers: &str, variables: &[(&str, &str)]) -> String {
+pub(crate) fn asked(what: &str, servers: &str, variables: &[(&str, &str)]) -> String {
     let mut python = Command::new(installed("collectors/bin/python"));
     python
         .arg(root().join("tests/fixture/jetstream.py"))
@@ -62,7 +62,7 @@ fn asked(what: &str, servers: &str, variables: &[(&str, &str)]) -> String {
 }
 
 /// What is in the stream: each message once, under the id of its record and a subject of its own.
-fn assert_in_stream(stage: &Stage, read: &str) {
+pub(crate) fn assert_in_stream(stage: &Stage, read: &str) {
     let messages: Vec<Value> = read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for message in &messages {
         let event = &message["event"];
