@@ -89,3 +89,51 @@ fn a_file_gets_every_record_once_and_goes_on_where_it_was() {
     let shipped: Value = serde_json::from_slice(&ship_once(&stage).stdout).unwrap();
     assert_eq!(shipped["delivered"], 0);
 }
+
+#[test]
+fn a_changed_record_is_a_finding_at_the_sink_and_for_who_ships() {
+    let stage = Stage::with_fixture(&[]);
+    let path = stage.workspace().join("events.jsonl");
+    configure(
+        &stage,
+        &format!(
+            "[[sinks]]\nname = \"siem\"\ntype = \"file\"\npath = \"{}\"\n",
+            path.display()
+        ),
+    );
+    session(&stage, 1);
+    let folder = stage.home().join("state/audit/fixture");
+    let segment = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"call 0").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let shipped = ship_once(&stage);
+    assert_eq!(shipped.status.code(), Some(1), "{}", text(&shipped.stderr));
+    assert!(text(&shipped.stderr).contains("changed"), "{}", text(&shipped.stderr));
+    let events = lines(&path);
+    let last = events.last().unwrap();
+    assert_eq!(last["class_uid"], 2004, "{last}");
+    events.iter().for_each(assert_valid);
+}
+
+#[test]
+fn what_is_wrong_is_said_and_nothing_is_shipped() {
+    let stage = Stage::with_fixture(&[]);
+    let none = stage.run(&["audit", "ship", "--once"]);
+    assert_eq!(none.status.code(), Some(3), "{}", text(&none.stderr));
+    configure(
+        &stage,
+        "[[sinks]]\nname = \"siem\"\ntype = \"file\"\npath = \"/dev/full\"\n",
+    );
+    let unknown = stage.run(&["audit", "ship", "--once", "nobody"]);
+    assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown.stderr));
+    session(&stage, 1);
+    let device = stage.run(&["audit", "ship", "--once"]);
+    assert_eq!(device.status.code(), Some(5), "{}", text(&device.stderr));
+    assert!(
+        text(&device.stderr).contains("not a regular file"),
+        "{}",
+        text(&device.stderr)
+    );
+}

@@ -144,15 +144,15 @@ impl Backlog {
         {
             return Ok(());
         }
+        if place.position.is_some_and(|position| is_shorter(path, &position)) {
+            return Err(read_error(path, "it is shorter than what was shipped of it"));
+        }
         let reader = match place.position {
             Some(position) => Reader::resume(path, position)?,
             None => Reader::open(path)?,
         };
         if reader.header().session != session || reader.header().index != place.index {
-            return Err(AuditError::Read {
-                path: path.to_owned(),
-                cause: std::io::Error::other("the segment is another one than its name says"),
-            });
+            return Err(read_error(path, "it is another segment than its name says"));
         }
         let mut reader = reader.keeping(Payloads::First(self.filter.payload_bytes));
         while !self.is_full(batch)
@@ -195,6 +195,22 @@ fn has_nothing_behind(path: &Path, position: &Position) -> bool {
         || path
             .symlink_metadata()
             .is_ok_and(|metadata| metadata.len() == position.offset)
+}
+
+/// A record that was cut behind our back. Packed segments have ended, and are as long as they were.
+fn is_shorter(path: &Path, position: &Position) -> bool {
+    let is_plain = path.extension().is_some_and(|extension| extension == "cfa");
+    is_plain
+        && path
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.len() < position.offset)
+}
+
+fn read_error(path: &Path, what: &'static str) -> AuditError {
+    AuditError::Read {
+        path: path.to_owned(),
+        cause: std::io::Error::other(what),
+    }
 }
 
 /// A segment whose disk failed ends anywhere; the next one says that it took over.

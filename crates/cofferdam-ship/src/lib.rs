@@ -14,6 +14,8 @@ pub mod ocsf;
 mod secret;
 mod shipper;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tls;
 

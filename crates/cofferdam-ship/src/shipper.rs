@@ -91,6 +91,8 @@ pub enum Progress {
         events: usize,
         /// Refused for good: kept in the file of refused events.
         put_aside: usize,
+        /// Of both, those that tell of a record that was changed.
+        broken: usize,
     },
     /// The sink takes nothing now; what is there waits.
     Waits {
@@ -171,7 +173,7 @@ impl Shipper {
             },
         };
         if pending.batch.events.is_empty() {
-            return self.move_on(&pending.batch, (0, 0));
+            return self.move_on(&pending.batch, (0, 0, 0));
         }
         let next = if pending.singly {
             pending.done.saturating_add(1)
@@ -191,6 +193,7 @@ impl Shipper {
                 return Ok(Progress::Delivered {
                     events: 0,
                     put_aside: 0,
+                    broken: 0,
                 });
             }
             Err(Undelivered::Refused(cause)) if self.refused_in_row < REFUSED_IN_ROW_MAX => {
@@ -206,19 +209,25 @@ impl Shipper {
             }
             Err(Undelivered::Unavailable(cause)) => return Ok(self.wait(pending, cause)),
         };
+        let broken = events.iter().filter(|event| matches!(event, Event::Broken(_))).count();
+        let events = count - put_aside;
         pending.done = next;
-        let done = (count - put_aside, put_aside);
         if pending.done < pending.batch.events.len() {
             self.pending = Some(pending);
             return Ok(Progress::Delivered {
-                events: done.0,
-                put_aside: done.1,
+                events,
+                put_aside,
+                broken,
             });
         }
-        self.move_on(&pending.batch, done)
+        self.move_on(&pending.batch, (events, put_aside, broken))
     }
 
-    fn move_on(&mut self, batch: &Batch, (events, put_aside): (usize, usize)) -> Result<Progress, ShipError> {
+    fn move_on(
+        &mut self,
+        batch: &Batch,
+        (events, put_aside, broken): (usize, usize, usize),
+    ) -> Result<Progress, ShipError> {
         if !batch.steps.is_empty() {
             self.cursor
                 .advance(&batch.steps)
@@ -227,7 +236,11 @@ impl Shipper {
         if batch.events.is_empty() && !batch.look_again {
             return Ok(Progress::Nothing);
         }
-        Ok(Progress::Delivered { events, put_aside })
+        Ok(Progress::Delivered {
+            events,
+            put_aside,
+            broken,
+        })
     }
 
     fn wait(&mut self, pending: Pending, cause: String) -> Progress {

@@ -159,6 +159,8 @@ struct Way {
 struct Outcome {
     delivered: usize,
     put_aside: usize,
+    /// Sessions whose record was changed.
+    broken: usize,
     /// Why the rest waits.
     waits: Option<String>,
     /// Why it cannot go on at all.
@@ -173,7 +175,17 @@ impl Way {
             match shipper.step() {
                 Ok(Progress::Nothing) if self.is_once => break,
                 Ok(Progress::Nothing) => self.sleep(LOOK_EVERY),
-                Ok(Progress::Delivered { events, put_aside }) => {
+                Ok(Progress::Delivered {
+                    events,
+                    put_aside,
+                    broken,
+                }) => {
+                    if broken > 0 {
+                        self.tell(
+                            "warning: a session's record was changed, and is not shipped on; `audit verify` says where",
+                        );
+                    }
+                    outcome.broken = outcome.broken.saturating_add(broken);
                     outcome.delivered = outcome.delivered.saturating_add(events);
                     outcome.put_aside = outcome.put_aside.saturating_add(put_aside);
                     if events > 0 && outcome.waits.take().is_some() {
@@ -223,12 +235,12 @@ fn report(name: &str, outcome: &Outcome, output: &mut Output) -> Result<Exit, Fa
     let Outcome {
         delivered,
         put_aside,
+        broken,
         waits,
         failed,
     } = outcome;
     if output.is_json() {
-        let line =
-            json!({"sink": name, "delivered": delivered, "put_aside": put_aside, "waits": waits, "failed": failed});
+        let line = json!({"sink": name, "delivered": delivered, "put_aside": put_aside, "broken": broken, "waits": waits, "failed": failed});
         output.line(&line.to_string())?;
     } else {
         let aside = if *put_aside > 0 {
@@ -243,7 +255,11 @@ fn report(name: &str, outcome: &Outcome, output: &mut Output) -> Result<Exit, Fa
         output.say(&format!("error: not everything was delivered to `{name}`: {cause}"));
         return Ok(Exit::NotEnforced);
     }
-    Ok(if *put_aside > 0 { Exit::Findings } else { Exit::Fine })
+    Ok(if *put_aside > 0 || *broken > 0 {
+        Exit::Findings
+    } else {
+        Exit::Fine
+    })
 }
 
 fn worse(one: Exit, other: Exit) -> Exit {
