@@ -1,12 +1,13 @@
 //! `audit ship`: the record in the hands of those who collect it.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::ocsf::assert_valid;
-use crate::support::{Stage, said_in, text};
+use crate::support::{STUCK, Stage, said_in, text};
 
 /// Writes `cofferdam.toml`.
 pub(crate) fn configure(stage: &Stage, settings: &str) {
@@ -103,17 +104,27 @@ fn a_changed_record_is_a_finding_at_the_sink_and_for_who_ships() {
     );
     session(&stage, 1);
     let folder = stage.home().join("state/audit/fixture");
-    let segment = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-    let mut bytes = std::fs::read(&segment).unwrap();
-    let at = bytes.windows(6).position(|window| window == b"call 0").unwrap();
+    let segments = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let said = |path: &PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        let at = bytes.windows(6).position(|window| window == b"call 0");
+        at.map(|at| (path.clone(), bytes, at))
+    };
+    let segments: Vec<PathBuf> = segments.collect();
+    // `add` watched a session of its own.
+    let (segment, mut bytes, at) = segments.iter().find_map(said).unwrap();
     bytes[at] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
     let shipped = ship_once(&stage);
     assert_eq!(shipped.status.code(), Some(1), "{}", text(&shipped.stderr));
     assert!(text(&shipped.stderr).contains("changed"), "{}", text(&shipped.stderr));
     let events = lines(&path);
-    let last = events.last().unwrap();
-    assert_eq!(last["class_uid"], 2004, "{last}");
+    let findings = events.iter().filter(|event| event["class_uid"] == 2004);
+    assert_eq!(findings.count(), 1);
+    assert!(
+        !text(&std::fs::read(&path).unwrap()).contains("call 0"),
+        "nothing behind it is shipped"
+    );
     events.iter().for_each(assert_valid);
 }
 
@@ -136,4 +147,37 @@ fn what_is_wrong_is_said_and_nothing_is_shipped() {
         "{}",
         text(&device.stderr)
     );
+}
+
+#[test]
+fn run_starts_the_shipper_where_the_settings_say_so_and_it_ends_when_nothing_is_left() {
+    let stage = Stage::with_fixture(&[]);
+    let path = stage.workspace().join("events.jsonl");
+    let settings = format!(
+        "[[sinks]]\nname = \"siem\"\ntype = \"file\"\npath = \"{}\"\n",
+        path.display()
+    );
+    configure(&stage, &format!("[shipping]\nwith_run = true\n{settings}"));
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    let began = Instant::now();
+    let has_arrived = |text: &str| std::fs::read_to_string(&path).is_ok_and(|events| events.contains(text));
+    gate.call("echo", json!({"message": "while it runs"}));
+    while !has_arrived("while it runs") {
+        assert!(began.elapsed() < STUCK, "nothing is shipped");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // A second session finds the shipper of the first.
+    session(&stage, 1);
+    assert_eq!(ship_once(&stage).status.code(), Some(3), "it is in use");
+    assert!(gate.end().success());
+    while ship_once(&stage).status.code() == Some(3) {
+        assert!(began.elapsed() < STUCK, "it does not end");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let events = lines(&path);
+    assert_all_arrived(&stage, &events);
+    assert_eq!(events.len(), recorded(&stage).len());
+    let said = std::fs::read_to_string(stage.home().join("state/ship/said")).unwrap();
+    assert_eq!(said, "shipping to `siem`\n");
 }

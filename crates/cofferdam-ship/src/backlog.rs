@@ -185,7 +185,8 @@ fn named(path: &Path) -> Option<(String, u32)> {
         Some((index, _)) if !index.starts_with("cfa") => index.parse().ok()?,
         _ => 0,
     };
-    Some((session.to_owned(), index))
+    let is_id = session.len() == 32 && session.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_id.then(|| (session.to_owned(), index))
 }
 
 /// Without opening it: the segment ended there, or is still as long.
@@ -227,4 +228,30 @@ fn is_gone(error: &AuditError) -> bool {
 /// A segment is named before its header is written.
 fn is_cut_in_header(error: &AuditError) -> bool {
     matches!(error, AuditError::Broken { broken, .. } if broken.what == Fault::HeaderCut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+    use std::path::Path;
+
+    #[test]
+    fn only_segments_name_sessions() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for (ending, index) in [("cfa", 0), ("cfa.zst", 0), ("1.cfa", 1), ("12.cfa.zst", 12)] {
+            let path = format!("/x/20261121T030000Z-{id}.{ending}");
+            assert_eq!(named(Path::new(&path)), Some((id.to_owned(), index)), "{path}");
+        }
+        for name in [
+            format!("{id}.cfa"),
+            "t-short.cfa".to_owned(),
+            format!("t-{id}"),
+            format!("t-{}.cfa", id.to_uppercase()),
+            format!("t-{}\n.cfa", id.split_at(31).0),
+            format!("t-{id}.-1.cfa"),
+            format!("t-{id}.99999999999.cfa"),
+        ] {
+            assert_eq!(named(Path::new(&name)), None, "{name}");
+        }
+    }
 }

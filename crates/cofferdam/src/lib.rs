@@ -28,6 +28,7 @@ mod sealing;
 mod session;
 mod settings;
 mod veil;
+mod shipping;
 mod witness;
 
 use std::process::ExitCode;

@@ -19,6 +19,7 @@ use crate::home::Home;
 use crate::policy;
 use crate::settings::Settings;
 use crate::veil::Veil;
+use crate::shipping;
 use crate::witness::Witness;
 
 /// What a session is about.
@@ -138,6 +139,7 @@ impl Session {
         let options = settings.record_options(terms.limits.record_bytes_per_hour);
         let log = open_log(home, &terms.name, (options, veiling), about)?;
         warn_of_disk(home, settings.warn_below, &log)?;
+        start_shipping(home, &settings, &log)?;
         let witness = Witness::start(home, &log, &terms.name, settings.publish)
             .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
         let launched = match launch(&plan, &executed) {
@@ -239,9 +241,24 @@ pub(crate) fn open_log(
 
 /// A disk that is nearly full is said and recorded while there is room for both.
 fn warn_of_disk(home: &Home, least: u64, log: &Log) -> Result<(), Failure> {
-    let Some(warning) = disk::warning(&home.audit(), least) else {
+    match disk::warning(&home.audit(), least) {
+        Some(warning) => warn(&warning, log),
+        None => Ok(()),
+    }
+}
+
+/// What waits in the record is not lost: a shipper that does not start holds up no session.
+fn start_shipping(home: &Home, settings: &Settings, log: &Log) -> Result<(), Failure> {
+    if !settings.ship_with_run {
         return Ok(());
-    };
+    }
+    match shipping::start(home, settings) {
+        Ok(()) => Ok(()),
+        Err(cause) => warn(&format!("warning: shipping the record cannot be started: {cause}"), log),
+    }
+}
+
+fn warn(warning: &str, log: &Log) -> Result<(), Failure> {
     // A terminal that is gone hears nothing; the record says it too.
     let _ = writeln!(std::io::stderr().lock(), "cofferdam: {warning}");
     let facts = json!({"warning": warning}).to_string();

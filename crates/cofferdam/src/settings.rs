@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) publish: Option<PathBuf>,
     /// Where the record is shipped to.
     pub(crate) sinks: Vec<SinkSettings>,
+    /// Whether `run` starts the shipper.
+    pub(crate) ship_with_run: bool,
 }
 
 /// One file, as it is written.
@@ -55,6 +57,13 @@ struct Written {
     record: WrittenRecord,
     ledger: WrittenLedger,
     sinks: Vec<toml::Table>,
+    shipping: WrittenShipping,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenShipping {
+    with_run: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,6 +115,7 @@ impl Settings {
             parse(user_text.as_deref(), user)?,
         );
         let publish = above.ledger.publish.or(own.ledger.publish);
+        let with_run = above.shipping.with_run.or(own.shipping.with_run);
         let sinks = above.sinks.into_iter().chain(own.sinks).collect();
         let (above, own) = (above.record, own.record);
         let durability = above.durability.max(own.durability);
@@ -122,6 +132,7 @@ impl Settings {
             warn_below: warn_below(own.warn_below.or(above.warn_below).as_deref())?,
             publish: publish.map(absolute).transpose()?,
             sinks: sinks::read(sinks)?,
+            ship_with_run: with_run.unwrap_or(false),
         })
     }
 

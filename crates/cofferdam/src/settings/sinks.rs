@@ -70,6 +70,26 @@ pub(crate) enum NatsLogin {
     Credentials(PathBuf),
 }
 
+impl Destination {
+    /// The variable that holds its credential.
+    pub(crate) fn variable(&self) -> Option<&str> {
+        let credential = match self {
+            Self::Webhook { secret, .. } => Some(secret),
+            Self::Splunk { token, .. } => Some(token),
+            Self::Otlp { token, .. } => token.as_ref(),
+            Self::Nats { login, .. } => match login {
+                NatsLogin::Token(credential) | NatsLogin::Password(_, credential) => Some(credential),
+                NatsLogin::None | NatsLogin::Credentials(_) => None,
+            },
+            Self::File { .. } | Self::Syslog(_) => None,
+        };
+        match credential? {
+            Credential::Variable(name) => Some(name),
+            Credential::File(_) => None,
+        }
+    }
+}
+
 /// All sinks of both files.
 ///
 /// # Errors

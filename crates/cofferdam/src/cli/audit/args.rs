@@ -34,6 +34,9 @@ pub(crate) struct AuditShip {
     /// End when everything that is there was delivered.
     #[arg(long)]
     pub(crate) once: bool,
+    /// End when no session runs and everything was delivered. `run` starts it so where cofferdam.toml says `with_run`.
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) until_idle: bool,
 }
 
 #[derive(Debug, Args)]

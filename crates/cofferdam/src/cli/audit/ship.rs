@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use cofferdam_audit::Store;
+use cofferdam_audit::{SessionState, Store};
 use cofferdam_ship::ocsf::Origin;
 use cofferdam_ship::{
     FileSink, Folder, Limits, Login, Nats, NatsSink, Otlp, OtlpSink, Progress, ShipError, Shipper, Sink, Splunk,
@@ -26,6 +26,8 @@ use crate::settings::{Destination, NatsLogin, Settings, SinkSettings};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How soon a sleeping thread notices that it is to end.
 const NOTICE: Duration = Duration::from_millis(100);
+/// How long `--until-idle` has nothing to do before it looks whether it is needed.
+const LINGER: Duration = Duration::from_secs(5);
 /// How often `--once` tries a sink that takes nothing.
 const TRIES_ONCE: u32 = 3;
 /// What a sink is given at once.
@@ -39,51 +41,123 @@ pub(super) fn ship(home: &Home, args: &AuditShip, output: &mut Output) -> Result
     let sinks = chosen(Settings::load(home)?.sinks, &args.sinks)?;
     Home::make(&home.audit())?;
     let store = Store::open(&home.audit()).map_err(|error| failure(&error))?;
-    let folder = Folder::take(&home.shipping()).map_err(|error| ship_failure(&error))?;
-    let origin = origin();
-    let mut shippers = Vec::new();
-    for sink in &sinks {
-        let shipper = Shipper::open(
-            &sink.name,
-            (store.clone(), &folder),
-            (sink.filter.clone(), LIMITS),
-            (connect(sink.clone(), origin.clone())?, origin.clone()),
-        );
-        shippers.push((sink.name.clone(), shipper.map_err(|error| ship_failure(&error))?));
-    }
-    let is_over = Arc::new(AtomicBool::new(false));
+    let is_told = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&is_over))
+        signal_hook::flag::register(signal, Arc::clone(&is_told))
             .map_err(|cause| Failure::misconfigured(format!("cannot handle signals: {cause}")))?;
     }
-    if !args.once {
-        output.say(&format!("shipping to {}", names(&sinks)));
+    let service = Service {
+        home,
+        args,
+        store,
+        is_told,
+    };
+    loop {
+        let exit = match service.serve(&sinks, output) {
+            // The one that runs does what this one would.
+            Err(ShipError::InUse) if args.until_idle => return Ok(Exit::Fine),
+            Err(error) => return Err(ship_failure(&error)),
+            Ok(exit) => exit?,
+        };
+        // A session that began while this one ended found it still running, and started none.
+        if !args.until_idle || exit != Exit::Fine || service.is_told.load(Ordering::Relaxed) || !service.is_in_use() {
+            return Ok(exit);
+        }
     }
-    let (say, said) = channel();
-    let threads: Vec<_> = shippers
-        .into_iter()
-        .map(|(name, shipper)| {
+}
+
+/// One process's shipping to all its sinks.
+struct Service<'a> {
+    home: &'a Home,
+    args: &'a AuditShip,
+    store: Store,
+    /// Whether somebody told it to end.
+    is_told: Arc<AtomicBool>,
+}
+
+impl Service<'_> {
+    /// From taking the folder to giving it back.
+    fn serve(&self, sinks: &[SinkSettings], output: &mut Output) -> Result<Result<Exit, Failure>, ShipError> {
+        let folder = Folder::take(&self.home.shipping())?;
+        let origin = origin();
+        let mut shippers = Vec::new();
+        for sink in sinks {
+            let connected = match connect(sink.clone(), origin.clone()) {
+                Ok(connected) => connected,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            let shipper = Shipper::open(
+                &sink.name,
+                (self.store.clone(), &folder),
+                (sink.filter.clone(), LIMITS),
+                (connected, origin.clone()),
+            );
+            shippers.push((sink.name.clone(), shipper?));
+        }
+        if !self.args.once {
+            output.say(&format!("shipping to {}", names(sinks)));
+        }
+        Ok(self.ship(shippers, output))
+    }
+
+    fn ship(&self, shippers: Vec<(String, Shipper)>, output: &mut Output) -> Result<Exit, Failure> {
+        let (say, said) = channel();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        let mut idle = Vec::new();
+        for (name, shipper) in shippers {
             let way = Way {
-                name,
+                name: name.clone(),
                 say: say.clone(),
                 is_over: Arc::clone(&is_over),
-                is_once: args.once,
+                is_idle: Arc::new(AtomicBool::new(false)),
+                is_once: self.args.once,
             };
-            std::thread::spawn(move || way.go(shipper))
+            idle.push(Arc::clone(&way.is_idle));
+            threads.push((name, std::thread::spawn(move || way.go(shipper))));
+        }
+        drop(say);
+        self.listen(&said, (&is_over, &idle), output);
+        let mut exit = Exit::Fine;
+        for (name, thread) in threads {
+            let outcome = thread
+                .join()
+                .map_err(|_panic| Failure::not_enforced(format!("shipping to `{name}` ended by itself")))?;
+            exit = worse(exit, report(&name, &outcome, output)?);
+        }
+        Ok(exit)
+    }
+
+    /// Prints what the threads say until the last of them is gone; tells them when it is time.
+    fn listen(&self, said: &Receiver<String>, (is_over, idle): (&AtomicBool, &[Arc<AtomicBool>]), output: &mut Output) {
+        let mut quiet_since = Instant::now();
+        loop {
+            match said.recv_timeout(NOTICE) {
+                Ok(line) => output.say(&line),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if !idle.iter().all(|idle| idle.load(Ordering::Relaxed)) {
+                quiet_since = Instant::now();
+            }
+            let mut is_time = self.is_told.load(Ordering::Relaxed);
+            if self.args.until_idle && quiet_since.elapsed() > LINGER {
+                is_time = is_time || !self.is_in_use();
+                quiet_since = Instant::now();
+            }
+            if is_time {
+                is_over.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether a session runs; also when that cannot be known.
+    fn is_in_use(&self) -> bool {
+        let sessions = self.store.sessions();
+        sessions.map_or(true, |found| {
+            found.items.iter().any(|session| session.state == SessionState::Live)
         })
-        .collect();
-    drop(say);
-    for line in said {
-        output.say(&line);
     }
-    let mut exit = Exit::Fine;
-    for (thread, sink) in threads.into_iter().zip(&sinks) {
-        let outcome = thread
-            .join()
-            .map_err(|_panic| Failure::not_enforced(format!("shipping to `{}` ended by itself", sink.name)))?;
-        exit = worse(exit, report(&sink.name, &outcome, output)?);
-    }
-    Ok(exit)
 }
 
 fn chosen(sinks: Vec<SinkSettings>, names: &[String]) -> Result<Vec<SinkSettings>, Failure> {
@@ -151,6 +225,8 @@ struct Way {
     name: String,
     say: Sender<String>,
     is_over: Arc<AtomicBool>,
+    /// Whether there was nothing to deliver when it last looked.
+    is_idle: Arc<AtomicBool>,
     is_once: bool,
 }
 
@@ -172,7 +248,10 @@ impl Way {
         let mut outcome = Outcome::default();
         let mut tries = 0;
         while !self.is_over.load(Ordering::Relaxed) {
-            match shipper.step() {
+            let step = shipper.step();
+            self.is_idle
+                .store(matches!(step, Ok(Progress::Nothing)), Ordering::Relaxed);
+            match step {
                 Ok(Progress::Nothing) if self.is_once => break,
                 Ok(Progress::Nothing) => self.sleep(LOOK_EVERY),
                 Ok(Progress::Delivered {
@@ -211,10 +290,12 @@ impl Way {
                 Err(error) => {
                     // Without a cursor what follows would only be delivered again and again.
                     outcome.failed = Some(error.to_string());
+                    self.tell(&format!("error: cannot go on: {error}"));
                     break;
                 }
             }
         }
+        self.is_idle.store(true, Ordering::Relaxed);
         outcome
     }
 
