@@ -12,9 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::command;
 use crate::workspace::Workspace;
 
-/// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,vulnerable-python}`.
-/// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,nats,rsyslog}`.
-/// Installs what is missing under `target/servers/{node,clients,vulnerable,python,fetch,uv,collectors,rsyslog}`.
+/// Installs what is missing under `target/servers`, a folder for each set.
 ///
 /// # Errors
 /// npm, python3, pip, apt-get or dpkg-deb is missing or fails, or the target folder cannot be written.

@@ -27,8 +27,8 @@ mod rules;
 mod sealing;
 mod session;
 mod settings;
-mod veil;
 mod shipping;
+mod veil;
 mod witness;
 
 use std::process::ExitCode;

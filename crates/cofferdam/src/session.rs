@@ -18,8 +18,8 @@ use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
 use crate::policy;
 use crate::settings::Settings;
-use crate::veil::Veil;
 use crate::shipping;
+use crate::veil::Veil;
 use crate::witness::Witness;
 
 /// What a session is about.
