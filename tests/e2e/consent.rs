@@ -123,6 +123,16 @@ fn a_call_waits_alone_and_passes_once_it_is_allowed() {
         .unwrap();
     assert_eq!(allowed["kind"], "decision");
     assert_eq!(echoes_sent(&stage), 1);
+    let told = stage.run(&["audit", "show", asked["record"].as_str().unwrap()]);
+    let told = text(&told.stdout);
+    let parts = [
+        "waits for consent (level 2)".to_owned(),
+        format!("approval of question {} by ", id(&asked)),
+        ", consent of ".to_owned(),
+        "server ← ".to_owned(),
+    ];
+    let places: Vec<_> = parts.iter().map(|part| told.find(part)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{told}");
 }
 
 #[test]

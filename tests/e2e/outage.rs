@@ -264,3 +264,38 @@ fn a_session_that_ends_in_an_outage_says_so() {
     assert_eq!(small.gate.wait().code(), Some(5));
     assert!(small.gate.said().contains("no room"));
 }
+
+/// A write that fails for another reason than room, as a broken disk's does: here the kernel refuses files over 300 KiB.
+#[test]
+fn a_failed_write_is_not_repeated_and_the_next_segment_goes_on() {
+    let stage = Stage::with_fixture(&[]);
+    let script = "trap '' XFSZ; ulimit -f 600; exec \"$@\"";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_cofferdam"), "--home"]);
+    command.arg(stage.home()).args(["run", "fixture"]).current_dir("/");
+    let mut gate = Conversation::with(command);
+    gate.initialize("2025-11-25");
+    let message = "x".repeat(20_000);
+    for _ in 0..40 {
+        assert_eq!(said_in(&gate.call("echo", json!({"message": message}))), message);
+    }
+    assert!(gate.end().success());
+    let records = stage.records();
+    let resumed: Vec<&Value> = records.iter().filter(|record| record["kind"] == "resumed").collect();
+    assert!(resumed.len() > 3, "{resumed:?}");
+    assert!(
+        resumed
+            .iter()
+            .all(|record| record["facts"]["cause"].as_str().unwrap().contains("File too large")),
+        "{resumed:?}"
+    );
+    let answers = records.iter().filter(|record| record["kind"] == "server-line");
+    assert!(answers.count() > 40);
+    let verdicts = stage.verify();
+    assert!(
+        verdicts
+            .iter()
+            .all(|verdict| verdict["intact"] == true && verdict["lost"] == json!([])),
+        "{verdicts:?}"
+    );
+}

@@ -1,8 +1,10 @@
 //! `audit query`: the records that answer a question.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::support::{Stage, said_in, text};
+use crate::support::{Conversation, Stage, said_in, text};
 
 fn rows(stage: &Stage, question: &[&str]) -> Vec<Value> {
     let asked = stage.run(&[&["--format", "json", "audit", "query"], question].concat());
@@ -152,4 +154,36 @@ fn answers_are_counted_and_grouped_also_from_compressed_segments() {
     assert_eq!(csv.lines().count(), 3, "{csv}");
     assert!(csv.starts_with("time,session,seq,"), "{csv}");
     assert!(csv.contains(r#"""id"":8,""#), "quoted as RFC 4180 wants: {csv}");
+}
+
+#[test]
+fn a_followed_question_hears_what_comes() {
+    let stage = stage();
+    let question = [
+        "--format",
+        "json",
+        "audit",
+        "query",
+        "--follow",
+        "--decision",
+        "deny",
+        "--since",
+        "0s",
+    ];
+    let mut following = Conversation::with(stage.command(&question));
+    // It answers from the moment it looks; what is refused again and again is heard in the end.
+    let mut gate = stage.converse(&["other"]);
+    gate.initialize("2025-11-25");
+    gate.request("tools/list", json!({}));
+    let heard = (0..150).find_map(|_| {
+        gate.call("nowhere", json!({}));
+        gate.call("echo", json!({"message": "allowed"}));
+        following.line_within(Duration::from_millis(200))
+    });
+    let heard: Value = serde_json::from_str(&heard.unwrap()).unwrap();
+    assert_eq!(
+        (&heard["server"], &heard["facts"]["rule"], &heard["facts"]["tool"]),
+        (&json!("other"), &json!("tool/not-in-manifest"), &json!("nowhere"))
+    );
+    assert!(gate.end().success());
 }

@@ -209,6 +209,12 @@ impl Conversation {
         }
     }
 
+    /// The next line on stdout, if one comes in time.
+    pub(crate) fn line_within(&mut self, time: Duration) -> Option<String> {
+        let line = self.lines.recv_timeout(time).ok()?;
+        Some(String::from_utf8(line).unwrap())
+    }
+
     pub(crate) fn message(&mut self) -> Value {
         let line = self
             .line()

@@ -58,7 +58,11 @@ impl Timeline {
                 content(record, &payload)
             ),
             Kind::ServerStderr => format!("server prints  {}", content(record, &payload)),
-            Kind::Approval => format!("approval  by {}", word(facts, "who")),
+            Kind::Approval => format!(
+                "approval of question {} by {}",
+                word(facts, "question"),
+                word(facts, "who")
+            ),
             Kind::SystemCall | Kind::Connection => observed(record.kind, facts),
             Kind::Enforcement => "the compartment was measured".to_owned(),
             Kind::Close => format!(
