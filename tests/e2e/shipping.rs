@@ -55,7 +55,10 @@ pub(crate) fn assert_all_arrived(stage: &Stage, events: &[Value]) {
             );
         }
     }
-    assert_eq!(arrived, recorded(stage));
+    let recorded = recorded(stage);
+    let missing: Vec<&String> = recorded.difference(&arrived).take(5).collect();
+    assert!(missing.is_empty(), "missing: {missing:?}, and more");
+    assert_eq!(arrived.len(), recorded.len(), "what was never recorded came");
 }
 
 pub(crate) fn lines(path: &Path) -> Vec<Value> {

@@ -44,12 +44,7 @@ impl Keys {
             None => Ok(self.name),
             Some(key) => {
                 let failure = self.wrong(&format!("`{key}` is no key of a sink of type `{kind}`"));
-                Err(match key.as_str() {
-                    "token" | "secret" | "password" => failure.help(format!(
-                        "name a file of yours with `{key}_file`, or a variable with `{key}_env`"
-                    )),
-                    _ => failure.help("the keys of each type are in docs/shipping.md"),
-                })
+                Err(failure.help("the keys of each type are in docs/shipping.md"))
             }
         }
     }
@@ -83,6 +78,13 @@ impl Keys {
 
     /// Where a credential is found: the file in `KEY_file`, or the variable in `KEY_env`.
     pub(super) fn credential(&mut self, key: &str) -> Result<Option<Credential>, Failure> {
+        if self.table.contains_key(key) {
+            return Err(self
+                .wrong(&format!("`{key}` would keep the credential in the settings"))
+                .help(format!(
+                    "name a file of yours with `{key}_file`, or a variable with `{key}_env`"
+                )));
+        }
         let file = self.path(&format!("{key}_file"))?;
         let variable = self.text(&format!("{key}_env"))?;
         match (file, variable) {
