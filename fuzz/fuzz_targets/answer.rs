@@ -11,7 +11,7 @@ fuzz_target!(|input: &[u8]| {
     let secrets = SecretValues::new([("fuzz", SECRET.as_bytes())]);
     let _ = inspect_elicitation(text);
     let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { return };
-    let _ = inspect_answer(text, "/result");
+    let _ = inspect_answer(text);
     let spliced = serde_json::json!([value, format!("{text}{SECRET}{text}")]).to_string();
     for line in [text, spliced.as_str()] {
         let redaction = redact_secrets(line.as_bytes(), &secrets);

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod answers;
 mod byte_identity;
 mod client_requests;
 mod command_line;

@@ -63,16 +63,6 @@ pub fn inspect_definition(definition: &str) -> Vec<Finding> {
     findings
 }
 
-/// Every text of a JSON value that is not a key, with its pointer; `None` when it is not one value within bounds.
-pub(crate) fn texts(json: &str) -> Option<Vec<(String, String)>> {
-    let mut texts = Texts::default();
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let read = Node(&mut texts, DEPTH_MAX).deserialize(&mut reader);
-    read.and_then(|()| reader.end()).ok()?;
-    let values = texts.all.into_iter().filter(|text| !text.is_key);
-    Some(values.map(|text| (text.at, text.text)).collect())
-}
-
 /// Collects every text of a JSON value with its pointer.
 #[derive(Debug, Default)]
 struct Texts {

@@ -24,7 +24,7 @@ mod secret;
 mod suppression;
 mod text;
 
-pub use answer::{inspect_answer, inspect_elicitation, redact_line, redact_secrets};
+pub use answer::{Release, inspect_answer, inspect_elicitation, redact_secrets};
 pub use argument::{ArgumentSchema, SchemaUnusable};
 pub use definition::inspect_definition;
 pub use finding::{Confidence, Finding, Severity, is_invisible, show_safely};
@@ -37,4 +37,4 @@ pub use role::infer_role;
 pub use rule::{Rule, rules};
 pub use sarif::{Located, sarif};
 pub use secret::{SecretValues, token_kind};
-pub use suppression::{SUPPRESSION_DAYS_MAX, SUPPRESSIONS_MAX, Suppression, suppress};
+pub use suppression::{SUPPRESSION_DAYS_MAX, suppress, suppression_fault};

@@ -43,9 +43,28 @@ impl Redaction {
         self.replacements.push((range, bytes.into()));
     }
 
-    /// The bytes that are replaced.
-    pub(crate) fn ranges(&self) -> Vec<Range<usize>> {
-        self.replacements.iter().map(|(range, _)| range.clone()).collect()
+    /// This and then `next`, which is made for `line` as this one leaves it. What does not fit stays what does not fit.
+    #[must_use]
+    pub fn then(self, next: impl FnOnce(&[u8]) -> Self, line: &[u8]) -> Self {
+        if self.is_none() {
+            return next(line);
+        }
+        let Some(between) = self.apply(line) else { return self };
+        let next = next(&between);
+        if next.is_none() {
+            return self;
+        }
+        // A range outside the line does not fit, so that the line is not sent.
+        let outside = (line.len() + 1..line.len() + 1, Vec::new());
+        let whole = next.apply(&between).map_or(outside, |last| (0..line.len(), last));
+        let mut both = Self {
+            replacements: vec![whole],
+            ..self
+        };
+        both.hidden.extend(next.hidden);
+        both.hidden.truncate(HIDDEN_NAMES_MAX);
+        both.hidden_count += next.hidden_count;
+        both
     }
 
     /// The line with every replacement made, or `None` when a replacement lies outside the line or overlaps another:
@@ -76,6 +95,23 @@ mod tests {
         redaction.replace(6..9, "xy");
         redaction.replace(0..1, "");
         assert_eq!(redaction.apply(b"abcdefghij").as_deref(), Some(&b"bcdefxyj"[..]));
+    }
+
+    #[test]
+    fn one_after_the_other() {
+        let (mut first, mut second) = (Redaction::none(), Redaction::none());
+        first.replace(0..2, "xyz");
+        second.replace(2..4, "");
+        assert_eq!(
+            first
+                .clone()
+                .then(|_| second.clone(), b"abcd")
+                .apply(b"abcd")
+                .as_deref(),
+            Some(&b"xyd"[..])
+        );
+        second.replace(9..9, "");
+        assert_eq!(first.then(|_| second, b"abcd").apply(b"abcd"), None);
     }
 
     #[test]

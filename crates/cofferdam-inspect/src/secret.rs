@@ -10,6 +10,12 @@ use crate::text::encoded::decoded;
 
 /// Shorter values are in too many honest texts.
 const VALUE_BYTES_MIN: usize = 8;
+/// The same for a value that is one word of letters.
+const WORD_BYTES_MIN: usize = 16;
+/// Different bytes that a value has at least.
+const DISTINCT_BYTES_MIN: usize = 5;
+/// Bytes of a line that is secret by itself, in a value of several lines.
+const LINE_BYTES_MIN: usize = 24;
 /// Longest text whose encodings are undone in search of tokens.
 const DECODED_BYTES_MAX: usize = 16 * 1024;
 
@@ -54,12 +60,14 @@ pub struct SecretValues {
     /// By pattern: the secret's index.
     owners: Vec<usize>,
     names: Vec<String>,
+    unsearched: Vec<String>,
 }
 
 static NO_SECRETS: SecretValues = SecretValues {
     automaton: None,
     owners: Vec::new(),
     names: Vec::new(),
+    unsearched: Vec::new(),
 };
 
 impl SecretValues {
@@ -72,15 +80,19 @@ impl SecretValues {
         Self::default()
     }
 
-    /// Secrets by name. Values of less than eight bytes are not searched for: they stand in honest texts.
+    /// Secrets by name. Values that are too short or too plain are not searched for, since they stand in honest texts: see
+    /// [`SecretValues::unsearched`].
     #[must_use]
     pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let (mut patterns, mut owners, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unsearched = Vec::new();
         for (name, value) in secrets {
-            if value.len() < VALUE_BYTES_MIN {
+            let parts = parts(value);
+            if parts.is_empty() {
+                unsearched.push(name.to_owned());
                 continue;
             }
-            for form in forms(value) {
+            for form in parts.into_iter().flat_map(forms) {
                 patterns.push(form);
                 owners.push(names.len());
             }
@@ -95,7 +107,14 @@ impl SecretValues {
             automaton: automaton.filter(|_| !names.is_empty()),
             owners,
             names,
+            unsearched,
         }
+    }
+
+    /// Names of secrets whose values are too short or too plain to be searched for.
+    #[must_use]
+    pub fn unsearched(&self) -> &[String] {
+        &self.unsearched
     }
 
     /// Whether nothing is searched for.
@@ -112,12 +131,12 @@ impl SecretValues {
     }
 
     /// Every place in `bytes` that holds a secret, in order and without overlap, with the secret's name.
-    pub fn all_in<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (std::ops::Range<usize>, &'a str)> + 'a {
-        let found = self
-            .automaton
-            .iter()
-            .flat_map(move |automaton| automaton.find_iter(bytes));
-        found.filter_map(|hit| Some((hit.range(), self.name(hit.pattern().as_usize())?)))
+    #[must_use]
+    pub fn all_in(&self, bytes: &[u8]) -> Vec<(std::ops::Range<usize>, &str)> {
+        let found = self.automaton.iter().flat_map(|automaton| automaton.find_iter(bytes));
+        found
+            .filter_map(|hit| Some((hit.range(), self.name(hit.pattern().as_usize())?)))
+            .collect()
     }
 
     fn name(&self, pattern: usize) -> Option<&str> {
@@ -125,10 +144,47 @@ impl SecretValues {
     }
 }
 
-/// `value` as it is and as it is usually written: base64 (both alphabets, all alignments), hexadecimal, percent and JSON escapes,
+/// Whether `value` is long and random enough that finding it in an answer means something: a word such as `production` is in too many
+/// honest texts.
+fn is_searchable(value: &[u8]) -> bool {
+    let mut distinct = value.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let is_word = value.iter().all(u8::is_ascii_lowercase) || value.iter().all(u8::is_ascii_uppercase);
+    let is_capitalised =
+        value.first().is_some_and(u8::is_ascii_uppercase) && value.iter().skip(1).all(u8::is_ascii_lowercase);
+    let bytes_min = if is_word || is_capitalised {
+        WORD_BYTES_MIN
+    } else {
+        VALUE_BYTES_MIN
+    };
+    value.len() >= bytes_min && distinct.len() >= DISTINCT_BYTES_MIN
+}
+
+/// What of `value` is secret by itself: the whole, each long line of it, and the password of a connection string.
+fn parts(value: &[u8]) -> Vec<&[u8]> {
+    let mut parts = vec![value];
+    let lines = value.split(|byte| *byte == b'\n');
+    parts.extend(lines.filter(|line| line.len() >= LINE_BYTES_MIN && !line.starts_with(b"-----")));
+    let password = std::str::from_utf8(value).ok().and_then(|text| {
+        let (_, rest) = text.split_once("://")?;
+        let (userinfo, _) = rest.split(['/', '?', '#']).next()?.rsplit_once('@')?;
+        userinfo.split_once(':').map(|(_, password)| password)
+    });
+    parts.extend(password.map(str::as_bytes));
+    parts.retain(|part| is_searchable(part));
+    parts
+}
+
+/// `value` as it is and as it is usually written: base64 (both alphabets, all alignments), hexadecimal, percent, JSON and HTML escapes,
 /// reversed.
 fn forms(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = vec![value.to_vec(), value.iter().rev().copied().collect()];
+    let closed: Vec<u8> = value
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    let mut forms = vec![value.to_vec(), closed];
     for skip in 0..3_usize {
         let mut padded = vec![0; skip];
         padded.extend_from_slice(value);
@@ -139,37 +195,46 @@ fn forms(value: &[u8]) -> Vec<Vec<u8>> {
             forms.extend(encoded.get(from..to).map(|encoded| encoded.as_bytes().to_vec()));
         }
     }
-    let hex = |upper: bool| -> Vec<u8> {
-        let digits = value.iter().map(|byte| {
-            if upper {
-                format!("{byte:02X}")
-            } else {
-                format!("{byte:02x}")
-            }
-        });
-        digits.collect::<String>().into_bytes()
+    let hex = |digits: fn(u8) -> String, between: &str| -> Vec<u8> {
+        let digits: Vec<String> = value.iter().map(|byte| digits(*byte)).collect();
+        digits.join(between).into_bytes()
     };
-    forms.extend([hex(false), hex(true)]);
-    let percent: String = value
-        .iter()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-_.~".contains(byte) {
-                char::from(*byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect();
-    forms.extend([percent.to_lowercase().into_bytes(), percent.into_bytes()]);
+    for between in ["", ":", "-", "%", "\\x"] {
+        forms.push(hex(|byte| format!("{byte:02x}"), between));
+        forms.push(hex(|byte| format!("{byte:02X}"), between));
+    }
+    for (kept, space) in [("-_.~", "%20"), ("-_.~/", "%20"), ("-_.~!'()*", "%20"), ("-_.*", "+")] {
+        forms.push(percent(value, kept, space, |byte| format!("%{byte:02X}")));
+        forms.push(percent(value, kept, space, |byte| format!("%{byte:02x}")));
+    }
     if let Ok(text) = std::str::from_utf8(value) {
-        let escaped = serde_json::to_string(text).unwrap_or_default();
-        forms.push(escaped.trim_matches('"').as_bytes().to_vec());
-        forms.push(escaped.trim_matches('"').replace('/', "\\/").into_bytes());
+        forms.push(text.chars().rev().collect::<String>().into_bytes());
+        let once = json_escaped(text);
+        forms.extend([once.clone(), once.replace('/', "\\/"), json_escaped(&once)].map(String::into_bytes));
+        let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let quoted = html.replace('"', "&quot;");
+        forms.extend([html, quoted.replace('\'', "&#39;"), quoted.replace('\'', "&#x27;")].map(String::into_bytes));
     }
     forms.sort();
     forms.dedup();
     forms.retain(|form| form.len() >= VALUE_BYTES_MIN);
     forms
+}
+
+fn percent(value: &[u8], kept: &str, space: &str, escaped: fn(u8) -> String) -> Vec<u8> {
+    let written = value.iter().map(|byte| match byte {
+        b' ' => space.to_owned(),
+        _ if byte.is_ascii_alphanumeric() || kept.as_bytes().contains(byte) => char::from(*byte).to_string(),
+        _ => escaped(*byte),
+    });
+    written.collect::<String>().into_bytes()
+}
+
+/// `text` as it stands inside a JSON string.
+fn json_escaped(text: &str) -> String {
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inside.unwrap_or_default().to_owned()
 }
 
 /// What kind of well-known token `text` holds, plain, encoded, or broken up by invisible characters.
@@ -283,6 +348,27 @@ mod tests {
             assert_eq!(found, Some("key"), "{text}");
         }
         assert_eq!(secrets.first_in(b"abc abc abc"), None);
+        assert_eq!(secrets.unsearched(), ["short"]);
+        let plain = SecretValues::new([
+            ("a", b"production".as_slice()),
+            ("b", b"xxxxxxxx1x"),
+            ("c", b"Postgres"),
+        ]);
+        assert!(plain.is_empty() && plain.unsearched().len() == 3);
+    }
+
+    #[test]
+    fn a_part_that_is_secret_by_itself_is_found() {
+        let secrets = SecretValues::new([
+            ("url", b"postgres://app:hunter2-x9@db.example/prod".as_slice()),
+            (
+                "pem",
+                b"-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END KEY-----",
+            ),
+        ]);
+        assert_eq!(secrets.first_in(b"password=hunter2-x9"), Some("url"));
+        assert_eq!(secrets.first_in(b"db.example/prod"), None);
+        assert_eq!(secrets.first_in(b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"), Some("pem"));
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod read;
 mod repin;
 mod secret_like;
 mod signature;
+mod suppression;
 mod widen;
 mod write;
 
@@ -66,4 +67,5 @@ pub use read::{MANIFEST_BYTES_MAX, can_name_tool, parse};
 pub use repin::{RepinError, repin};
 pub use secret_like::looks_secret;
 pub use signature::{Signature, SignatureError, sign, verify};
+pub use suppression::{Answers, Day, OnInstructions, Suppression, Suppressions};
 pub use widen::{Right, WidenError, widen};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::endpoint::Endpoint;
 use crate::limits::Limits;
+use crate::suppression::{Answers, Suppressions};
 
 /// The longest a secret may live, in seconds.
 pub const SECRET_TTL_SECONDS_MAX: u32 = 15 * 60;
@@ -35,6 +36,12 @@ pub struct Manifest {
     pub isolation: Isolation,
     /// `[client]`: what the server may ask of the client.
     pub client: Client,
+    /// `[answers]`: what becomes of what the server answers.
+    #[serde(skip_serializing_if = "Answers::is_default")]
+    pub answers: Answers,
+    /// `[suppress."RULE"]`: findings that are known and accepted for a while.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub suppress: Suppressions,
     /// `[tools.NAME]`: the accepted tools; any other is hidden and refused.
     pub tools: BTreeMap<String, Tool>,
 }
@@ -368,6 +375,8 @@ impl Manifest {
             secrets: BTreeMap::new(),
             isolation: Isolation::default(),
             client: Client::default(),
+            answers: Answers::default(),
+            suppress: Suppressions::new(),
             tools: BTreeMap::new(),
         }
     }

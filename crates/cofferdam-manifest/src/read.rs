@@ -30,6 +30,8 @@ const SECTIONS: &[&str] = &[
     "secrets",
     "isolation",
     "client",
+    "answers",
+    "suppress",
     "tools",
 ];
 
@@ -99,6 +101,8 @@ fn manifest(root: &Table<'_>, faults: &mut Faults) -> Option<Manifest> {
     let secrets = tools::secrets(root, faults);
     let isolation = sections::isolation(root, faults);
     let client = sections::client(root, faults);
+    let answers = sections::answers(root, faults);
+    let suppress = sections::suppress(root, faults);
     let tools = tools::tools(root, faults);
     let launch = launch::launch(root, faults)?;
     Some(Manifest {
@@ -112,6 +116,8 @@ fn manifest(root: &Table<'_>, faults: &mut Faults) -> Option<Manifest> {
         secrets,
         isolation,
         client,
+        answers,
+        suppress,
         tools,
     })
 }

@@ -68,6 +68,7 @@ impl Manifest {
             &list(self.client.allow.iter().map(ToString::to_string)),
             &mut out,
         );
+        findings(self, &mut out);
         if !self.tools.is_empty() {
             out.push_str(
                 "\n# The accepted tools, each pinned to its whole definition. Any other is hidden and refused.\n",
@@ -77,6 +78,30 @@ impl Manifest {
             tool(name, tool_of, &mut out);
         }
         out
+    }
+}
+
+/// What becomes of findings, where it is not the default.
+fn findings(manifest: &Manifest, out: &mut String) {
+    if !manifest.answers.is_default() {
+        section(
+            "answers",
+            "What becomes of answers with instructions for the model: `mark`, `fence` or `withhold`.",
+            out,
+        );
+        pair("instructions", &quoted(&manifest.answers.instructions.to_string()), out);
+    }
+    for (rule, known) in &manifest.suppress {
+        let tools = (!known.tools.is_empty()).then(|| ("tools", list(&known.tools)));
+        let rest = [
+            ("reason", quoted(&known.reason)),
+            ("until", quoted(&known.until.to_string())),
+        ];
+        table(
+            &format!("suppress.{}", quoted(rule)),
+            tools.into_iter().chain(rest),
+            out,
+        );
     }
 }
 

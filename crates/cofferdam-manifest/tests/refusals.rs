@@ -33,7 +33,41 @@ alow = ["api.github.com:443"]
       |
     7 | [colour]
       |  ^^^^^^
-      = help: a manifest knows `launch`, `filesystem`, `network`, `programs`, `sockets`, `environment`, `limits`, `secrets`, `isolation`, `client` and `tools`
+      = help: a manifest knows `launch`, `filesystem`, `network`, `programs`, `sockets`, `environment`, `limits`, `secrets`, `isolation`, `client`, `answers`, `suppress` and `tools`
+    "##);
+}
+
+#[test]
+fn a_suppression_says_why_and_until_when() {
+    let manifest = r##"[launch]
+command = ["/usr/bin/node", "/srv/index.js"]
+
+[suppress."argument/secret"]
+reason = " "
+until = "2027-02-30"
+
+[suppress."argument/schema"]
+until = "2027-02-01"
+"##;
+    assert_snapshot!(refusal(manifest), @r##"
+    error: `reason` is empty
+     --> github.toml:5:10
+      |
+    5 | reason = " "
+      |          ^^^
+
+    error: `2027-02-30` is not a day
+     --> github.toml:6:9
+      |
+    6 | until = "2027-02-30"
+      |         ^^^^^^^^^^^^
+      = help: write the last day on which it holds, such as "2027-03-31"
+
+    error: `reason` is missing in [suppress.argument/schema]
+     --> github.toml:8:1
+      |
+    8 | [suppress."argument/schema"]
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     "##);
 }
 

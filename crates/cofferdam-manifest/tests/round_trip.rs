@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cofferdam_manifest::{
-    Argument, Backend, ClientRequest, Consent, Deliver, Digest, Endpoint, Launch, Limits, Manifest, Package, Programs,
-    Role, Secret, Tool, parse,
+    Argument, Backend, ClientRequest, Consent, Day, Deliver, Digest, Endpoint, Launch, Limits, Manifest,
+    OnInstructions, Package, Programs, Role, Secret, Suppression, Tool, parse,
 };
 use proptest::prelude::{Strategy, any, prop};
 use proptest::{prop_assert_eq, proptest};
@@ -36,6 +36,13 @@ fn full() -> Manifest {
     });
     manifest.filesystem.read = vec!["~".into(), "~/projects".into(), "/srv/data".into()];
     manifest.filesystem.write = vec!["/srv/out".into()];
+    manifest.answers.instructions = OnInstructions::Fence;
+    let known = Suppression {
+        tools: vec!["read \"file\"".into()],
+        reason: "looked at".into(),
+        until: Day::parse("2027-03-31").unwrap(),
+    };
+    manifest.suppress.insert("argument/secret".into(), known);
     manifest.filesystem.mask = vec!["tokens/*.json".into()];
     manifest.network.tls = vec!["db.example.com:5433".parse().unwrap()];
     manifest.network.allow = ["api.github.com:443", "[2001:db8::1]:8443", "db.example.com:5433"]

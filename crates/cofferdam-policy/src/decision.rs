@@ -249,10 +249,12 @@ fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> 
         }
     }
     if let Some(finding) = findings.iter().find(|finding| finding.blocks_by_default()) {
-        return Some((
-            finding.rule.id,
-            format!("{}: {} at `{}`", finding.rule.summary, finding.evidence, finding.at),
-        ));
+        let why = match context.sender {
+            Sender::Client => format!("{}: {} at `{}`", finding.rule.summary, finding.evidence, finding.at),
+            // What a server wrote must not reach the model by way of the refusal; the record has it.
+            Sender::Server => finding.rule.summary.to_owned(),
+        };
+        return Some((finding.rule.id, why));
     }
     match (context.sender, message.kind()) {
         (Sender::Server, MessageKind::Request) => client_request_denial(message.method()?, context.client_requests),

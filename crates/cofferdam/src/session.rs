@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use cofferdam_audit::{Entry, Kind, Log, Opening, Options, Veiling};
+use cofferdam_inspect::{Release, SecretValues, suppression_fault};
 use cofferdam_manifest::{Digest, Manifest};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
 use serde_json::json;
@@ -53,11 +54,14 @@ impl Session {
         if let (Some(signer), Some(members)) = (&contract.signed_by, about.as_object_mut()) {
             members.insert("signed_by".to_owned(), json!(signer));
         }
+        let plan = pinned_plan(contract)?;
         let terms = Terms {
             name: contract.name.clone(),
             limits: manifest.limits.clone(),
             client_requests: manifest.client.allow.clone(),
             network: Grants::of(&manifest.network),
+            release: release(manifest, &plan),
+            suppress: manifest.suppress.clone(),
             pins: Some(contract.pins()),
             policies: policies.load(&policy::pinned_world(home, contract))?,
             binding: format!(
@@ -68,7 +72,6 @@ impl Session {
             ),
             approvals: Some(home.runtime()),
         };
-        let plan = pinned_plan(contract)?;
         Ok(Self {
             terms,
             veiling: Veil::of(home, manifest, &plan.environment)?,
@@ -91,17 +94,19 @@ impl Session {
     pub(crate) fn unpinned(home: &Home, name: &str, manifest: &Manifest, what: &str) -> Result<Self, Failure> {
         let policies = policy::PolicyFiles::read(home)?;
         let about = json!({"unpinned": true, "policy": policies.digest().to_string(), "for": what, "command": manifest.launch.command});
+        let plan = compartment::plan(manifest)?;
         let terms = Terms {
             name: name.to_owned(),
             limits: manifest.limits.clone(),
             client_requests: manifest.client.allow.clone(),
             network: Grants::of(&manifest.network),
+            release: release(manifest, &plan),
+            suppress: manifest.suppress.clone(),
             pins: None,
             policies: policies.load(&policy::world(home, name, manifest, None))?,
             binding: format!("{} {}", manifest.digest(), policies.digest()),
             approvals: Some(home.runtime()),
         };
-        let plan = compartment::plan(manifest)?;
         Ok(Self {
             terms,
             veiling: Veil::of(home, manifest, &plan.environment)?,
@@ -138,7 +143,10 @@ impl Session {
         let settings = Settings::load(home)?;
         let options = settings.record_options(terms.limits.record_bytes_per_hour);
         let log = open_log(home, &terms.name, (options, veiling), about)?;
-        warn_of_disk(home, settings.warn_below, &log)?;
+        let warnings = disk::warning(&home.audit(), settings.warn_below)
+            .into_iter()
+            .chain(warnings(&terms));
+        warnings.into_iter().try_for_each(|warning| warn(&log, &warning))?;
         start_shipping(home, &settings, &log)?;
         let witness = Witness::start(home, &log, &terms.name, settings.publish)
             .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
@@ -166,6 +174,34 @@ impl Session {
         witness.finish();
         ended.map_err(|error| Failure::not_enforced(format!("the gate could not be started: {error}")))
     }
+}
+
+/// What is done about the server's answers: the values it is given as secrets are not in them.
+fn release(manifest: &Manifest, plan: &Plan) -> Release {
+    let secrets = plan
+        .environment
+        .iter()
+        .filter(|(name, _)| manifest.secrets.contains_key(name));
+    Release {
+        secrets: SecretValues::new(secrets.map(|(name, value)| (name.as_str(), value.as_bytes()))),
+        instructions: manifest.answers.instructions,
+    }
+}
+
+/// What the operator should know of findings before the session begins.
+fn warnings(terms: &Terms) -> Vec<String> {
+    let unsearched = terms.release.secrets.unsearched().iter().map(|name| {
+        format!("the value of the secret `{name}` is too short or too plain to be found in answers, so it is not redacted from them")
+    });
+    let today = gate::today();
+    let ended = terms.suppress.iter().filter_map(|(rule, known)| {
+        let fault = suppression_fault(rule, known.until, today)?;
+        Some(format!(
+            "the suppression of `{rule}` (until {}) does not count: {fault}",
+            known.until
+        ))
+    });
+    unsearched.chain(ended).collect()
 }
 
 fn pinned_plan(contract: &Contract) -> Result<Plan, Failure> {
@@ -239,14 +275,6 @@ pub(crate) fn open_log(
         .map_err(|error| Failure::not_enforced(format!("nothing can be recorded, so nothing runs: {error}")))
 }
 
-/// A disk that is nearly full is said and recorded while there is room for both.
-fn warn_of_disk(home: &Home, least: u64, log: &Log) -> Result<(), Failure> {
-    match disk::warning(&home.audit(), least) {
-        Some(warning) => warn(&warning, log),
-        None => Ok(()),
-    }
-}
-
 /// What waits in the record is not lost: a shipper that does not start holds up no session.
 fn start_shipping(home: &Home, settings: &Settings, log: &Log) -> Result<(), Failure> {
     if !settings.ship_with_run {
@@ -254,11 +282,12 @@ fn start_shipping(home: &Home, settings: &Settings, log: &Log) -> Result<(), Fai
     }
     match shipping::start(home, settings) {
         Ok(()) => Ok(()),
-        Err(cause) => warn(&format!("warning: shipping the record cannot be started: {cause}"), log),
+        Err(cause) => warn(log, &format!("warning: shipping the record cannot be started: {cause}")),
     }
 }
 
-fn warn(warning: &str, log: &Log) -> Result<(), Failure> {
+/// Said and recorded.
+fn warn(log: &Log, warning: &str) -> Result<(), Failure> {
     // A terminal that is gone hears nothing; the record says it too.
     let _ = writeln!(std::io::stderr().lock(), "cofferdam: {warning}");
     let facts = json!({"warning": warning}).to_string();

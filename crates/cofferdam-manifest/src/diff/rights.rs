@@ -105,6 +105,9 @@ impl Rights {
         );
         let requests = |manifest: &Manifest| strings(&manifest.client.allow);
         self.list("client.allow", &requests(before), &requests(after));
+        let summary = "other handling of instructions in answers";
+        self.value("answers", summary, &before.answers, &after.answers);
+        self.map("suppress", &before.suppress, &after.suppress, Direction::Narrowed);
         let programs = |manifest: &Manifest| strings(&manifest.programs.allow);
         self.list("programs.allow", &programs(before), &programs(after));
         self.map("secrets", &before.secrets, &after.secrets, Direction::Narrowed);

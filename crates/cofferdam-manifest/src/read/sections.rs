@@ -9,6 +9,7 @@ use crate::limits::Limits;
 use crate::manifest::{Client, Environment, Isolation, Network, Programs};
 use crate::quantity::SIZE;
 use crate::secret_like::{secret_like_name, secret_like_setting};
+use crate::suppression::{Answers, Day, Suppression, Suppressions};
 
 /// Most different ports of `network.allow`.
 const PORTS_MAX: usize = 128;
@@ -309,4 +310,43 @@ pub(super) fn client(root: &Table<'_>, faults: &mut Faults) -> Client {
     Client {
         allow: section.words("allow", faults),
     }
+}
+
+pub(super) fn answers(root: &Table<'_>, faults: &mut Faults) -> Answers {
+    let Some(section) = root.table("answers", &["instructions"], faults) else {
+        return Answers::default();
+    };
+    Answers {
+        instructions: section.word("instructions", faults).unwrap_or_default(),
+    }
+}
+
+/// `[suppress."RULE"]`. Whether there is such a rule is for those who know the rules.
+pub(super) fn suppress(root: &Table<'_>, faults: &mut Faults) -> Suppressions {
+    let Some(section) = root.open_table("suppress", faults) else {
+        return Suppressions::new();
+    };
+    let mut suppressions = Suppressions::new();
+    for (rule, table) in section.tables(&["tools", "reason", "until"], faults) {
+        let tools = table.distinct_strings("tools", faults);
+        let reason = table.required_string("reason", faults);
+        let until = table.required_string("until", faults);
+        if let Some(reason) = reason.as_ref().filter(|reason| reason.text.trim().is_empty()) {
+            faults.add(&reason.span, "`reason` is empty", None);
+        }
+        let day = until.as_ref().and_then(|until| Day::parse(until.text));
+        if let (Some(until), None) = (&until, day) {
+            let help = String::from("write the last day on which it holds, such as \"2027-03-31\"");
+            faults.add(&until.span, format!("`{}` is not a day", until.text), Some(help));
+        }
+        if let (Some(reason), Some(until)) = (reason, day) {
+            let suppression = Suppression {
+                tools: tools.iter().map(|tool| tool.text.to_owned()).collect(),
+                reason: reason.text.to_owned(),
+                until,
+            };
+            suppressions.insert(rule.text.to_owned(), suppression);
+        }
+    }
+    suppressions
 }

@@ -3,7 +3,7 @@
 //! Whatever goes wrong on the way becomes a [`Stopped`], which is recorded like everything else and never forwarded.
 
 use cofferdam_audit::{Kind, Recorded, Unrecorded};
-use cofferdam_inspect::{Finding, Redaction, hide_tools, inspect_elicitation};
+use cofferdam_inspect::{Finding, Redaction, hide_tools, redact_secrets};
 use cofferdam_policy::{Decision, Denied, Permitted, Standing, decide, decide_batch};
 use cofferdam_protocol::{Admitted, Decoded, Frame, Id, Message, MessageKind, Pending, Sender, decode};
 
@@ -164,36 +164,58 @@ impl Gate {
     fn inspect_call(&self, message: &Message, standing: Option<Standing>) -> Vec<Finding> {
         match (standing, message.param_str("name")) {
             (Some(Standing::Pinned(_) | Standing::Unpinned), Some(tool)) => {
-                self.tools().inspect_arguments(&tool, message.param("arguments"))
+                let secrets = &self.terms.release.secrets;
+                let findings = self
+                    .tools()
+                    .inspect_arguments(&tool, message.param("arguments"), secrets);
+                self.suppressed(findings, &tool)
             }
             _ => Vec::new(),
         }
     }
 
-    /// Observes lists on their way to the client and says which tools must not be in them.
+    /// What is suspicious in what the server says, and what must not be in it: secrets, and tools that are not accepted.
     fn inspect_answer(&self, message: &Message, admitted: &Admitted) -> (Vec<Finding>, Redaction) {
         if message.kind() == MessageKind::Notification && message.method() == Some("notifications/tools/list_changed") {
             self.tools().forget_live();
         }
-        if message.method() == Some("elicitation/create") {
-            let asked = message.params().map(inspect_elicitation);
-            return (asked.unwrap_or_default(), Redaction::none());
+        let asked = admitted.answers.as_ref();
+        let (found, secrets) = self
+            .terms
+            .release
+            .inspect(message, asked.map(|pending| &*pending.method));
+        let tool = asked.and_then(|pending| pending.tool.as_deref()).unwrap_or_default();
+        let found = self.suppressed(found, tool);
+        match asked
+            .filter(|pending| &*pending.method == "tools/list")
+            .zip(message.result())
+        {
+            Some((list, result)) => self.inspect_list(message, admitted, (!list.is_continuation, result), found),
+            None => (found, secrets),
         }
-        let lists_tools = admitted
-            .answers
-            .as_ref()
-            .is_some_and(|pending| &*pending.method == "tools/list");
-        let (true, Some(result)) = (lists_tools, message.result()) else {
-            return (Vec::new(), Redaction::none());
-        };
-        let is_first_page = admitted.answers.as_ref().is_none_or(|pending| !pending.is_continuation);
+    }
+
+    /// Observes a list on its way to the client and says which tools must not be in it.
+    fn inspect_list(
+        &self,
+        message: &Message,
+        admitted: &Admitted,
+        (is_first_page, result): (bool, &str),
+        mut found: Vec<Finding>,
+    ) -> (Vec<Finding>, Redaction) {
         let is_last_page = message.result_member("nextCursor").is_none();
         let mut tools = self.tools();
         let observed = tools.observe(result, is_first_page, is_last_page);
         match observed.and_then(|()| hide_tools(message, admitted.era.is_modern(), |tool| tools.is_hidden(&tool.name)))
         {
-            Ok(redaction) => (Vec::new(), redaction),
-            Err(unreadable) => (vec![unreadable.finding()], Redaction::none()),
+            Ok(hidden) => {
+                let secrets = &self.terms.release.secrets;
+                (found, hidden.then(|line| redact_secrets(line, secrets), message.line()))
+            }
+            Err(unreadable) => {
+                found.push(unreadable.finding());
+                (found, Redaction::none())
+            }
         }
     }
 

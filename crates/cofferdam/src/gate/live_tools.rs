@@ -160,15 +160,20 @@ impl LiveTools {
     }
 
     /// What is wrong with the arguments of a call: against the pinned definition, or without a manifest against the listed one.
-    pub(crate) fn inspect_arguments(&mut self, tool: &str, arguments: Option<&str>) -> Vec<Finding> {
+    pub(crate) fn inspect_arguments(
+        &mut self,
+        tool: &str,
+        arguments: Option<&str>,
+        secrets: &SecretValues,
+    ) -> Vec<Finding> {
         if let Some(Live::Poisoned(found)) = self.live.get(tool) {
             return found.clone();
         }
         match self.judge_of(tool) {
-            Some(Ok(judge)) => judge.check(arguments),
+            Some(Ok(judge)) => judge.check(arguments, secrets),
             Some(Err(unusable)) => vec![unusable.finding()],
             // Nothing is known of it yet: roles are told by the names alone.
-            None => guarded(&Guard::new(tool, None, &BTreeMap::new()), arguments),
+            None => guarded(&Guard::new(tool, None, &BTreeMap::new()), arguments, secrets),
         }
     }
 
@@ -202,15 +207,15 @@ impl Judge {
         })
     }
 
-    fn check(&self, arguments: Option<&str>) -> Vec<Finding> {
+    fn check(&self, arguments: Option<&str>, secrets: &SecretValues) -> Vec<Finding> {
         let mut findings = self.schema.check(arguments);
-        findings.extend(guarded(&self.guard, arguments));
+        findings.extend(guarded(&self.guard, arguments, secrets));
         findings
     }
 }
 
 /// The roots are the mount tree's to hold: what is judged here is how a value is written and what it names.
-fn guarded(guard: &Guard, arguments: Option<&str>) -> Vec<Finding> {
+fn guarded(guard: &Guard, arguments: Option<&str>, secrets: &SecretValues) -> Vec<Finding> {
     // Arguments that cannot be read were refused by the schema.
     let Ok(arguments) = serde_json::from_str(arguments.unwrap_or("{}")) else {
         return Vec::new();
@@ -219,7 +224,7 @@ fn guarded(guard: &Guard, arguments: Option<&str>) -> Vec<Finding> {
         roots: None,
         links: &NoLinks,
         hosts: &[],
-        secrets: SecretValues::NONE,
+        secrets,
     };
     guard.check(&arguments, &facts)
 }
@@ -228,6 +233,7 @@ fn guarded(guard: &Guard, arguments: Option<&str>) -> Vec<Finding> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use cofferdam_inspect::SecretValues;
     use cofferdam_manifest::{Consent, Role, tool_digest};
     use cofferdam_policy::Standing;
 
@@ -307,11 +313,18 @@ mod tests {
         let mut tools = LiveTools::unpinned();
         assert_eq!(tools.standing("echo"), Some(Standing::Unpinned));
         assert!(
-            tools.inspect_arguments("echo", Some("{\"x\":1}")).is_empty(),
+            tools
+                .inspect_arguments("echo", Some("{\"x\":1}"), SecretValues::NONE)
+                .is_empty(),
             "nothing is known yet"
         );
         tools.observe(&list(&[ECHO]), true, true).unwrap();
-        assert_eq!(tools.inspect_arguments("echo", Some("{\"x\":1}")).len(), 1);
+        assert_eq!(
+            tools
+                .inspect_arguments("echo", Some("{\"x\":1}"), SecretValues::NONE)
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -326,7 +339,7 @@ mod tests {
             !tools.is_hidden("echo"),
             "`add` and `tools --live` look through such a gate"
         );
-        let findings = tools.inspect_arguments("echo", Some("{\"m\":\"x\"}"));
+        let findings = tools.inspect_arguments("echo", Some("{\"m\":\"x\"}"), SecretValues::NONE);
         assert!(
             findings.iter().any(cofferdam_inspect::Finding::blocks_by_default),
             "{findings:?}"
@@ -345,7 +358,7 @@ mod tests {
                 roles,
             };
             let mut tools = LiveTools::pinned(BTreeMap::from([("echo".to_owned(), pinned)]));
-            tools.inspect_arguments("echo", call).len()
+            tools.inspect_arguments("echo", call, SecretValues::NONE).len()
         };
         assert_eq!(judged(BTreeMap::new()), 1);
         assert_eq!(judged(BTreeMap::from([("path".to_owned(), Role::Prose)])), 0);

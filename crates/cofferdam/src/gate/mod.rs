@@ -31,8 +31,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
-use cofferdam_inspect::Finding;
-use cofferdam_manifest::{ClientRequest, Limits};
+use cofferdam_inspect::{Finding, Release, suppress};
+use cofferdam_manifest::{ClientRequest, Day, Limits, Suppressions};
 use cofferdam_policy::{Context, Moment, Permitted, Policies, Standing, shortened};
 use cofferdam_protocol::{
     Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits, members,
@@ -75,6 +75,10 @@ pub(crate) struct Terms {
     pub(crate) network: Grants,
     /// The accepted tools; `None` without a manifest.
     pub(crate) pins: Option<BTreeMap<String, PinnedTool>>,
+    /// What is done about answers: secrets taken out, instructions marked.
+    pub(crate) release: Release,
+    /// Findings that are known and accepted.
+    pub(crate) suppress: Suppressions,
     /// The policies of every layer about this server.
     pub(crate) policies: Policies,
     /// What an approval is bound to beside the call: manifest, program and policies.
@@ -256,6 +260,14 @@ impl Gate {
         }
     }
 
+    /// Marks what the manifest has as known and accepted for `tool`.
+    fn suppressed(&self, mut findings: Vec<Finding>, tool: &str) -> Vec<Finding> {
+        if !findings.is_empty() {
+            suppress(&mut findings, tool, &self.terms.suppress, today());
+        }
+        findings
+    }
+
     /// Remembers what the client calls itself, the first time it does.
     fn notice_client(&self, message: &Message) {
         if self.client.get().is_some() {
@@ -351,6 +363,11 @@ impl Gate {
         let silent_ms = self.now_ms().saturating_sub(self.last_line_ms.load(Ordering::Relaxed));
         silent_ms > u64::from(minutes).saturating_mul(60_000) && self.session().in_flight(Sender::Client) == 0
     }
+}
+
+/// The day it is, UTC.
+pub(crate) fn today() -> Day {
+    Day::since_1970(u32::try_from(crate::cli::unix_seconds() / 86_400).unwrap_or_default())
 }
 
 /// How a judged line stands in the record: as received, and behind it as sent where something was taken out.
