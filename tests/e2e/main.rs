@@ -20,6 +20,7 @@ mod egress;
 mod egress_clients;
 mod ends;
 mod exhaustion;
+mod flows;
 mod forged;
 mod frames;
 mod inspect;

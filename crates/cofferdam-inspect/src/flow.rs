@@ -1,12 +1,15 @@
 //! Labels that travel through a session, and calls that repeat, storm or probe. Time is a number of the caller's.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher as _};
+
+use cofferdam_manifest::Role;
 
 use crate::finding::{Confidence, Finding, Severity, show_safely};
+use crate::role::words;
 use crate::rule::Rule;
 
-/// Calls kept in view; older ones are forgotten.
+/// Different calls whose repeats are counted; with more, those of more than a minute ago are forgotten, and further ones not counted.
 const CALLS_MAX: usize = 1024;
 /// The same call with the same arguments, within [`WINDOW_MS`], from which it is a finding.
 const REPEATS_MIN: u32 = 8;
@@ -16,6 +19,8 @@ const STORM_MIN: usize = 120;
 const PROBES_MIN: usize = 5;
 const WINDOW_MS: u64 = 60_000;
 const STORM_MS: u64 = 10_000;
+/// Bytes at each end of the arguments by which calls are told apart at first.
+const ENDS_BYTES: usize = 256;
 
 static TRIFECTA: Rule = Rule {
     id: "flow/trifecta",
@@ -48,6 +53,17 @@ static PROBE: Rule = Rule {
 /// The rules about flows, in the order they are documented.
 pub(crate) static RULES: &[&Rule] = &[&TRIFECTA, &REPEAT, &STORM, &PROBE];
 
+/// What a server can reach, so that its tools can do what their names say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// It may connect somewhere.
+    pub network: bool,
+    /// Folders or sockets of the user's are granted to it.
+    pub files: bool,
+    /// It is given secrets.
+    pub secrets: bool,
+}
+
 /// What a tool brings into a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Labels {
@@ -60,184 +76,279 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// The labels of a tool by the words of its name.
+    /// The labels of a tool by the words of its name and by what its arguments are.
     #[must_use]
-    pub fn infer(tool: &str) -> Self {
-        let lower = tool.to_ascii_lowercase();
-        let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    pub fn infer(tool: &str, mut roles: impl Iterator<Item = Role>) -> Self {
+        let words = words(tool);
+        let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+        let mail = has(&[
+            "mail", "mails", "email", "emails", "inbox", "message", "messages", "thread", "chat",
+        ]);
+        let changes = has(&[
+            "send", "create", "write", "delete", "update", "post", "edit", "set", "move", "reply",
+        ]);
+        let (mut addresses, mut paths) = (false, false);
+        roles.all(|role| {
+            addresses |= matches!(role, Role::Url | Role::Host);
+            paths |= matches!(role, Role::Path | Role::Glob | Role::Sql);
+            true
+        });
+        let browses = addresses
+            || has(&[
+                "fetch", "browse", "navigate", "scrape", "crawl", "download", "web", "http", "url", "request",
+            ]);
+        let stores = has(&[
+            "file",
+            "files",
+            "query",
+            "select",
+            "sql",
+            "database",
+            "secret",
+            "secrets",
+            "env",
+            "document",
+            "documents",
+            "record",
+            "records",
+            "note",
+            "notes",
+            "memory",
+            "credential",
+            "credentials",
+            "directory",
+            "calendar",
+        ]);
+        let public = has(&[
+            "issue", "issues", "comment", "comments", "search", "page", "pages", "feed", "review",
+        ]);
         Self {
-            untrusted: has(&[
-                "fetch", "browse", "navigate", "scrape", "crawl", "inbox", "mail", "issue", "search", "comment",
-                "download", "web", "url",
-            ]),
-            private: has(&[
-                "read_file",
-                "file",
-                "query",
-                "select",
-                "secret",
-                "env",
-                "inbox",
-                "mail",
-                "document",
-                "database",
-                "record",
-                "note",
-                "credential",
-            ]),
-            sends: has(&[
-                "send",
-                "post",
-                "publish",
-                "upload",
-                "fetch",
-                "navigate",
-                "webhook",
-                "email",
-                "create_issue",
-                "comment",
-                "push",
-                "share",
-                "http",
-            ]),
+            untrusted: browses || (mail || public) && !changes,
+            private: (paths || stores || mail) && !changes,
+            sends: browses
+                || changes && (mail || public)
+                || has(&[
+                    "send", "publish", "upload", "webhook", "push", "share", "reply", "post", "tweet",
+                ]),
+        }
+    }
+
+    /// Those that the server's reach allows: a sealed one sends nothing, whatever its tools are called.
+    #[must_use]
+    pub fn within(self, reach: Reach) -> Self {
+        Self {
+            untrusted: self.untrusted && (reach.network || reach.files),
+            private: self.private && (reach.network || reach.files || reach.secrets),
+            sends: self.sends && reach.network,
         }
     }
 }
+
+/// A call by tool and id, as it stands in the record.
+type Source = (String, String);
 
 /// What one session has seen so far.
 #[derive(Debug, Default)]
 pub struct Flow {
-    /// Which call brought untrusted content, and which private data: tool and reference.
-    untrusted: Option<(String, u64)>,
-    private: Option<(String, u64)>,
-    calls: Vec<(u64, u64)>,
-    repeats: HashMap<u64, (u64, u32)>,
-    refused: Vec<u64>,
+    /// Which call brought untrusted content, and which private data.
+    untrusted: Option<Source>,
+    private: Option<Source>,
+    /// When the latest calls were made, oldest first.
+    calls: VecDeque<u64>,
+    repeats: HashMap<u64, Repeats>,
+    refused: VecDeque<u64>,
+}
+
+/// How often one call was made.
+#[derive(Debug)]
+struct Repeats {
+    since_ms: u64,
+    count: u32,
+    /// Hash of the whole arguments, from the second call on.
+    whole: Option<u64>,
 }
 
 impl Flow {
-    /// Takes in a call (tool, raw arguments) at `now_ms`, `reference` naming it in the record, and says what it completes.
-    pub fn call(
-        &mut self,
-        (tool, arguments): (&str, &str),
-        labels: Labels,
-        reference: u64,
-        now_ms: u64,
-    ) -> Vec<Finding> {
+    /// What a call of `tool` would complete. Each time the call is decided.
+    #[must_use]
+    pub fn completed_by(&self, tool: &str, labels: Labels) -> Option<Finding> {
+        let (true, Some(untrusted), Some(private)) = (labels.sends, &self.untrusted, &self.private) else {
+            return None;
+        };
+        let source = |(tool, id): &Source| format!("`{}` (id {})", show_safely(tool), show_safely(id));
+        let evidence = format!(
+            "untrusted content came by {}, private data by {}, and `{}` can send",
+            source(untrusted),
+            source(private),
+            show_safely(tool)
+        );
+        Some(Finding::new(&TRIFECTA, Confidence::Low, "/params/name", evidence))
+    }
+
+    /// Counts a call at `now_ms`, once, and says what pattern it is part of.
+    pub fn count(&mut self, tool: &str, arguments: &str, now_ms: u64) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if let (true, Some(untrusted), Some(private)) = (labels.sends, &self.untrusted, &self.private) {
-            let evidence = format!(
-                "untrusted content came by `{}` ({}), private data by `{}` ({}), and `{}` sends",
-                show_safely(&untrusted.0),
-                untrusted.1,
-                show_safely(&private.0),
-                private.1,
-                show_safely(tool)
+        let mut add = |rule, at: &str, words: String| findings.push(Finding::new(rule, Confidence::High, at, words));
+        let repeats = self.repeated(tool, arguments, now_ms);
+        if repeats >= REPEATS_MIN {
+            add(&REPEAT, "/params", format!("{repeats} times within a minute"));
+        }
+        if keep(&mut self.calls, now_ms, STORM_MIN) && is_within(&self.calls, now_ms, STORM_MS) {
+            add(&STORM, "/params", format!("{STORM_MIN} calls within ten seconds"));
+        }
+        if self.refused.len() == PROBES_MIN && is_within(&self.refused, now_ms, WINDOW_MS) {
+            add(
+                &PROBE,
+                "/params",
+                format!("{PROBES_MIN} calls before it were refused within a minute"),
             );
-            findings.push(Finding::new(&TRIFECTA, Confidence::Low, "/params/name", evidence));
         }
-        if labels.untrusted && self.untrusted.is_none() {
-            self.untrusted = Some((tool.to_owned(), reference));
-        }
-        if labels.private && self.private.is_none() {
-            self.private = Some((tool.to_owned(), reference));
-        }
-        findings.extend(self.count(tool, arguments, now_ms));
         findings
     }
 
-    fn count(&mut self, tool: &str, arguments: &str, now_ms: u64) -> Vec<Finding> {
-        let mut hasher = DefaultHasher::new();
-        (tool, arguments).hash(&mut hasher);
-        let key = hasher.finish();
-        self.calls.retain(|(at, _)| now_ms.saturating_sub(*at) <= STORM_MS);
-        if self.calls.len() < CALLS_MAX {
-            self.calls.push((now_ms, key));
-        }
+    fn repeated(&mut self, tool: &str, arguments: &str, now_ms: u64) -> u32 {
+        let bytes = arguments.as_bytes();
+        let tail = bytes.get(bytes.len().saturating_sub(ENDS_BYTES)..);
+        let key = hash(&(tool, bytes.len(), bytes.get(..ENDS_BYTES), tail));
         if self.repeats.len() >= CALLS_MAX {
             self.repeats
-                .retain(|_, (at, _)| now_ms.saturating_sub(*at) <= WINDOW_MS);
-        }
-        let mut findings = Vec::new();
-        if self.repeats.len() < CALLS_MAX || self.repeats.contains_key(&key) {
-            let (since, count) = self.repeats.entry(key).or_insert((now_ms, 0));
-            if now_ms.saturating_sub(*since) > WINDOW_MS {
-                (*since, *count) = (now_ms, 0);
-            }
-            *count += 1;
-            if *count == REPEATS_MIN {
-                findings.push(Finding::new(
-                    &REPEAT,
-                    Confidence::High,
-                    "/params",
-                    format!("{count} times within a minute"),
-                ));
+                .retain(|_, seen| now_ms.saturating_sub(seen.since_ms) <= WINDOW_MS);
+            if self.repeats.len() >= CALLS_MAX && !self.repeats.contains_key(&key) {
+                return 0;
             }
         }
-        if self.calls.len() == STORM_MIN {
-            findings.push(Finding::new(
-                &STORM,
-                Confidence::High,
-                "/params",
-                format!("{STORM_MIN} calls within ten seconds"),
-            ));
+        let seen = self.repeats.entry(key).or_insert(Repeats {
+            since_ms: now_ms,
+            count: 0,
+            whole: None,
+        });
+        if now_ms.saturating_sub(seen.since_ms) > WINDOW_MS {
+            (seen.since_ms, seen.count, seen.whole) = (now_ms, 0, None);
         }
-        findings
+        if seen.count > 0 {
+            let whole = hash(&bytes);
+            if *seen.whole.get_or_insert(whole) != whole {
+                (seen.since_ms, seen.count, seen.whole) = (now_ms, 0, Some(whole));
+            }
+        }
+        seen.count = seen.count.saturating_add(1);
+        seen.count
     }
 
-    /// Takes in that a call was refused, and says when that makes a pattern.
-    pub fn refused(&mut self, now_ms: u64) -> Option<Finding> {
-        self.refused.retain(|at| now_ms.saturating_sub(*at) <= WINDOW_MS);
-        self.refused.push(now_ms);
-        self.refused.truncate(CALLS_MAX);
-        (self.refused.len() == PROBES_MIN).then(|| {
-            Finding::new(
-                &PROBE,
-                Confidence::Medium,
-                "/params",
-                format!("{PROBES_MIN} refusals within a minute"),
-            )
-        })
+    /// Takes in that an answer of `tool` to the request `id` was released.
+    pub fn released(&mut self, (tool, id): (&str, &str), labels: Labels) {
+        let source = || (tool.to_owned(), id.to_owned());
+        if labels.untrusted && self.untrusted.is_none() {
+            self.untrusted = Some(source());
+        }
+        if labels.private && self.private.is_none() {
+            self.private = Some(source());
+        }
     }
+
+    /// Takes in that a call was refused.
+    pub fn refused(&mut self, now_ms: u64) {
+        let _is_full = keep(&mut self.refused, now_ms, PROBES_MIN);
+    }
+}
+
+fn hash(value: &impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Keeps the latest `count` times; whether there are that many.
+fn keep(times: &mut VecDeque<u64>, now_ms: u64, count: usize) -> bool {
+    if times.len() == count {
+        times.pop_front();
+    }
+    times.push_back(now_ms);
+    times.len() == count
+}
+
+/// Whether all that are kept lie within `window_ms` before `now_ms`.
+fn is_within(times: &VecDeque<u64>, now_ms: u64, window_ms: u64) -> bool {
+    times
+        .front()
+        .is_some_and(|first| now_ms.saturating_sub(*first) <= window_ms)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Flow, Labels};
+    use cofferdam_manifest::Role;
+
+    use super::{Flow, Labels, Reach};
+
+    fn labels(tool: &str) -> Labels {
+        Labels::infer(tool, std::iter::empty())
+    }
 
     #[test]
     fn the_third_of_three_names_the_chain() {
         let mut flow = Flow::default();
-        let mut call = |tool: &str, reference| flow.call((tool, "{}"), Labels::infer(tool), reference, reference);
-        assert!(call("read_file", 1).is_empty());
-        assert!(call("list_inbox", 2).is_empty());
-        let found = call("send_message", 3);
-        assert_eq!(found.len(), 1);
-        assert!(found.iter().all(
-            |finding| finding.evidence.contains("`read_file` (1)") && finding.evidence.contains("`list_inbox` (2)")
-        ));
+        assert!(flow.completed_by("send_message", labels("send_message")).is_none());
+        flow.released(("read_file", "1"), labels("read_file"));
+        flow.released(("list_inbox", "2"), labels("list_inbox"));
+        assert!(flow.completed_by("read_file", labels("read_file")).is_none());
+        let found = flow.completed_by("send_message", labels("send_message")).unwrap();
+        for source in ["`read_file` (id 1)", "`list_inbox` (id 2)", "`send_message` can send"] {
+            assert!(found.evidence.contains(source), "{}", found.evidence);
+        }
     }
 
     #[test]
-    fn loops_storms_and_probes_are_told_once() {
+    fn names_and_arguments_say_what_a_tool_brings() {
+        let of = |tool: &str| {
+            let Labels {
+                untrusted,
+                private,
+                sends,
+            } = labels(tool);
+            (untrusted, private, sends)
+        };
+        assert_eq!(of("get_profile"), (false, false, false), "`profile` is no file");
+        assert_eq!(of("list_issues"), (true, false, false));
+        assert_eq!(of("create_issue"), (false, false, true));
+        assert_eq!(of("read_email"), (true, true, false));
+        assert_eq!(of("add"), (false, false, false));
+        let fetches = Labels::infer("load", [Role::Prose, Role::Url].into_iter());
+        assert!(fetches.untrusted && fetches.sends);
+        assert_eq!(
+            fetches.within(Reach::default()),
+            Labels::default(),
+            "a sealed server reaches nobody"
+        );
+    }
+
+    #[test]
+    fn loops_storms_and_probes_are_found_while_they_last() {
+        let rules = |flow: &mut Flow, arguments: &str, now_ms| -> Vec<&'static str> {
+            let found = flow.count("a", arguments, now_ms);
+            found.iter().map(|finding| finding.rule.id).collect()
+        };
         let mut flow = Flow::default();
-        let repeats: usize = (0..20)
-            .map(|now| flow.call(("a", "{}"), Labels::default(), now, now).len())
-            .sum();
-        assert_eq!(repeats, 1);
+        let repeats: Vec<_> = (0..9).map(|now| rules(&mut flow, "{}", now).len()).collect();
+        assert_eq!(repeats, [0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert!(
+            rules(&mut flow, "{}", 70_000).is_empty(),
+            "a minute later it begins anew"
+        );
+        let long = |middle: u32| format!("{}{middle}{}", "x".repeat(300), "y".repeat(300));
+        let differ = (0..9).flat_map(|n| rules(&mut flow, &long(n), 80_000 + u64::from(n)));
+        assert_eq!(differ.count(), 0, "what differs in the middle is no repeat");
+
         let mut flow = Flow::default();
-        let storms: usize = (0..200)
-            .map(|now| flow.call(("a", &now.to_string()), Labels::default(), now, now).len())
-            .sum();
-        assert_eq!(storms, 1);
-        let slow: usize = (0..200_u64)
-            .map(|n| {
-                flow.call(("b", &n.to_string()), Labels::default(), n, 1_000_000 + n * 1000)
-                    .len()
-            })
-            .sum();
-        assert_eq!(slow, 0);
-        let probes: usize = (0..9).filter_map(|now| flow.refused(now)).count();
-        assert_eq!(probes, 1);
+        let storms = (0..150_u64).filter(|n| rules(&mut flow, &n.to_string(), *n) == ["flow/storm"]);
+        assert_eq!(storms.count(), 31);
+        let slow = (0..200_u64).flat_map(|n| rules(&mut flow, &n.to_string(), 1_000_000 + n * 1000));
+        assert_eq!(slow.count(), 0);
+
+        let mut flow = Flow::default();
+        (0..4).for_each(|now| flow.refused(now));
+        assert!(rules(&mut flow, "1", 5).is_empty());
+        flow.refused(6);
+        assert_eq!(rules(&mut flow, "2", 7), ["flow/probe"]);
+        assert!(rules(&mut flow, "3", 70_000).is_empty());
     }
 }

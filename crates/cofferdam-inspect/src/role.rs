@@ -131,7 +131,7 @@ fn rest(last: &str, words: &[String], tool_words: &[String]) -> Role {
 }
 
 /// `saveToPath`, `save_to_path` and `save-to-path` as `save`, `to`, `path`.
-fn words(name: &str) -> Vec<String> {
+pub(crate) fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut before_is_lower = false;
     for character in name.chars() {

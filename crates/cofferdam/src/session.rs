@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use cofferdam_audit::{Entry, Kind, Log, Opening, Options, Veiling};
-use cofferdam_inspect::{Release, SecretValues, suppression_fault};
+use cofferdam_inspect::{Reach, Release, SecretValues, suppression_fault};
 use cofferdam_manifest::{Digest, Manifest};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
 use serde_json::json;
@@ -61,6 +61,7 @@ impl Session {
             client_requests: manifest.client.allow.clone(),
             network: Grants::of(&manifest.network),
             release: release(manifest, &plan),
+            reach: reach(manifest),
             suppress: manifest.suppress.clone(),
             pins: Some(contract.pins()),
             policies: policies.load(&policy::pinned_world(home, contract))?,
@@ -101,6 +102,7 @@ impl Session {
             client_requests: manifest.client.allow.clone(),
             network: Grants::of(&manifest.network),
             release: release(manifest, &plan),
+            reach: reach(manifest),
             suppress: manifest.suppress.clone(),
             pins: None,
             policies: policies.load(&policy::world(home, name, manifest, None))?,
@@ -185,6 +187,15 @@ fn release(manifest: &Manifest, plan: &Plan) -> Release {
     Release {
         secrets: SecretValues::new(secrets.map(|(name, value)| (name.as_str(), value.as_bytes()))),
         instructions: manifest.answers.instructions,
+    }
+}
+
+fn reach(manifest: &Manifest) -> Reach {
+    let files = &manifest.filesystem;
+    Reach {
+        network: !manifest.network.allow.is_empty(),
+        files: !(files.read.is_empty() && files.write.is_empty() && manifest.sockets.allow.is_empty()),
+        secrets: !manifest.secrets.is_empty(),
     }
 }
 

@@ -230,7 +230,7 @@ impl Gate {
         }
         let (message, admitted) = unapproved.into_parts();
         let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
-        let judged = match self.decide_call(message, &admitted, standing) {
+        let judged = match self.decide_again(message, &admitted, standing) {
             Decision::Ask(again) => again.consented(ATTESTED, who).map_err(Stopped::denied),
             Decision::Allow(permitted) => Ok(permitted),
             Decision::Deny(denied) => Err(Stopped::denied(denied)),

@@ -63,7 +63,28 @@ impl Gate {
 
     /// inspect → decide, for a message of the client that the session admitted.
     pub(super) fn decide_call(&self, message: Message, admitted: &Admitted, standing: Option<Standing>) -> Decision {
-        let findings = self.inspect_call(&message, standing);
+        let counted = self.count_call(&message, standing);
+        let decision = self.decide_with(message, admitted, standing, counted);
+        if let (Decision::Deny(_), Some(_)) = (&decision, standing) {
+            let now_ms = self.now_ms();
+            self.flow().refused(now_ms);
+        }
+        decision
+    }
+
+    /// The same for a call that was decided before, with what is known now.
+    pub(super) fn decide_again(&self, message: Message, admitted: &Admitted, standing: Option<Standing>) -> Decision {
+        self.decide_with(message, admitted, standing, Vec::new())
+    }
+
+    fn decide_with(
+        &self,
+        message: Message,
+        admitted: &Admitted,
+        standing: Option<Standing>,
+        mut findings: Vec<Finding>,
+    ) -> Decision {
+        findings.extend(self.inspect_call(&message, standing));
         let context = self.context(Sender::Client, admitted, standing, (message.line().len(), &findings));
         decide(message, &context, &findings, &Redaction::none())
     }
@@ -131,7 +152,13 @@ impl Gate {
     fn decide_for_server(&self, message: Message, admitted: &Admitted) -> Result<Permitted, Box<Denied>> {
         let (findings, redaction) = self.inspect_answer(&message, admitted);
         let context = self.context(Sender::Server, admitted, None, (message.line().len(), &findings));
-        without_asking(decide(message, &context, &findings, &redaction))
+        let id = message.id().map(ToString::to_string).unwrap_or_default();
+        let released = without_asking(decide(message, &context, &findings, &redaction))?;
+        if let Some(tool) = admitted.answers.as_ref().and_then(|pending| pending.tool.as_deref()) {
+            let labels = self.tools().labels(tool).within(self.terms.reach);
+            self.flow().released((tool, &id), labels);
+        }
+        Ok(released)
     }
 
     /// A member of a batch never waits: a call whose tool is not verified yet is denied.
@@ -160,14 +187,28 @@ impl Gate {
         judged
     }
 
-    /// Findings about the arguments of a tool call; nothing to find in anything else yet.
+    /// What pattern a call is part of; each call is counted once.
+    fn count_call(&self, message: &Message, standing: Option<Standing>) -> Vec<Finding> {
+        let (Some(_), Some(tool)) = (standing, message.param_str("name")) else {
+            return Vec::new();
+        };
+        let now_ms = self.now_ms();
+        let arguments = message.param("arguments").unwrap_or_default();
+        let found = self.flow().count(&tool, arguments, now_ms);
+        self.suppressed(found, &tool)
+    }
+
+    /// Findings about a tool call: its arguments, and what it would complete. Nothing to find in anything else yet.
     fn inspect_call(&self, message: &Message, standing: Option<Standing>) -> Vec<Finding> {
         match (standing, message.param_str("name")) {
             (Some(Standing::Pinned(_) | Standing::Unpinned), Some(tool)) => {
                 let secrets = &self.terms.release.secrets;
-                let findings = self
-                    .tools()
-                    .inspect_arguments(&tool, message.param("arguments"), secrets);
+                let (mut findings, labels) = {
+                    let mut tools = self.tools();
+                    let findings = tools.inspect_arguments(&tool, message.param("arguments"), secrets);
+                    (findings, tools.labels(&tool).within(self.terms.reach))
+                };
+                findings.extend(self.flow().completed_by(&tool, labels));
                 self.suppressed(findings, &tool)
             }
             _ => Vec::new(),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cofferdam_inspect::{
-    ArgumentSchema, Facts, Finding, Guard, ListUnreadable, NoLinks, SchemaUnusable, SecretValues, inspect_definition,
-    listed_tools,
+    ArgumentSchema, Facts, Finding, Guard, Labels, ListUnreadable, NoLinks, SchemaUnusable, SecretValues,
+    inspect_definition, listed_tools,
 };
 use cofferdam_manifest::{Consent, Digest, Role, tool_digest};
 use cofferdam_policy::Standing;
@@ -31,6 +31,7 @@ pub(crate) struct PinnedTool {
 struct Judge {
     schema: ArgumentSchema,
     guard: Guard,
+    labels: Labels,
 }
 
 /// How a live definition stands.
@@ -177,6 +178,14 @@ impl LiveTools {
         }
     }
 
+    /// What an answer or a call of `tool` brings into the session.
+    pub(crate) fn labels(&mut self, tool: &str) -> Labels {
+        match self.judge_of(tool) {
+            Some(Ok(judge)) => judge.labels,
+            _ => Labels::infer(tool, std::iter::empty()),
+        }
+    }
+
     fn judge_of(&mut self, tool: &str) -> Option<Result<Arc<Judge>, SchemaUnusable>> {
         if let Some(judge) = self.judges.get(tool) {
             return Some(judge.clone());
@@ -201,8 +210,10 @@ impl Judge {
         let parsed: serde_json::Value = serde_json::from_str(definition).unwrap_or_default();
         let guard = Guard::new(tool, parsed.get("inputSchema"), roles);
         let only_reads = parsed.pointer("/annotations/readOnlyHint") == Some(&serde_json::Value::Bool(true));
+        let labels = Labels::infer(tool, guard.roles().map(|(_, role)| role));
         Ok(Self {
             schema,
+            labels,
             guard: if only_reads { guard.read_only() } else { guard },
         })
     }

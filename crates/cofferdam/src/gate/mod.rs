@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
-use cofferdam_inspect::{Finding, Release, suppress};
+use cofferdam_inspect::{Finding, Flow, Reach, Release, suppress};
 use cofferdam_manifest::{ClientRequest, Day, Limits, Suppressions};
 use cofferdam_policy::{Context, Moment, Permitted, Policies, Standing, shortened};
 use cofferdam_protocol::{
@@ -77,6 +77,8 @@ pub(crate) struct Terms {
     pub(crate) pins: Option<BTreeMap<String, PinnedTool>>,
     /// What is done about answers: secrets taken out, instructions marked.
     pub(crate) release: Release,
+    /// What the server can reach.
+    pub(crate) reach: Reach,
     /// Findings that are known and accepted.
     pub(crate) suppress: Suppressions,
     /// The policies of every layer about this server.
@@ -99,6 +101,7 @@ pub(crate) struct Gate {
     /// Whether the approvals socket is there, so that somebody can be asked.
     can_ask: bool,
     rate: Mutex<CallRate>,
+    flow: Mutex<Flow>,
     crashes: Mutex<Crashes>,
     /// Why nothing can be recorded, while nothing can.
     outage: Mutex<Option<Outage>>,
@@ -136,6 +139,7 @@ impl Gate {
             consents: Mutex::default(),
             can_ask,
             rate: Mutex::new(CallRate::new()),
+            flow: Mutex::default(),
             crashes: Mutex::default(),
             outage: Mutex::default(),
             process: AtomicU64::new(0),
@@ -167,6 +171,10 @@ impl Gate {
 
     fn consents(&self) -> MutexGuard<'_, Consents> {
         self.consents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn crashes(&self) -> MutexGuard<'_, Crashes> {
