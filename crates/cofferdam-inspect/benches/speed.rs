@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::time::Instant;
 
-use cofferdam_inspect::{ArgumentSchema, Facts, Guard, NoLinks, SecretValues, inspect_definition};
+use cofferdam_inspect::{ArgumentSchema, Facts, Guard, NoLinks, SecretValues, inspect_answer, inspect_definition};
 use serde_json::json;
 
 /// Median microseconds of one run of `work`, over batches.
@@ -51,6 +51,17 @@ fn main() -> std::io::Result<()> {
             let parsed = serde_json::from_str(&arguments).unwrap_or_default();
             black_box((schema.check(Some(&arguments)), guard.check(&parsed, &facts)));
         });
+        writeln!(out, "{name:20} {took:8.2} us   goal {goal} us")?;
+    }
+    for (name, bytes, goal) in [("200-byte answer", 120, 6.0), ("10 KB answer", 10_000, 25.0)] {
+        let content: String = "Words, as people write them; and `code`.\n"
+            .chars()
+            .cycle()
+            .take(bytes)
+            .collect();
+        let answer =
+            json!({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": content}]}}).to_string();
+        let took = median(|| drop(black_box(inspect_answer(&answer))));
         writeln!(out, "{name:20} {took:8.2} us   goal {goal} us")?;
     }
     let list: Vec<String> = (0..100)

@@ -3,6 +3,8 @@
 //! A cue is a combination of [`Concept`]s in one sentence or in neighbouring ones. No cue is an attack by itself; what decides is how
 //! many independent ones meet in one place. So a new wording of a known intent is found, and a long honest manual is not.
 
+use std::sync::LazyLock;
+
 use crate::finding::{Confidence, Finding, Severity, show_safely};
 use crate::lexicon::{Concept, Concepts};
 use crate::rule::Rule;
@@ -276,19 +278,33 @@ fn score_window(window: &[Sentence]) -> Scored {
         .iter()
         .fold(Concepts::NONE, |all, sentence| all.union(sentence.concepts));
     let mut scored = Scored::default();
-    for (rule, cues) in CUES {
-        let tenths = cues
-            .iter()
-            .filter(|cue| cue.holds_in(window, together))
-            .map(|cue| cue.tenths)
-            .sum();
-        if tenths > 0 {
-            scored.tenths += tenths;
-            scored.parts.push((rule, tenths));
+    let mut tenths = [0; CUES.len()];
+    let candidates = together.numbers().chain(std::iter::once(BY_CONCEPT.len() - 1));
+    for (number, cue) in candidates.filter_map(|number| BY_CONCEPT.get(number)).flatten() {
+        if let (true, Some(tenths)) = (cue.holds_in(window, together), tenths.get_mut(*number)) {
+            *tenths += cue.tenths;
         }
+    }
+    for ((rule, _), tenths) in CUES.iter().zip(tenths).filter(|(_, tenths)| *tenths > 0) {
+        scored.tenths += tenths;
+        scored.parts.push((rule, tenths));
     }
     scored
 }
+
+/// The cues by the first concept that each needs, with the number of their rule; behind those, the cues that need none in particular.
+static BY_CONCEPT: LazyLock<[Vec<(usize, &'static Cue)>; 65]> = LazyLock::new(|| {
+    let mut by_concept = [const { Vec::new() }; 65];
+    for (number, (_, cues)) in CUES.iter().enumerate() {
+        for cue in *cues {
+            let first = cue.all.numbers().next().unwrap_or(by_concept.len() - 1);
+            if let Some(list) = by_concept.get_mut(first) {
+                list.push((number, cue));
+            }
+        }
+    }
+    by_concept
+});
 
 fn words(text: &str, window: &[Sentence]) -> String {
     let start = window.first().map_or(0, |sentence| sentence.start);

@@ -105,6 +105,16 @@ impl Concepts {
         self.0 & others.0 != 0
     }
 
+    /// The numbers of its concepts.
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let number = rest.trailing_zeros();
+            rest &= rest.checked_sub(1)?;
+            usize::try_from(number).ok()
+        })
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -56,6 +56,13 @@ fn sentences(characters: impl Iterator<Item = char>, bytes: usize) -> String {
     let mut characters = characters.peekable();
     let (mut last, mut word) = ('\n', 0_usize);
     while let Some(character) = characters.next() {
+        if character.is_ascii_lowercase() {
+            // Most characters: nothing ends or begins with them.
+            out.push(character);
+            word = if last == '.' { 1 } else { word + 1 };
+            last = character;
+            continue;
+        }
         let space = character.is_whitespace();
         if space {
             let new_paragraph = character == '\n' && characters.peek().is_some_and(|next| starts_item(*next));
@@ -152,10 +159,11 @@ pub(crate) fn latin_twin(character: char) -> Option<char> {
 
 /// Joins letters that stand one by one (`i g n o r e`, `i.g.n.o.r.e`); two spaces or more were a gap between words.
 fn joined_letters(text: String) -> String {
+    // What nearly no window has comes first: this runs over every byte.
     let is_spaced = |window: &[u8]| {
         matches!(window, [a, b, c, d, e, f, g, h, i]
-            if [a, c, e, g, i].iter().all(|byte| byte.is_ascii_alphabetic())
-                && b == d && d == f && f == h && matches!(b, b' ' | b'.' | b'-' | b'_' | b'*'))
+            if b == d && d == f && f == h && matches!(b, b' ' | b'.' | b'-' | b'_' | b'*')
+                && [a, c, e, g, i].iter().all(|byte| byte.is_ascii_alphabetic()))
     };
     if !text.as_bytes().windows(2 * SPACED_LETTERS_MIN - 1).any(is_spaced) {
         return text;

@@ -42,8 +42,10 @@ pub(super) fn sentences(text: &str, place: Place<'_>) -> Option<Vec<Sentence>> {
                 sentence.concepts.add(concept);
             }
         }
-        for concept in literals(words, place) {
-            sentence.concepts.add(concept);
+        if may_hold_literals(words, place) {
+            for concept in literals(words, place) {
+                sentence.concepts.add(concept);
+            }
         }
         if place.in_parameter {
             sentence.concepts.add(Concept::InParameter);
@@ -121,6 +123,18 @@ fn sentence(start: usize, end: usize) -> Sentence {
         end,
         concepts: Concepts::NONE,
     }
+}
+
+/// Whether any word of a sentence can be more than a word: a look at each byte instead of a parse of each word.
+fn may_hold_literals(words: &str, place: Place<'_>) -> bool {
+    let bytes = words.as_bytes();
+    let ends_word = |next: Option<&u8>| next.is_none_or(|next| next.is_ascii_whitespace());
+    !place.own_names.is_empty()
+        || bytes.iter().enumerate().any(|(index, byte)| match byte {
+            b'_' | b'@' | b'$' | b'+' | b'0'..=b'9' => true,
+            b'.' | b':' => !ends_word(bytes.get(index + 1)),
+            _ => false,
+        })
 }
 
 /// What is recognised by its form: addresses of people and machines, and names of other tools.

@@ -36,8 +36,10 @@ fn layer(text: &str, layers_left: usize, all: &mut Vec<String>) {
 
 /// Runs of characters that base64 or hexadecimal is written in.
 fn runs(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|character: char| !(character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '_' | '-')))
+    text.as_bytes()
+        .split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'_' | b'-')))
         .filter(|run| run.len() >= BASE64_RUN_MIN && run.len() <= RUN_BYTES_MAX)
+        .filter_map(|run| std::str::from_utf8(run).ok())
         .take(RUNS_MAX)
 }
 
@@ -101,7 +103,8 @@ fn readable(bytes: Vec<u8>) -> Option<String> {
 
 /// `text` with percent, backslash and HTML escapes undone; nothing where it has none.
 fn unescaped(text: &str) -> Option<String> {
-    let candidates = text.contains('%') || text.contains("\\x") || text.contains("\\u") || text.contains("&#");
+    let escapes = text.contains('\\') && (text.contains("\\x") || text.contains("\\u"));
+    let candidates = escapes || text.contains('%') || text.contains('&') && text.contains("&#");
     if !candidates || text.len() > RUN_BYTES_MAX {
         return None;
     }
