@@ -252,10 +252,16 @@ fn score(text: &str, place: Place<'_>) -> Option<Scored> {
     let sentences = sentences(text, place)?;
     let mut best = Scored::default();
     for first in 0..sentences.len() {
-        let scored = score_window(window(&sentences, first));
-        if scored.tenths > best.tenths {
-            best = scored;
-            best.words = words(text, window(&sentences, first));
+        let window = window(&sentences, first);
+        let parts = score_window(window);
+        let tenths = parts.iter().sum();
+        if tenths > best.tenths {
+            let parts = CUES.iter().zip(parts).filter(|(_, tenths)| *tenths > 0);
+            best = Scored {
+                tenths,
+                parts: parts.map(|((rule, _), tenths)| (*rule, tenths)).collect(),
+                words: words(text, window),
+            };
         }
     }
     Some(best)
@@ -273,11 +279,11 @@ fn window(sentences: &[Sentence], first: usize) -> &[Sentence] {
     rest.get(..near.max(1)).unwrap_or_default()
 }
 
-fn score_window(window: &[Sentence]) -> Scored {
+/// What each rule's cues add up to in one window.
+fn score_window(window: &[Sentence]) -> [u32; CUES.len()] {
     let together = window
         .iter()
         .fold(Concepts::NONE, |all, sentence| all.union(sentence.concepts));
-    let mut scored = Scored::default();
     let mut tenths = [0; CUES.len()];
     let candidates = together.numbers().chain(std::iter::once(BY_CONCEPT.len() - 1));
     for (number, cue) in candidates.filter_map(|number| BY_CONCEPT.get(number)).flatten() {
@@ -285,11 +291,7 @@ fn score_window(window: &[Sentence]) -> Scored {
             *tenths += cue.tenths;
         }
     }
-    for ((rule, _), tenths) in CUES.iter().zip(tenths).filter(|(_, tenths)| *tenths > 0) {
-        scored.tenths += tenths;
-        scored.parts.push((rule, tenths));
-    }
-    scored
+    tenths
 }
 
 /// The cues by the first concept that each needs, with the number of their rule; behind those, the cues that need none in particular.

@@ -29,7 +29,8 @@ pub(super) fn sentences(text: &str, place: Place<'_>) -> Option<Vec<Sentence>> {
             }
         }
         let words = text.get(sentence.start..sentence.end)?;
-        let begins_with = |beginnings: &[&str]| beginnings.iter().any(|word| words.trim_start().starts_with(word));
+        let beginning = words.trim_start();
+        let begins_with = |beginnings: &[&str]| beginnings.iter().any(|word| beginning.starts_with(word));
         let is_first = index == 0 && place.is_description;
         let opens = at_start.has_any(LEADERS) && !begins_with(&PLAIN_BEGINNINGS) || begins_with(&ADDRESSING);
         let leads = opens || begins_with(&LEADING_WORDS);
