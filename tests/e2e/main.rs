@@ -65,3 +65,4 @@ mod support;
 mod tools;
 mod trust;
 mod veiled;
+mod within;

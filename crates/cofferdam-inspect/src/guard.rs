@@ -58,6 +58,10 @@ pub struct Guard {
     /// By the argument's name; members of nested objects by their own name.
     roles: BTreeMap<String, Role>,
     is_read_only: bool,
+    /// Paths by argument: the roots that the manifest keeps it in.
+    within: BTreeMap<String, Vec<String>>,
+    /// Where relative paths begin, where that is known.
+    directory: Option<String>,
 }
 
 /// What the caller knows about the world in which a call would run.
@@ -97,6 +101,24 @@ impl Guard {
             tool: tool.to_owned(),
             roles,
             is_read_only,
+            within: BTreeMap::new(),
+            directory: None,
+        }
+    }
+
+    /// Keeps arguments that are paths in these absolute roots; a relative path begins in `directory`, and without one is refused.
+    #[must_use]
+    pub fn within(mut self, within: BTreeMap<String, Vec<String>>, directory: Option<String>) -> Self {
+        for name in within.keys() {
+            let role = self.roles.entry(name.clone()).or_insert(Role::Path);
+            if *role != Role::Glob {
+                *role = Role::Path;
+            }
+        }
+        Self {
+            within,
+            directory,
+            ..self
         }
     }
 
@@ -192,6 +214,7 @@ impl Call<'_> {
             return;
         }
         let found = match role {
+            Role::Path | Role::Glob if self.guard.within.contains_key(name) => self.judge_within(name, role, &seen),
             Role::Path => path::check(&seen, &self.guard.tool, self.facts),
             Role::Glob => path::check_glob(&seen, self.facts),
             Role::Url => url::check(&seen, self.facts),
@@ -205,6 +228,37 @@ impl Call<'_> {
             Role::Query | Role::Code | Role::Prose | Role::Secret => Vec::new(),
         };
         self.findings.extend(found);
+    }
+}
+
+impl Call<'_> {
+    /// A path that the manifest keeps in roots of its own.
+    fn judge_within(&self, name: &str, role: Role, seen: &Seen<'_>) -> Vec<Finding> {
+        let facts = Facts {
+            roots: self.guard.within.get(name).map(Vec::as_slice),
+            ..*self.facts
+        };
+        let path = seen.text.strip_prefix("file://").unwrap_or(seen.text);
+        let absolute = match &self.guard.directory {
+            _ if path.starts_with('/') => path.to_owned(),
+            Some(directory) if !path.starts_with('~') => format!("{directory}/{path}"),
+            _ => {
+                return vec![seen.finding(
+                    &path::OUTSIDE,
+                    Confidence::High,
+                    "does not say which folder it begins in",
+                )];
+            }
+        };
+        let seen = Seen {
+            text: &absolute,
+            at: seen.at,
+        };
+        if role == Role::Glob {
+            path::check_glob(&seen, &facts)
+        } else {
+            path::check(&seen, &self.guard.tool, &facts)
+        }
     }
 }
 

@@ -41,12 +41,6 @@ impl Manifest {
                 &format!("tools.{name}.consent"),
                 "nobody can be asked so far: `allow` and `deny` are enforced",
             );
-            let within = tool.arguments.values().any(|argument| !argument.within.is_empty());
-            add(
-                within,
-                &format!("tools.{name}.arguments"),
-                "`within` is not checked so far: `role` is",
-            );
         }
         list
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cofferdam_manifest::{
-    Access, Definitions, KEY_FILE_BYTES_MAX, Manifest, ManifestError, ProgramPins, Signature, can_name_server,
+    Access, Definitions, KEY_FILE_BYTES_MAX, Manifest, ManifestError, ProgramPins, Signature, Tool, can_name_server,
     forbidden_grant, parse, verify,
 };
 use nix::unistd::geteuid;
@@ -310,11 +310,28 @@ impl Contract {
                         .iter()
                         .filter_map(|(name, argument)| Some((name.clone(), argument.role?)))
                         .collect(),
+                    within: within(tool),
+                    directory: self.manifest.launch.directory.as_ref().map(|path| text(path)),
                 },
             ))
         });
         tools.collect()
     }
+}
+
+/// The roots of each argument that is kept in some.
+fn within(tool: &Tool) -> BTreeMap<String, Vec<String>> {
+    let kept = tool
+        .arguments
+        .iter()
+        .filter(|(_, argument)| !argument.within.is_empty());
+    kept.map(|(name, argument)| (name.clone(), argument.within.iter().map(|root| text(root)).collect()))
+        .collect()
+}
+
+/// A path as text; manifests are UTF-8.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// The text of `program.json`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cofferdam_inspect::{
-    ArgumentSchema, Facts, Finding, Guard, Labels, ListUnreadable, NoLinks, SchemaUnusable, SecretValues,
+    ArgumentSchema, Facts, Finding, Guard, Labels, Links, ListUnreadable, SchemaUnusable, SecretValues,
     inspect_definition, listed_tools,
 };
 use cofferdam_manifest::{Consent, Digest, Role, tool_digest};
@@ -24,6 +24,10 @@ pub(crate) struct PinnedTool {
     pub(crate) definition: String,
     /// Roles of arguments that the manifest sets.
     pub(crate) roles: BTreeMap<String, Role>,
+    /// Roots in which the manifest keeps arguments that are paths.
+    pub(crate) within: BTreeMap<String, Vec<String>>,
+    /// Where the server's relative paths begin, where the manifest says it.
+    pub(crate) directory: Option<String>,
 }
 
 /// What judges the calls of one tool.
@@ -190,13 +194,16 @@ impl LiveTools {
         if let Some(judge) = self.judges.get(tool) {
             return Some(judge.clone());
         }
-        let none = BTreeMap::new();
-        let (definition, roles) = match (&self.pins, self.live.get(tool)) {
-            (Some(pins), _) => pins.get(tool).map(|pinned| (&pinned.definition, &pinned.roles))?,
-            (None, Some(Live::Unpinned(definition))) => (definition, &none),
+        let judge = match (&self.pins, self.live.get(tool)) {
+            (Some(pins), _) => {
+                let pinned = pins.get(tool)?;
+                let judge = Judge::new(tool, &pinned.definition, &pinned.roles);
+                judge.map(|judge| judge.within(pinned))
+            }
+            (None, Some(Live::Unpinned(definition))) => Judge::new(tool, definition, &BTreeMap::new()),
             (None, _) => return None,
         };
-        let judge = Judge::new(tool, definition, roles).map(Arc::new);
+        let judge = judge.map(Arc::new);
         if self.pins.is_some() {
             self.judges.insert(tool.to_owned(), judge.clone());
         }
@@ -218,10 +225,28 @@ impl Judge {
         })
     }
 
+    fn within(self, pinned: &PinnedTool) -> Self {
+        Self {
+            guard: self.guard.within(pinned.within.clone(), pinned.directory.clone()),
+            ..self
+        }
+    }
+
     fn check(&self, arguments: Option<&str>, secrets: &SecretValues) -> Vec<Finding> {
         let mut findings = self.schema.check(arguments);
         findings.extend(guarded(&self.guard, arguments, secrets));
         findings
+    }
+}
+
+/// Links as they lie on this machine: granted folders are the same inside. Looked at only for what the manifest keeps `within` roots.
+#[derive(Debug)]
+struct LinksHere;
+
+impl Links for LinksHere {
+    fn target(&self, path: &str) -> Option<String> {
+        let target = std::fs::read_link(path).ok()?;
+        target.to_str().map(str::to_owned)
     }
 }
 
@@ -233,7 +258,7 @@ fn guarded(guard: &Guard, arguments: Option<&str>, secrets: &SecretValues) -> Ve
     };
     let facts = Facts {
         roots: None,
-        links: &NoLinks,
+        links: &LinksHere,
         hosts: &[],
         secrets,
     };
@@ -258,6 +283,8 @@ mod tests {
             consent: Consent::Allow,
             definition: ECHO.to_owned(),
             roles: BTreeMap::new(),
+            within: BTreeMap::new(),
+            directory: None,
         };
         LiveTools::pinned(BTreeMap::from([("echo".to_owned(), pinned)]))
     }
@@ -367,6 +394,8 @@ mod tests {
                 consent: Consent::Allow,
                 definition: definition.clone(),
                 roles,
+                within: BTreeMap::new(),
+                directory: None,
             };
             let mut tools = LiveTools::pinned(BTreeMap::from([("echo".to_owned(), pinned)]));
             tools.inspect_arguments("echo", call, SecretValues::NONE).len()
