@@ -43,6 +43,7 @@ mod observing;
 mod ocsf;
 mod outage;
 mod own_list;
+mod persons;
 mod policies;
 mod proofs;
 mod protect;

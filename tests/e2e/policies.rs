@@ -88,27 +88,42 @@ fn a_misspelt_file_name_silences_no_policy() {
     assert!(text(&run.stderr).contains("mine.ceder"), "{}", text(&run.stderr));
 }
 
-/// `/etc` of a mount namespace of its own, with an organisation's policy in it; the machine's stays as it is.
+/// `/etc` of a mount namespace of its own, with a file of the organisation's in it; the machine's stays as it is.
 fn with_organisation(stage: &Stage, policy: &str, mode: &str) -> Conversation {
-    let etc = stage.workspace().join("etc");
+    with_etc(stage, &[("cofferdam/policy/house.cedar", policy)], mode)
+}
+
+/// The same with any files, by their paths below `/etc`.
+pub(crate) fn with_etc(stage: &Stage, files: &[(&str, &str)], mode: &str) -> Conversation {
+    Conversation::with(in_etc(stage, files, mode, &stage.command(&["run", "fixture"])))
+}
+
+/// `inner`, where `/etc` has these files.
+pub(crate) fn in_etc(stage: &Stage, files: &[(&str, &str)], mode: &str, inner: &Command) -> Command {
+    let (etc, given) = (stage.workspace().join("etc"), stage.workspace().join("given"));
     let script = r#"set -e
 mount -t tmpfs cofferdam-test "$1"
 cp -a /etc/passwd /etc/group /etc/nsswitch.conf "$1"
 cp -a /etc/ld.so.cache /etc/alternatives "$1" 2>/dev/null || true
+cp -r "$2/." "$1"
+find "$1/cofferdam" -type d -exec chmod 755 {} +
+find "$1/cofferdam" -type f -exec chmod "$3" {} +
 chmod 755 "$1"
-mkdir -p -m 755 "$1/cofferdam/policy"
-printf '%s' "$2" > "$1/cofferdam/policy/house.cedar"
-chmod "$3" "$1/cofferdam/policy/house.cedar"
 mount --bind "$1" /etc
 shift 3
 exec "$@""#;
     std::fs::create_dir_all(&etc).unwrap();
-    let inner = stage.command(&["run", "fixture"]);
+    for (path, content) in files {
+        let path = given.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "sh", "-c", script, "sh"])
         .arg(&etc)
-        .args([policy, mode]);
+        .arg(&given)
+        .arg(mode);
     command.arg(inner.get_program()).args(inner.get_args()).current_dir("/");
     command.env_clear();
     for (name, value) in inner.get_envs() {
@@ -116,7 +131,7 @@ exec "$@""#;
             command.env(name, value);
         }
     }
-    Conversation::with(command)
+    command
 }
 
 #[test]

@@ -49,7 +49,8 @@ impl PublicKey {
 
     /// Whether `signature` is this key's over `text`. Refuses what RFC 8032 leaves open: a point of small order on
     /// either side, with which one signature could fit many texts.
-    pub(crate) fn has_signed(&self, text: &[u8], signature: &[u8; 64]) -> bool {
+    #[must_use]
+    pub fn has_signed(&self, text: &[u8], signature: &[u8; 64]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
         VerifyingKey::from_bytes(&self.0).is_ok_and(|key| key.verify_strict(text, &signature).is_ok())
     }
@@ -195,7 +196,9 @@ impl SigningKey {
         PublicKey(self.0.verifying_key().to_bytes())
     }
 
-    pub(crate) fn sign(&self, text: &[u8]) -> [u8; 64] {
+    /// A signature over `text`, which says by its first words what it is: the same key signs manifests and approvals.
+    #[must_use]
+    pub fn sign(&self, text: &[u8]) -> [u8; 64] {
         self.0.sign(text).to_bytes()
     }
 }

@@ -213,16 +213,32 @@ impl Contract {
 
     /// Who signed the manifest of one of the user's own servers. Whoever put a signature there wants it checked.
     fn checked_signature(&self, home: &Home, file: &Path) -> Result<Option<String>, Failure> {
+        let keys = trusted_keys(home)?;
         if file.symlink_metadata().is_err() {
-            return Ok(None);
+            return if keys.needs_signature {
+                Err(self.unsigned())
+            } else {
+                Ok(None)
+            };
         }
         let bytes = read_file_of(file, geteuid(), KEY_FILE_BYTES_MAX)?;
         let signature = Signature::parse(&bytes, file).map_err(|error| key_failure(&error))?;
-        let keys = trusted_keys(home)?;
-        let signer = verify(&self.name, &self.stated, &signature, &keys).map_err(|error| {
+        let signer = verify(&self.name, &self.stated, &signature, &keys.trusted).map_err(|error| {
             Failure::misconfigured(format!("the manifest of `{}`: {error}", self.name)).help(error.help())
         })?;
         Ok(Some(crate::keys::signer(signer)))
+    }
+
+    /// Where a person can be proven, a manifest that no person signed is one that any process of the user may have written.
+    fn unsigned(&self) -> Failure {
+        Failure::misconfigured(format!(
+            "the manifest of `{}` is not signed, and this machine has approvers",
+            self.name
+        ))
+        .help(format!(
+            "look at it, then sign it with your approver key: `cofferdam manifest sign {}`",
+            self.name
+        ))
     }
 
     pub(crate) fn check_enforceable(&self) -> Result<(), Failure> {

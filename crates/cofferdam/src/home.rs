@@ -117,6 +117,11 @@ impl Home {
         self.config.join("policy")
     }
 
+    /// The user's approver key, without its passphrase.
+    pub(crate) fn approver(&self) -> PathBuf {
+        self.config.join("approver.json")
+    }
+
     /// The user's list of accepted policy files of projects.
     pub(crate) fn accepted_policies(&self) -> PathBuf {
         self.config.join("accepted-policies")

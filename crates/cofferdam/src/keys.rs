@@ -6,6 +6,7 @@ use cofferdam_manifest::{KEY_FILE_BYTES_MAX, KeyError, SigningKey, TrustedKey};
 use nix::unistd::{Uid, geteuid};
 use zeroize::Zeroizing;
 
+use crate::approvals::Approvers;
 use crate::failure::{Failure, file_failure};
 use crate::gate::escaped;
 use crate::home::Home;
@@ -16,18 +17,36 @@ const ORGANISATION: [&str; 2] = ["/etc/cofferdam", "/etc/cofferdam/keys"];
 /// Keys that are read from one folder; a folder with more is refused.
 const KEYS_MAX: usize = 256;
 
-/// Every key the user or the organisation trusts.
+/// Every key whose word counts for a manifest. Once there are approvers, it is theirs and the organisation's: what lies in the user's own
+/// folder could have been put there by any process of the user.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) trusted: Vec<TrustedKey>,
+    /// Whether a manifest counts only when one of them signed it.
+    pub(crate) needs_signature: bool,
+}
+
+/// The keys that count here.
 ///
 /// # Errors
 /// A folder or a `.pub` file in one is not its owner's alone, or is no key: a key that cannot be read may be the one that was meant.
-pub(crate) fn trusted_keys(home: &Home) -> Result<Vec<TrustedKey>, Failure> {
-    let mut keys = keys_in(&home.keys(), geteuid())?;
+pub(crate) fn trusted_keys(home: &Home) -> Result<Keys, Failure> {
+    let approvers = Approvers::read()?.into_keys();
+    let needs_signature = !approvers.is_empty();
+    let mut keys = if needs_signature {
+        approvers
+    } else {
+        keys_in(&home.keys(), geteuid())?
+    };
     for folder in ORGANISATION {
         check_folder_of(Path::new(folder), Uid::from_raw(0))?;
     }
     let [_, organisation] = ORGANISATION;
     keys.extend(keys_in(Path::new(organisation), Uid::from_raw(0))?);
-    Ok(keys)
+    Ok(Keys {
+        trusted: keys,
+        needs_signature,
+    })
 }
 
 fn keys_in(folder: &Path, owner: Uid) -> Result<Vec<TrustedKey>, Failure> {

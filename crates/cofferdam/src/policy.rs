@@ -20,6 +20,8 @@ use crate::own_files::{check_folder, read_own_file};
 
 mod folder;
 
+pub(crate) use folder::root_owned_files;
+
 /// Where a project keeps its policies, below the working directory.
 pub(crate) const PROJECT_FOLDER: &str = ".cofferdam/policy";
 /// Bytes of the list of accepted policy files.

@@ -10,6 +10,7 @@ use cofferdam_manifest::{Digest, Manifest};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
 use serde_json::json;
 
+use crate::approvals::Approvers;
 use crate::compartment;
 use crate::contract::{Contract, Place};
 use crate::disk;
@@ -72,6 +73,7 @@ impl Session {
                 policies.digest()
             ),
             approvals: Some(home.runtime()),
+            approvers: Approvers::read()?,
         };
         Ok(Self {
             terms,
@@ -108,6 +110,7 @@ impl Session {
             policies: policies.load(&policy::world(home, name, manifest, None))?,
             binding: format!("{} {}", manifest.digest(), policies.digest()),
             approvals: Some(home.runtime()),
+            approvers: Approvers::read()?,
         };
         Ok(Self {
             terms,

@@ -7,10 +7,12 @@
 //! - Only a process of the same user, in the same user and PID namespace, is heard: a compartment's process shows the user's uid and neither.
 //! - An answer names the digest it was given for; the gate sends the very bytes that digest stands for, or nothing.
 
+mod approver;
 mod protocol;
 mod show;
 mod socket;
 
+pub(crate) use approver::{APPROVERS_FOLDER, Approvers, Enrolled, Proof, statement};
 pub(crate) use protocol::{For, Grant, Question, Reply, Request};
 pub(crate) use show::{question_lines, wall_time};
 pub(crate) use socket::{Listener, SocketName, ask_gate, gate_sockets};

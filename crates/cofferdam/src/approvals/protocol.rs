@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::approver::Proof;
+
 /// Longest line on the socket; arguments of a call may be as long as a message.
 pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -35,6 +37,9 @@ pub(crate) struct Question {
     pub(crate) takes_grants: bool,
     /// Where it stands in the record.
     pub(crate) record: String,
+    /// Keys of the people who signed so far, where it needs two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) signed: Vec<String>,
     /// The arguments of the last call of this tool that somebody approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_approved: Option<Box<RawValue>>,
@@ -80,6 +85,9 @@ pub(crate) enum Request {
         digest: String,
         scope: For,
         minutes: u32,
+        /// Signatures of people; none for a bare answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        proofs: Vec<Proof>,
     },
     /// Refusal, for the rest of the session.
     Deny { id: String },

@@ -12,8 +12,10 @@ use cofferdam_manifest::{
 use serde_json::Value;
 
 use super::args::{Add, ClientMay};
+use super::manifest_sign::{sign_own, sign_project};
 use super::observe::{Observed, converse, observe};
 use super::output::{Output, Style};
+use super::person::proven;
 use super::run::understood;
 use crate::client::Declares;
 use crate::contract::folder::{Before, Texts};
@@ -68,7 +70,8 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
     if !args.yes && !output.is_confirmed(&format!("accept `{}` as shown?", args.name)) {
         return Err(Failure::new(Exit::Nothing, "nothing was written").help("answer `y` on a terminal, or say `--yes`"));
     }
-    output.say(&format!("wrote {}", candidate.accept(home, args.replace)?));
+    let file = candidate.accept(home, args.replace, output)?;
+    output.say(&format!("wrote {file}"));
     output.say(&format!(
         "in your MCP client: command `{}`, arguments `run {}`",
         own_program().display(),
@@ -137,8 +140,32 @@ impl Candidate {
     }
 
     /// Writes it where it belongs; gives the manifest's path, as it can be shown.
-    pub(crate) fn accept(self, home: &Home, replace: bool) -> Result<String, Failure> {
-        written(home, &self.contract, replace)
+    ///
+    /// # Errors
+    /// Nobody proved to be a person where that is needed, or it cannot be written.
+    pub(crate) fn accept(&self, home: &Home, replace: bool, output: &mut Output) -> Result<String, Failure> {
+        let key = proven(home, "accepting a server", output)?;
+        let before = if replace { Before::Anything } else { Before::Nothing };
+        match (&self.contract.place, &key) {
+            (Place::Own(folder), key) => {
+                self.contract.write(folder, before)?;
+                if let Some(key) = key {
+                    sign_own(folder, &self.contract, key, output)?;
+                }
+                Ok(shown(&folder.manifest()))
+            }
+            (Place::Project(project), Some(key)) => {
+                project.write(&self.contract)?;
+                sign_project(project, &self.contract, key, output)?;
+                Ok(shown(&project.file))
+            }
+            (Place::Project(project), None) => {
+                project.acceptance(home, &self.contract)?;
+                project.write(&self.contract)?;
+                project.accept(home, &self.contract)?;
+                Ok(shown(&project.file))
+            }
+        }
     }
 }
 
@@ -159,23 +186,6 @@ fn destination(home: &Home, args: &Add) -> Result<Place, Failure> {
         return Project::here(home, &args.name).map(Place::Project);
     }
     Ok(Place::Own(own))
-}
-
-/// Writes the contract where it belongs; the manifest's path.
-fn written(home: &Home, contract: &Contract, replace: bool) -> Result<String, Failure> {
-    match &contract.place {
-        Place::Own(folder) => {
-            let before = if replace { Before::Anything } else { Before::Nothing };
-            contract.write(folder, before)?;
-            Ok(shown(&folder.manifest()))
-        }
-        Place::Project(project) => {
-            project.acceptance(home, contract)?;
-            project.write(contract)?;
-            project.accept(home, contract)?;
-            Ok(shown(&project.file))
-        }
-    }
 }
 
 /// Our own absolute path: GUI clients have a short PATH.

@@ -1,14 +1,17 @@
 //! `approvals`: what running gates ask, and the answers of whoever sits at a terminal.
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::output::{Output, Style};
+use super::person::{enroll, unlocked};
 use super::policy_args::{ApprovalsAllow, ApprovalsGrants, ApprovalsId, ApprovalsVerb};
-use crate::approvals::{For, Grant, Question, Reply, Request, ask_gate, gate_sockets, question_lines};
+use crate::approvals::{
+    Approvers, For, Grant, Proof, Question, Reply, Request, ask_gate, gate_sockets, question_lines, statement,
+};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
@@ -23,6 +26,7 @@ pub(crate) fn run(home: &Home, verb: Option<ApprovalsVerb>, output: &mut Output)
         Some(ApprovalsVerb::Watch) => watch(home, output),
         Some(ApprovalsVerb::Allow(args)) => allow(home, &args, output),
         Some(ApprovalsVerb::Deny(ApprovalsId { id })) => answer(home, &Request::Deny { id }, output),
+        Some(ApprovalsVerb::Enroll) => enroll(home, output),
         Some(ApprovalsVerb::Grants(args)) => grants(home, args, output),
         None if std::io::stdin().is_terminal() && !output.is_json() => watch(home, output),
         None => list(home, output),
@@ -89,15 +93,34 @@ fn show(question: &Question, output: &mut Output) -> Result<(), Failure> {
 fn allow(home: &Home, args: &ApprovalsAllow, output: &mut Output) -> Result<Exit, Failure> {
     let found = questions(home)?.into_iter().find(|asked| asked.question.id == args.id);
     let asked = found.ok_or_else(|| unknown(&args.id))?;
-    let request = Request::Allow {
-        id: args.id.clone(),
-        digest: asked.question.digest,
-        scope: args.scope,
-        minutes: args.minutes,
-    };
+    let key = args.key.clone().unwrap_or_else(|| home.approver());
+    let request = consent(&key, &asked.question, (args.scope, args.minutes), output)?;
     let reply = ask_gate(&asked.socket, &request)?;
     tell(reply, &args.id, output)
 }
+
+/// The answer yes, signed where the question needs a proven person.
+fn consent(
+    key: &Path,
+    question: &Question,
+    (scope, minutes): (For, u32),
+    output: &mut Output,
+) -> Result<Request, Failure> {
+    let proofs = match question.level {
+        0..PERSON if scope == For::Once || Approvers::read()?.is_empty() => Vec::new(),
+        _ => vec![Proof::of(&statement(question, scope, minutes), &unlocked(key, output)?)],
+    };
+    Ok(Request::Allow {
+        id: question.id.clone(),
+        digest: question.digest.clone(),
+        scope,
+        minutes,
+        proofs,
+    })
+}
+
+/// The level from which on a signature is needed.
+const PERSON: u8 = 3;
 
 fn unknown(id: &str) -> Failure {
     Failure::new(
@@ -189,16 +212,23 @@ fn watch(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
         let Some(words) = said(&asked.question, output) else {
             return Ok(Exit::Fine);
         };
-        let request = request_of(&words, &asked.question);
-        match request {
-            Some(request) => {
-                let reply = ask_gate(&asked.socket, &request)?;
-                if let Err(failure) = tell(reply, &asked.question.id, output) {
-                    output.failure(&failure);
-                }
+        let done = match answer_in(&words) {
+            Some(Answer::Yes(scope)) => {
+                consent(&home.approver(), &asked.question, (scope, WATCH_GRANT_MINUTES), output)
+                    .and_then(|request| ask_gate(&asked.socket, &request))
+                    .and_then(|reply| tell(reply, &asked.question.id, output))
             }
-            None => put_off.push(asked.question.id),
+            Some(Answer::No) => {
+                let id = asked.question.id.clone();
+                ask_gate(&asked.socket, &Request::Deny { id }).and_then(|reply| tell(reply, &asked.question.id, output))
+            }
+            None => Ok(Exit::Nothing),
+        };
+        if let Err(failure) = &done {
+            output.failure(failure);
         }
+        // What was put off, or still waits for somebody else, is not shown again.
+        put_off.push(asked.question.id);
     }
 }
 
@@ -222,22 +252,17 @@ fn said(question: &Question, output: &mut Output) -> Option<String> {
 /// Minutes of a grant that `watch` gives.
 const WATCH_GRANT_MINUTES: u32 = 60;
 
-fn request_of(words: &str, question: &Question) -> Option<Request> {
-    let allow = |scope| {
-        Some(Request::Allow {
-            id: question.id.clone(),
-            digest: question.digest.clone(),
-            scope,
-            minutes: WATCH_GRANT_MINUTES,
-        })
-    };
+enum Answer {
+    Yes(For),
+    No,
+}
+
+fn answer_in(words: &str) -> Option<Answer> {
     match words.trim() {
-        "allow" => allow(For::Once),
-        "call" => allow(For::Call),
-        "tool" => allow(For::Tool),
-        "deny" => Some(Request::Deny {
-            id: question.id.clone(),
-        }),
+        "allow" => Some(Answer::Yes(For::Once)),
+        "call" => Some(Answer::Yes(For::Call)),
+        "tool" => Some(Answer::Yes(For::Tool)),
+        "deny" => Some(Answer::No),
         _ => None,
     }
 }

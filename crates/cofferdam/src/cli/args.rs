@@ -343,9 +343,9 @@ pub(crate) struct ManifestSign {
     /// The server, or a manifest file.
     #[arg(value_name = "NAME|FILE")]
     pub(crate) target: String,
-    /// The private key: an unencrypted PKCS#8 PEM file of mode 0600.
+    /// The private key: an unencrypted PKCS#8 PEM file of mode 0600 (default: your approver key, whose passphrase is asked for).
     #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    pub(crate) key: Option<PathBuf>,
     /// For a file: the server's name, which is signed too (default: the name of the folder it lies in).
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

@@ -8,8 +8,11 @@ use serde_json::json;
 use super::args::ManifestAccept;
 use super::manifest::is_file;
 use super::manifest_diff::{Asked, observed, review};
+use super::manifest_sign::{sign_own, sign_project};
 use super::output::Output;
+use super::person::proven;
 use super::review::{Review, word_for};
+use crate::approvals::Approvers;
 use crate::contract::folder::Before;
 use crate::contract::project::Project;
 use crate::contract::{Contract, Place, place};
@@ -58,12 +61,15 @@ fn accept_server(
     let subjects = proposal.subjects_to_name(is_seen_whole);
     let words: Vec<String> = subjects.iter().map(word_for).collect();
     agreed(args, (&words, proposal.digest()), output)?;
+    let key = proven(home, "accepting a manifest", output)?;
     match &accepted.place {
         Place::Own(folder) => {
             let was_signed = folder.signature().exists();
             proposal.contract.write(folder, Before::Same(&accepted.texts))?;
             done(&proposal, &shown(&folder.manifest()), output)?;
-            if was_signed {
+            if let Some(key) = key {
+                sign_own(folder, &proposal.contract, &key, output)?;
+            } else if was_signed {
                 output.say(&format!(
                     "its signature was over the old manifest and is gone: `cofferdam manifest sign {} --key FILE` signs the new one",
                     accepted.name
@@ -78,9 +84,17 @@ fn accept_server(
                 ))
                 .help("look at it anew, and decide again"));
             }
-            project.acceptance(home, &proposal.contract)?;
-            project.write(&proposal.contract)?;
-            project.accept(home, &proposal.contract)?;
+            match key {
+                Some(key) => {
+                    project.write(&proposal.contract)?;
+                    sign_project(project, &proposal.contract, &key, output)?;
+                }
+                None => {
+                    project.acceptance(home, &proposal.contract)?;
+                    project.write(&proposal.contract)?;
+                    project.accept(home, &proposal.contract)?;
+                }
+            }
             done(&proposal, &shown(&project.file), output)?;
         }
     }
@@ -100,6 +114,16 @@ fn accept_project(
     args: &ManifestAccept,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
+    if !Approvers::read()?.is_empty() {
+        return Err(Failure::misconfigured(
+            "this machine has approvers, so a project's manifest counts when one of them signed it",
+        )
+        .help(format!(
+            "look at `{}`, then sign it: `cofferdam manifest sign {}`",
+            shown(&project.file),
+            stated.name
+        )));
+    }
     let digest = stated.stated.digest();
     let accepted = project.accepted(home)?;
     if accepted

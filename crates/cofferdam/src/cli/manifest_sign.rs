@@ -10,7 +10,9 @@ use cofferdam_manifest::{SigningKey, TrustedKey, sign};
 use super::args::{KeyNew, KeyVerb, ManifestSign};
 use super::manifest::{is_file, manifest_of_file};
 use super::output::Output;
-use crate::contract::folder::{MANIFEST_FILE, replace_file};
+use super::person::unlocked;
+use crate::contract::folder::{ContractFolder, MANIFEST_FILE, replace_file};
+use crate::contract::project::Project;
 use crate::contract::{Contract, Place, check_name, place};
 use crate::failure::{Exit, Failure, file_failure};
 use crate::home::Home;
@@ -19,7 +21,10 @@ use crate::own_files::{check_parents, shown};
 
 /// Signs a manifest as it stands, after it was checked.
 pub(crate) fn run(home: &Home, args: &ManifestSign, output: &mut Output) -> Result<Exit, Failure> {
-    let key = signing_key(&args.key)?;
+    let key = match &args.key {
+        Some(file) => signing_key(file)?,
+        None => unlocked(&home.approver(), output)?,
+    };
     if is_file(&args.target) {
         let file = Path::new(&args.target);
         let name = name_for(file, args.name.as_deref())?;
@@ -33,19 +38,41 @@ pub(crate) fn run(home: &Home, args: &ManifestSign, output: &mut Output) -> Resu
         Place::Own(folder) => {
             let contract = Contract::assemble(home, &args.target, folder.read()?, Place::Own(folder.clone()))?;
             crate::compartment::required_features(&contract.manifest)?;
-            let signature = sign(&contract.name, &contract.stated, &key);
-            folder.write_signature(&contract.texts.manifest, &signature.to_text())?;
-            said(&folder.signature(), (&contract.name, &key), output);
+            sign_own(&folder, &contract, &key, output)?;
             Ok(Exit::Fine)
         }
         Place::Project(project) => {
             let contract = project.stated(home, &args.target)?;
             crate::compartment::required_features(&contract.manifest)?;
-            let signature = sign(&contract.name, &contract.stated, &key);
-            let file = project.file.with_extension("sig");
-            written(&file, &signature.to_text(), (&contract.name, &key), output)
+            sign_project(&project, &contract, &key, output)?;
+            Ok(Exit::Fine)
         }
     }
+}
+
+/// Signs one of the user's own manifests, as it lies there.
+pub(super) fn sign_own(
+    folder: &ContractFolder,
+    contract: &Contract,
+    key: &SigningKey,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let signature = sign(&contract.name, &contract.stated, key);
+    folder.write_signature(&contract.texts.manifest, &signature.to_text())?;
+    said(&folder.signature(), (&contract.name, key), output);
+    Ok(())
+}
+
+/// Signs a project's manifest; the signature lies beside it.
+pub(super) fn sign_project(
+    project: &Project,
+    contract: &Contract,
+    key: &SigningKey,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let signature = sign(&contract.name, &contract.stated, key);
+    let file = project.file.with_extension("sig");
+    written(&file, &signature.to_text(), (&contract.name, key), output).map(drop)
 }
 
 /// The name a file's manifest is signed for: a signed manifest must not count under another one.

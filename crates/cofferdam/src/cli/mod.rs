@@ -15,6 +15,7 @@ mod manifest_diff;
 mod manifest_sign;
 pub(crate) mod observe;
 pub(crate) mod output;
+pub(crate) mod person;
 mod policy;
 pub(crate) mod policy_args;
 mod review;

@@ -1,5 +1,7 @@
 //! Definitions of the command lines of `approvals` and `policy`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -12,6 +14,8 @@ pub(crate) enum ApprovalsVerb {
     Allow(ApprovalsAllow),
     /// Refuse a call, and every identical one for the rest of the session.
     Deny(ApprovalsId),
+    /// Make your approver key: what proves, at each approval, that a person said yes.
+    Enroll,
     /// Consents that are remembered; `--revoke` takes one back.
     Grants(ApprovalsGrants),
 }
@@ -23,6 +27,9 @@ pub(crate) struct ApprovalsAllow {
     /// What it is for.
     #[arg(long = "for", value_enum, value_name = "WHAT", default_value_t = crate::approvals::For::Once)]
     pub(crate) scope: crate::approvals::For,
+    /// The approver key to sign with, where a proven person is asked for (default: your own, as `enroll` made it).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
     /// How long `call` and `tool` hold, at most 480.
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     pub(crate) minutes: u32,

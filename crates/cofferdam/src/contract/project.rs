@@ -222,6 +222,9 @@ impl Project {
         check_pinned_whole(home, contract)?;
         let (keys, names, signature) = (trusted_keys(home)?, own_names(home)?, self.signature()?);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        // The list is the user's file, as open to any process of the user as the project itself.
+        let nobodys = AcceptedProjects::empty(accepted.file());
+        let accepted = if keys.needs_signature { &nobodys } else { accepted };
         let project = ProjectManifest {
             name: &contract.name,
             folder: &self.folder,
@@ -229,7 +232,7 @@ impl Project {
             manifest: &contract.stated,
             signature: signature.as_ref(),
         };
-        match judge(&project, accepted, &keys, &names) {
+        match judge(&project, accepted, &keys.trusted, &names) {
             Verdict::Counts {
                 authority: Authority::Signed(key),
                 ..

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use super::line::Judged;
 use super::refusal::Stopped;
 use super::{Fault, Gate};
-use crate::approvals::{For, Question, Reply, Request, wall_time};
+use crate::approvals::{For, Proof, Question, Reply, Request, statement, wall_time};
 
 mod asked;
 mod grants;
@@ -31,8 +31,6 @@ use grants::GRANT_MINUTES_MAX;
 const QUESTION_MS_MAX: u64 = 120_000;
 /// How long a call waits before its client is told to come again, in milliseconds: the shortest common timeout is 60 s.
 const WAIT_MS_MAX: u64 = 45_000;
-/// The highest level that an answer on the socket reaches: any process of the user can give it.
-const ATTESTED: Level = Level::Attested;
 
 impl Gate {
     /// What is known already decides; otherwise the call is held for the question.
@@ -42,8 +40,8 @@ impl Gate {
             Decision::Deny(denied) => return Err(Stopped::denied(denied)),
             Decision::Ask(unapproved) => unapproved,
         };
-        // Nobody can prove to be a person yet, so what needs one is refused at once.
-        if !self.can_ask || unapproved.level() > ATTESTED {
+        // Without enrolled keys nobody can prove to be a person, so what needs one is refused at once.
+        if !self.can_ask || unapproved.level() > self.reachable() {
             return Err(Stopped::denied(unapproved.unanswered()));
         }
         let (tool, digest) = (tool_of(unapproved.message()), self.digest_of(unapproved.message()));
@@ -123,6 +121,7 @@ impl Gate {
             identical: 1,
             takes_grants: unapproved.takes_grants(),
             record: self.reference(seq),
+            signed: Vec::new(),
         }
     }
 
@@ -151,7 +150,8 @@ impl Gate {
                 digest,
                 scope,
                 minutes,
-            } => self.allow(&id, &digest, (scope, minutes), who),
+                proofs,
+            } => self.allow((&id, &digest), (scope, minutes), &proofs, who),
             Request::Deny { id } => self.deny(&id, who),
             Request::Revoke { id } => {
                 if !self.consents().revoke(&id) {
@@ -163,39 +163,53 @@ impl Gate {
         }
     }
 
-    fn allow(&self, id: &str, digest: &str, (scope, minutes): (For, u32), who: &str) -> Result<Reply, Fault> {
+    /// The highest level that somebody can reach here.
+    fn reachable(&self) -> Level {
+        level_of(self.terms.approvers.count())
+    }
+
+    fn allow(
+        &self,
+        (id, digest): (&str, &str),
+        (scope, minutes): (For, u32),
+        proofs: &[Proof],
+        who: &str,
+    ) -> Result<Reply, Fault> {
         let now_ms = self.now_ms();
         let mut consents = self.consents();
         consents.forget_calls(|call| self.is_waiting(call));
         let Some(question) = consents.question(id, now_ms) else {
             return Ok(Reply::Unknown);
         };
-        if question.digest != digest {
-            return Ok(Reply::Refused(
-                "it is about another call than the one that was shown".to_owned(),
-            ));
+        if let Some(why) = objection(question, digest, (scope, minutes)) {
+            return Ok(Reply::Refused(why));
         }
-        if question.level > ATTESTED.number() {
-            return Ok(Reply::Refused(format!(
-                "{}, and any process of yours could give this answer",
-                question.reason
-            )));
-        }
-        if scope != For::Once && !question.takes_grants {
-            return Ok(Reply::Refused(
-                "the policies want this asked every time; answer for this call alone".to_owned(),
-            ));
-        }
-        if minutes == 0 || minutes > GRANT_MINUTES_MAX {
-            return Ok(Reply::Refused(format!(
-                "a grant is for 1 to {GRANT_MINUTES_MAX} minutes"
-            )));
+        // A grant answers questions that nobody has seen yet: as much as a manifest, it is a person's to give where one can be proven.
+        let needed = match scope {
+            For::Once => question.level,
+            For::Call | For::Tool => question.level.max(self.reachable().min(Level::Person).number()),
+        };
+        let proven = self
+            .terms
+            .approvers
+            .proven(&statement(question, scope, minutes), proofs);
+        let signed = consents.sign(id, proven);
+        let level = level_of(signed.len());
+        if level.number() < needed {
+            drop(consents);
+            return self.not_enough(needed, (id, digest), &signed, who);
         }
         let approved = consents.approve(id, (scope, minutes), now_ms);
-        let kept = approved.calls.is_empty().then(|| Kept::new(ATTESTED, who, now_ms));
+        let by = if signed.is_empty() {
+            who.to_owned()
+        } else {
+            signed.join(" and ")
+        };
+        let kept = approved.calls.is_empty().then(|| Kept::new(level, &by, now_ms));
         drop(consents);
         let facts = json!({
-            "decision": "allow", "question": id, "digest": digest, "level": ATTESTED.number(), "who": who, "scope": scope, "grant": approved.grant,
+            "decision": "allow", "question": id, "digest": digest, "level": level.number(), "who": who, "keys": signed, "scope": scope,
+            "grant": approved.grant,
         });
         // On record before anything passes by it; a record that fails leaves nothing approved.
         if let Err(error) = self.note(Kind::Approval, &facts.to_string()) {
@@ -206,7 +220,7 @@ impl Gate {
             return Ok(Reply::Done("allowed; it passes when the client asks again".to_owned()));
         }
         for call in approved.calls {
-            self.release_approved(call, who)?;
+            self.release_approved(call, (level, &by))?;
         }
         Ok(Reply::Done("allowed".to_owned()))
     }
@@ -221,8 +235,23 @@ impl Gate {
         Ok(Reply::Refused(format!("the approval cannot be recorded: {error}")))
     }
 
+    /// Says what is missing; a first signature of two is on record.
+    fn not_enough(&self, needed: u8, (id, digest): (&str, &str), signed: &[String], who: &str) -> Result<Reply, Fault> {
+        if signed.is_empty() {
+            return Ok(Reply::Refused(
+                "it needs a proven person, and any process of yours could give this answer".to_owned(),
+            ));
+        }
+        let facts =
+            json!({"decision": "sign", "question": id, "digest": digest, "who": who, "keys": signed, "needed": needed});
+        self.note(Kind::Approval, &facts.to_string())?;
+        Ok(Reply::Done(
+            "signed; it needs a second person, with another key".to_owned(),
+        ))
+    }
+
     /// Decides a call that was approved once more, with what is known now, and lets it pass.
-    fn release_approved(&self, unapproved: Unapproved, who: &str) -> Result<(), Fault> {
+    fn release_approved(&self, unapproved: Unapproved, (level, who): (Level, &str)) -> Result<(), Fault> {
         let process = self.process();
         // Cancelled, or told to come again: there is nobody to answer to.
         if !self.is_waiting(&unapproved) {
@@ -231,7 +260,7 @@ impl Gate {
         let (message, admitted) = unapproved.into_parts();
         let standing = self.standing(&message).unwrap_or(Some(Standing::Unverified));
         let judged = match self.decide_again(message, &admitted, standing) {
-            Decision::Ask(again) => again.consented(ATTESTED, who).map_err(Stopped::denied),
+            Decision::Ask(again) => again.consented(level, who).map_err(Stopped::denied),
             Decision::Allow(permitted) => Ok(permitted),
             Decision::Deny(denied) => Err(Stopped::denied(denied)),
         };
@@ -314,6 +343,26 @@ impl Gate {
         let numbered = call.message().id().zip(call.admitted().number);
         numbered.is_some_and(|(id, number)| self.session().is_numbered(Sender::Client, id, number))
     }
+}
+
+/// The level that so many proven people reach; without one, what any process of the user reaches.
+fn level_of(people: usize) -> Level {
+    match people {
+        0 => Level::Attested,
+        1 => Level::Person,
+        _ => Level::Two,
+    }
+}
+
+/// Why an answer of yes is none, whoever gave it.
+fn objection(question: &Question, digest: &str, (scope, minutes): (For, u32)) -> Option<String> {
+    if question.digest != digest {
+        return Some("it is about another call than the one that was shown".to_owned());
+    }
+    if scope != For::Once && !question.takes_grants {
+        return Some("the policies want this asked every time; answer for this call alone".to_owned());
+    }
+    (minutes == 0 || minutes > GRANT_MINUTES_MAX).then(|| format!("a grant is for 1 to {GRANT_MINUTES_MAX} minutes"))
 }
 
 /// The tool that is called; for other requests what is asked.

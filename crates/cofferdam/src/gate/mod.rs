@@ -38,6 +38,7 @@ use cofferdam_protocol::{
     Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits, members,
 };
 
+use crate::approvals::Approvers;
 use answer::Authored;
 use consent::Consents;
 use fault::{Event, Fault};
@@ -87,6 +88,8 @@ pub(crate) struct Terms {
     pub(crate) binding: String,
     /// Where the approvals socket lies; `None` where nobody can be asked.
     pub(crate) approvals: Option<PathBuf>,
+    /// Who can prove to be a person.
+    pub(crate) approvers: Approvers,
 }
 
 /// One running session.

@@ -22,7 +22,20 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// The organisation's files; none where there is no such folder.
 pub(super) fn organisation() -> Result<Vec<PolicyFile>, Failure> {
-    let folder = Path::new(ORGANISATION_FOLDER);
+    let files = root_owned_files(Path::new(ORGANISATION_FOLDER), "cedar")?;
+    let files = files.into_iter().map(|(path, text)| PolicyFile {
+        layer: Layer::Organisation,
+        name: format!("organisation/{}", file_name(&path)),
+        text,
+    });
+    Ok(files.collect())
+}
+
+/// The files with this ending in a folder that is root's alone, all the way up, with their texts; none where there is no such folder.
+///
+/// # Errors
+/// A part of the path or a file is not root's alone, or a link, or cannot be read.
+pub(crate) fn root_owned_files(folder: &Path, ending: &str) -> Result<Vec<(PathBuf, String)>, Failure> {
     if std::fs::symlink_metadata(folder).is_err_and(|cause| cause.kind() == std::io::ErrorKind::NotFound) {
         return Ok(Vec::new());
     }
@@ -31,17 +44,14 @@ pub(super) fn organisation() -> Result<Vec<PolicyFile>, Failure> {
         check_root_owned(part, &metadata, metadata.is_dir())?;
     }
     let mut files = Vec::new();
-    for path in policy_files(folder)? {
+    for path in files_with(folder, ending)? {
         let mut file = open(&path)?;
         let metadata = file
             .metadata()
             .map_err(|cause| file_failure("look at", &path, &cause))?;
         check_root_owned(&path, &metadata, metadata.is_file())?;
-        files.push(PolicyFile {
-            layer: Layer::Organisation,
-            name: format!("organisation/{}", file_name(&path)),
-            text: text_of(&mut file, &path)?,
-        });
+        let text = text_of(&mut file, &path)?;
+        files.push((path, text));
     }
     Ok(files)
 }
@@ -51,7 +61,7 @@ fn check_root_owned(path: &Path, metadata: &Metadata, is_right_kind: bool) -> Re
         return Ok(());
     }
     Err(Failure::misconfigured(format!(
-        "`{}` is not root's alone, or a link, so the organisation's policies cannot be trusted",
+        "`{}` is not root's alone, or a link, so what the organisation says there cannot be trusted",
         shown(path)
     ))
     .help("an administrator makes it root's and takes away the right to write of everybody else"))
@@ -59,6 +69,10 @@ fn check_root_owned(path: &Path, metadata: &Metadata, is_right_kind: bool) -> Re
 
 /// The `.cedar` files of a folder, by name; none where there is no folder.
 pub(super) fn policy_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    files_with(folder, "cedar")
+}
+
+fn files_with(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Failure> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -76,9 +90,12 @@ pub(super) fn policy_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
             continue;
         }
         // A misspelt ending must not silence a `forbid`.
-        if extension != "cedar" {
-            return Err(Failure::misconfigured(format!("`{}` is no policy file", shown(&path)))
-                .help("policies end in `.cedar`; remove what is none, or hide it behind a `.`"));
+        if extension != ending {
+            return Err(
+                Failure::misconfigured(format!("`{}` does not end in `.{ending}`", shown(&path))).help(format!(
+                    "rename it to end in `.{ending}`, remove it, or hide it behind a `.`"
+                )),
+            );
         }
         found.push(path);
         if found.len() > FILES_MAX {

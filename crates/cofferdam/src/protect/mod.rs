@@ -13,6 +13,7 @@ use cofferdam_scan::{Entry, LaunchLine, Server, entries, restore};
 
 use crate::cli::args::{Configurations, Protect, Status, Unprotect};
 use crate::cli::output::Output;
+use crate::cli::person::proven;
 use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
@@ -57,6 +58,7 @@ pub(crate) fn protect(home: &Home, args: &Protect, output: &mut Output) -> Resul
 
 /// Puts entries back as they were.
 pub(crate) fn unprotect(home: &Home, args: &Unprotect, output: &mut Output) -> Result<Exit, Failure> {
+    proven(home, "taking servers out of their compartments", output)?;
     let mut journal = OpenJournal::open(home)?;
     let files = files(home, &args.which)?;
     let chosen = journal.journal().rewritten.iter().filter(|one| {

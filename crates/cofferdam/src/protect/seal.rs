@@ -207,7 +207,7 @@ fn seal(
             if !is_yes && !output.is_confirmed(&format!("protect `{}` as shown?", show_safely(&wanted.entry.name))) {
                 return Ok(false);
             }
-            candidate.accept(home, false)?;
+            candidate.accept(home, false, output)?;
         }
     }
     rewrite_entry(home, wanted, name)?;

@@ -187,6 +187,19 @@ impl Consents {
         open.map(|open| &open.question)
     }
 
+    /// Notes who signed; gives the keys of all who did. A key counts once.
+    pub(super) fn sign(&mut self, id: &str, proven: Vec<String>) -> Vec<String> {
+        let Some(open) = self.open.iter_mut().find(|open| open.question.id == id) else {
+            return Vec::new();
+        };
+        for key in proven {
+            if !open.question.signed.contains(&key) {
+                open.question.signed.push(key);
+            }
+        }
+        open.question.signed.clone()
+    }
+
     /// Takes the answer yes: for one call, or with a grant for all that wait. What still waits is a new question.
     pub(super) fn approve(&mut self, id: &str, (scope, minutes): (For, u32), now_ms: u64) -> Approved {
         let nothing = Approved {
@@ -205,6 +218,7 @@ impl Consents {
                 if !open.calls.is_empty() {
                     // The same question again under another name: an answer is used once.
                     open.question.id = format!("{id}+");
+                    open.question.signed.clear();
                     open.expires_ms = now_ms.saturating_add(QUESTION_MS_MAX);
                     self.open.push(open);
                 }
