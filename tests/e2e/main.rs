@@ -23,6 +23,7 @@ mod exhaustion;
 mod flows;
 mod forged;
 mod frames;
+mod in_band;
 mod inspect;
 mod inspector;
 mod install;

@@ -117,6 +117,7 @@ pub fn decide(message: Message, context: &Context<'_>, findings: &[Finding], red
             least,
             level,
             by: by.as_deref().unwrap_or_default().to_owned(),
+            redaction: redaction.clone(),
         })),
     }
 }
@@ -416,6 +417,12 @@ pub(crate) fn permitted(message: Message, grounds: &Grounds<'_>, redaction: &Red
         facts,
         requests: numbered.into_iter().collect(),
     })
+}
+
+/// A request of the client that the gate itself refuses, by one of this crate's rules.
+#[must_use]
+pub fn denied_by_gate(message: Message, era: Era, rule: &PolicyRule, why: String) -> Box<Denied> {
+    denied(message, Sender::Client, era, (rule.id, why), &[])
 }
 
 pub(crate) fn denied(

@@ -53,6 +53,11 @@ pub static CONSENT_PENDING: PolicyRule = PolicyRule {
     id: "consent/pending",
     summary: "somebody is being asked for consent; the same call again, a little later, gets the answer",
 };
+/// An answer in band to nothing that was asked.
+pub static CONSENT_FORGED: PolicyRule = PolicyRule {
+    id: "consent/forged",
+    summary: "the request carries a state of the gate's that it did not make, or not for this call",
+};
 /// Too many questions.
 pub static CONSENT_LOCKED: PolicyRule = PolicyRule {
     id: "consent/locked",
@@ -95,6 +100,7 @@ pub static POLICY_RULES: &[&PolicyRule] = &[
     &CONSENT_DENIED,
     &CONSENT_EXPIRED,
     &CONSENT_PENDING,
+    &CONSENT_FORGED,
     &CONSENT_LOCKED,
     &POLICY_DENIED,
     &POLICY_ERROR,

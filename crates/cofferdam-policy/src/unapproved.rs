@@ -21,6 +21,8 @@ pub struct Unapproved {
     pub(crate) level: Level,
     /// `file:line` of the policies that permit at this level.
     pub(crate) by: String,
+    /// What must be taken out of it before it goes.
+    pub(crate) redaction: Redaction,
 }
 
 impl Unapproved {
@@ -86,7 +88,7 @@ impl Unapproved {
                 who,
             }),
         };
-        match permitted(self.message, &grounds, &Redaction::none()) {
+        match permitted(self.message, &grounds, &self.redaction) {
             Decision::Allow(permitted) => Ok(permitted),
             Decision::Deny(denied) => Err(denied),
             Decision::Ask(again) => Err(again.unanswered()),

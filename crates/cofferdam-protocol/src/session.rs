@@ -186,10 +186,20 @@ impl Session {
     /// Registers a request that the gate itself sends to the server. `id` must be unguessable. Its answer is admitted with
     /// [`Pending::by_gate`].
     pub fn expect_answer_to_gate(&mut self, id: Id, method: &'static str) {
-        let era = Era::Legacy(self.negotiated);
-        let pending = Pending {
+        let pending = self.by_gate(method);
+        let _number = self.from_client.register(id, pending);
+    }
+
+    /// The same for a request that the gate sends to the client.
+    pub fn expect_answer_of_client(&mut self, id: Id, method: &'static str) {
+        let pending = self.by_gate(method);
+        let _number = self.from_server.register(id, pending);
+    }
+
+    fn by_gate(&self, method: &'static str) -> Pending {
+        Pending {
             method: method.into(),
-            era,
+            era: Era::Legacy(self.negotiated),
             tool: None,
             by_gate: true,
             cancelled: false,
@@ -198,8 +208,7 @@ impl Session {
             // Its id cannot be guessed, and it goes out right behind this.
             is_sent: true,
             number: 0,
-        };
-        let _number = self.from_client.register(id, pending);
+        }
     }
 
     /// Whether no state would be lost with the server's process: something modern was said and nothing legacy (2026-07-28,

@@ -3,6 +3,8 @@
 use cofferdam_protocol::{Era, Id, Reason};
 use serde_json::{Value, json};
 
+use crate::approvals::{Question, question_lines};
+
 /// JSON-RPC error code of a refusal: outside -32768 to -32000, which the specification reserves.
 pub(crate) const REFUSED_CODE: i64 = 4030;
 /// JSON-RPC "method not found", for what the request's era does not know.
@@ -108,6 +110,53 @@ pub(crate) fn list_tools(id: &Id, cursor: Option<&str>, meta: Option<&str>) -> A
     }
     let message = json!({"jsonrpc": "2.0", "id": id_value(id), "method": "tools/list", "params": params});
     Authored::new(&message, &json!({"authored": "list", "id": id.to_string()}))
+}
+
+/// Asks the client's user about a call (2025-06-18, 2025-11-25).
+pub(crate) fn elicit(id: &Id, question: &Question) -> Authored {
+    let message =
+        json!({"jsonrpc": "2.0", "id": id_value(id), "method": "elicitation/create", "params": form(question)});
+    Authored::new(
+        &message,
+        &json!({"authored": "elicitation", "id": id.to_string(), "question": question.id}),
+    )
+}
+
+/// The same as an answer to the call itself (2026-07-28): the client comes again with what `state` is good for.
+pub(crate) fn input_required(id: &Id, key: &str, question: &Question, state: &str) -> Authored {
+    let mut params = form(question);
+    if let Some(members) = params.as_object_mut() {
+        members.insert("mode".to_owned(), json!("form"));
+    }
+    let requests = json!({key: {"method": "elicitation/create", "params": params}});
+    let result = json!({"resultType": "input_required", "inputRequests": requests, "requestState": state});
+    let message = json!({"jsonrpc": "2.0", "id": id_value(id), "result": result});
+    Authored::new(
+        &message,
+        &json!({"authored": "input-required", "id": id.to_string(), "question": question.id}),
+    )
+}
+
+/// The form that asks: rendered by us, without a default, and without a command.
+fn form(question: &Question) -> Value {
+    let lines = question_lines(question).join("\n");
+    let consent = json!({"type": "string", "title": "Consent", "enum": ["allow", "deny"], "description": "allow: this call, once; deny: for the rest of the session"});
+    json!({
+        "message": format!("Cofferdam asks: shall this call pass?\n{lines}"),
+        "requestedSchema": {"type": "object", "properties": {"consent": consent}, "required": ["consent"]},
+    })
+}
+
+/// A call waits for consent; `token` is raw JSON. What the server reports later must be more, so a second counts next to nothing.
+pub(crate) fn progress(token: &str, question: &str, waited_ms: u64) -> Authored {
+    let token: Value = serde_json::from_str(token).unwrap_or_default();
+    let seconds = u32::try_from(waited_ms / 1_000).unwrap_or(u32::MAX);
+    let words = format!("waiting for consent, {seconds} s (id {question})");
+    let params = json!({"progressToken": token, "progress": f64::from(seconds) * 1e-9, "message": words});
+    Authored::new(
+        &json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}),
+        &json!({"authored": "progress", "question": question}),
+    )
 }
 
 fn id_value(id: &Id) -> Value {

@@ -15,6 +15,7 @@ use cofferdam_protocol::{Message, Sender, members};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::answer::progress;
 use super::line::Judged;
 use super::refusal::Stopped;
 use super::{Fault, Gate};
@@ -22,10 +23,12 @@ use crate::approvals::{For, Proof, Question, Reply, Request, statement, wall_tim
 
 mod asked;
 mod grants;
+mod in_band;
 
 pub(super) use asked::Consents;
 use asked::{Asked, Kept};
 use grants::GRANT_MINUTES_MAX;
+pub(super) use in_band::{InBand, without_our_state};
 
 /// How long a question stays open, in milliseconds.
 const QUESTION_MS_MAX: u64 = 120_000;
@@ -73,6 +76,9 @@ impl Gate {
         let digest = self.digest_of(unapproved.message());
         let (server, tool) = (self.terms.name.clone(), tool_of(unapproved.message()));
         let question = self.question(&unapproved, (id.clone(), digest), seq);
+        if self.takes_input_required(&unapproved) {
+            return self.require_input(unapproved, question);
+        }
         let now_ms = self.now_ms();
         let is_waiting = |waiting: &Unapproved| self.is_waiting(waiting);
         let asked = self.consents().ask(question, unapproved, now_ms, is_waiting);
@@ -81,7 +87,7 @@ impl Gate {
                 self.operator.say(format!(
                     "cofferdam: server `{server}` waits for consent to a call of `{tool}`: `cofferdam approvals` shows it (id {id})"
                 ));
-                Ok(())
+                self.elicit_next()
             }
             Asked::WithAnother => Ok(()),
             Asked::TooMany(unapproved) => self.pass_on(
@@ -128,7 +134,13 @@ impl Gate {
     /// What an approval of this call is bound to: the manifest, the policies, and all the call says but `_meta`.
     fn digest_of(&self, message: &Message) -> String {
         let mut said = members(message.params().unwrap_or("{}")).unwrap_or_default();
-        said.retain(|(key, _)| key != "_meta");
+        // What we put into a call by asking about it is no part of it.
+        let ours: &[&str] = if in_band::carries_own_state(message) {
+            &["requestState", "inputResponses"]
+        } else {
+            &[]
+        };
+        said.retain(|(key, _)| key != "_meta" && !ours.contains(&&**key));
         said.sort_unstable();
         let mut bound = Vec::new();
         let parts = [self.terms.binding.as_str(), message.method().unwrap_or_default()];
@@ -292,7 +304,10 @@ impl Gate {
         for (id, calls) in timely.patient {
             self.refuse_all(calls, &CONSENT_PENDING, &id)?;
         }
-        Ok(())
+        for (id, token, waited_ms) in timely.progress {
+            self.author(Sender::Client, progress(&token, &id, waited_ms))?;
+        }
+        self.elicit_next()
     }
 
     fn refuse_all(&self, calls: Vec<Unapproved>, rule: &PolicyRule, id: &str) -> Result<(), Fault> {
@@ -378,8 +393,10 @@ fn tool_of(message: &Message) -> String {
 fn carried_along(message: &Message) -> Vec<String> {
     let said = members(message.params().unwrap_or("{}")).unwrap_or_default();
     let known = ["name", "arguments", "uri", "_meta"];
+    let ours = ["requestState", "inputResponses"];
+    let is_ours = in_band::carries_own_state(message);
     said.iter()
-        .filter(|(key, _)| !known.contains(&&**key))
+        .filter(|(key, _)| !(known.contains(&&**key) || is_ours && ours.contains(&&**key)))
         .map(|(key, raw)| {
             format!(
                 "the call also carries `{}` ({} bytes)",

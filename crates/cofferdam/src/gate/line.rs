@@ -7,6 +7,7 @@ use cofferdam_inspect::{Finding, Redaction, hide_tools, redact_secrets};
 use cofferdam_policy::{Decision, Denied, Permitted, Standing, decide, decide_batch};
 use cofferdam_protocol::{Admitted, Decoded, Frame, Id, Message, MessageKind, Pending, Sender, decode};
 
+use super::consent::without_our_state;
 use super::refusal::{Refused, Stopped};
 use super::{Fault, Gate};
 
@@ -54,7 +55,11 @@ impl Gate {
             Ok(admitted) => admitted,
             Err(inadmissible) => return Err(Stopped::inadmissible(message, &inadmissible)),
         };
+        if admitted.answers.as_ref().is_some_and(|pending| pending.by_gate) {
+            return Err(Stopped::own(message));
+        }
         self.notice_client(&message);
+        let message = self.take_answer_in_band(message, &admitted)?;
         let Some(standing) = self.standing(&message) else {
             return Err(Stopped::held(message, admitted));
         };
@@ -86,7 +91,12 @@ impl Gate {
     ) -> Decision {
         findings.extend(self.inspect_call(&message, standing));
         let context = self.context(Sender::Client, admitted, standing, (message.line().len(), &findings));
-        decide(message, &context, &findings, &Redaction::none())
+        let ours = if admitted.era.is_modern() {
+            without_our_state(&message)
+        } else {
+            Redaction::none()
+        };
+        decide(message, &context, &findings, &ours)
     }
 
     /// server line → record → decode → correlate → inspect → decide (release) → redact → record decision → forward → client

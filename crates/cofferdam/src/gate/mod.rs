@@ -40,7 +40,7 @@ use cofferdam_protocol::{
 
 use crate::approvals::Approvers;
 use answer::Authored;
-use consent::Consents;
+use consent::{Consents, InBand};
 use fault::{Event, Fault};
 use hold::Held;
 use line::Judged;
@@ -101,6 +101,7 @@ pub(crate) struct Gate {
     tools: Mutex<LiveTools>,
     held: Mutex<Held>,
     consents: Mutex<Consents>,
+    in_band: InBand,
     /// Whether the approvals socket is there, so that somebody can be asked.
     can_ask: bool,
     rate: Mutex<CallRate>,
@@ -140,6 +141,7 @@ impl Gate {
             tools: Mutex::new(tools),
             held: Mutex::default(),
             consents: Mutex::default(),
+            in_band: InBand::default(),
             can_ask,
             rate: Mutex::new(CallRate::new()),
             flow: Mutex::default(),
@@ -281,6 +283,7 @@ impl Gate {
 
     /// Remembers what the client calls itself, the first time it does.
     fn notice_client(&self, message: &Message) {
+        self.in_band.notice(message);
         if self.client.get().is_some() {
             return;
         }

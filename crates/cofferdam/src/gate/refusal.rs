@@ -340,7 +340,8 @@ impl Gate {
             (Then::Each(all), _) => all.into_iter().try_for_each(|then| self.act(sender, then, seq)),
             (Then::Hold(held), _) => self.hold(held.0, held.1),
             (Then::Ask(call), _) => self.await_consent(*call, seq),
-            (Then::Take(message), _) => self.take_own_answer(&message),
+            (Then::Take(message), Sender::Client) => self.take_elicited(&message),
+            (Then::Take(message), Sender::Server) => self.take_own_answer(&message),
             (Then::GiveUpList, _) => self.give_up_list(),
         }
     }

@@ -3,12 +3,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use cofferdam_policy::{Level, Unapproved};
+use cofferdam_protocol::Id;
 use serde_json::value::RawValue;
 
 use super::grants::Grants;
 use super::{QUESTION_MS_MAX, WAIT_MS_MAX};
 use crate::approvals::{For, Grant, Question};
 
+/// How often a client that gave a progress token hears that its call waits, in milliseconds.
+const PROGRESS_EVERY_MS: u64 = 5_000;
 /// Questions open at once.
 const QUESTIONS_MAX: usize = 64;
 /// Identical calls that wait behind one question.
@@ -37,6 +40,8 @@ pub(in crate::gate) struct Consents {
     grants: Grants,
     tools: HashMap<String, History>,
     last_approved: HashMap<String, Box<RawValue>>,
+    /// The elicitation that the client has before it, and the id and digest of its question.
+    elicitation: Option<(Id, String, String)>,
 }
 
 /// One question, and the calls that wait for its answer, each with the time it came.
@@ -45,6 +50,10 @@ struct Open {
     question: Question,
     expires_ms: u64,
     calls: VecDeque<(Unapproved, u64)>,
+    /// When the clients of these calls were last told that they wait.
+    told_ms: u64,
+    /// The client was asked in band.
+    is_elicited: bool,
 }
 
 /// An answer for a client that was told to come again.
@@ -100,6 +109,8 @@ pub(super) struct Timely {
     pub(super) expired: Vec<Over>,
     /// Calls whose clients would give up, by the question they waited for.
     pub(super) patient: Vec<(String, Vec<Unapproved>)>,
+    /// Calls to report progress on: the question, the raw progress token, milliseconds waited.
+    pub(super) progress: Vec<(String, String, u64)>,
 }
 
 impl Consents {
@@ -155,11 +166,62 @@ impl Consents {
                     question,
                     expires_ms: now_ms.saturating_add(QUESTION_MS_MAX),
                     calls: VecDeque::from([(call, now_ms)]),
+                    told_ms: now_ms,
+                    is_elicited: false,
                 });
                 Asked::New
             }
             _ => Asked::TooMany(Box::new(call)),
         }
+    }
+
+    /// Opens a question that no call waits for, since its client comes again; the one that is open already, where the call is the same.
+    pub(super) fn open(&mut self, question: Question, now_ms: u64) -> Option<Question> {
+        let same = |open: &&Open| open.question.digest == question.digest && now_ms < open.expires_ms;
+        if let Some(open) = self.open.iter().find(same) {
+            return Some(open.question.clone());
+        }
+        if self.open.len() >= QUESTIONS_MAX {
+            return None;
+        }
+        self.open.push(Open {
+            question: question.clone(),
+            expires_ms: now_ms.saturating_add(QUESTION_MS_MAX),
+            calls: VecDeque::new(),
+            told_ms: now_ms,
+            is_elicited: true,
+        });
+        Some(question)
+    }
+
+    /// The oldest question that the client can answer and was not asked, if it has none before it; from now on it has this one.
+    pub(super) fn begin_elicitation(&mut self, id: &Id, now_ms: u64) -> Option<Question> {
+        if self.elicitation.is_some() {
+            return None;
+        }
+        let is_next = |open: &&mut Open| {
+            !open.is_elicited && now_ms < open.expires_ms && open.question.level == Level::Attested.number()
+        };
+        let open = self.open.iter_mut().find(is_next)?;
+        open.is_elicited = true;
+        let question = open.question.clone();
+        self.elicitation = Some((id.clone(), question.id.clone(), question.digest.clone()));
+        Some(question)
+    }
+
+    /// Id and digest of the question that this elicitation was about.
+    pub(super) fn take_elicitation(&mut self, id: &Id) -> Option<(String, String)> {
+        let (_, question, digest) = self.elicitation.take_if(|(asked, ..)| asked == id)?;
+        Some((question, digest))
+    }
+
+    /// The elicitation the client has before it, where its question is no longer open.
+    pub(super) fn take_elicitation_that_is_over(&mut self, now_ms: u64) -> Option<Id> {
+        let (_, question, _) = self.elicitation.as_ref()?;
+        if self.question(question, now_ms).is_some() {
+            return None;
+        }
+        self.elicitation.take().map(|(id, ..)| id)
     }
 
     /// Forgets calls that were cancelled or answered meanwhile; their question stays open.
@@ -219,6 +281,7 @@ impl Consents {
                     // The same question again under another name: an answer is used once.
                     open.question.id = format!("{id}+");
                     open.question.signed.clear();
+                    open.is_elicited = false;
                     open.expires_ms = now_ms.saturating_add(QUESTION_MS_MAX);
                     self.open.push(open);
                 }
@@ -259,6 +322,7 @@ impl Consents {
         let mut timely = Timely {
             expired: Vec::new(),
             patient: Vec::new(),
+            progress: Vec::new(),
         };
         self.kept.retain(|_, kept| now_ms < kept.until_ms);
         let (open, over): (Vec<Open>, Vec<Open>) = std::mem::take(&mut self.open)
@@ -281,6 +345,14 @@ impl Consents {
             }
             if !tired.is_empty() {
                 timely.patient.push((open.question.id.clone(), tired));
+            }
+            if now_ms.saturating_sub(open.told_ms) >= PROGRESS_EVERY_MS {
+                open.told_ms = now_ms;
+                let waiting = open.calls.iter().filter_map(|(call, since)| {
+                    let token = call.message().meta("progressToken")?.to_owned();
+                    Some((open.question.id.clone(), token, now_ms.saturating_sub(*since)))
+                });
+                timely.progress.extend(waiting);
             }
         }
         timely
