@@ -46,6 +46,7 @@ mod outage;
 mod own_list;
 mod persons;
 mod policies;
+mod policy_changes;
 mod proofs;
 mod protect;
 mod query;

@@ -154,6 +154,18 @@ fn rule_by_policies(message: &Message, context: &Context<'_>) -> Result<Ruled, (
     Ok(ruled)
 }
 
+/// What the policies of `context` say of a message, and which of them: the level from which on it passes; `None` where it does not.
+#[must_use]
+pub fn ruled(message: &Message, context: &Context<'_>) -> (Option<Level>, String) {
+    match rule_by_policies(message, context) {
+        Ok((by, asks)) => (
+            Some(asks.map_or(Level::Nobody, |(least, _)| least)),
+            by.as_deref().unwrap_or_default().to_owned(),
+        ),
+        Err((_, why)) => (None, why),
+    }
+}
+
 fn permission(ruling: Ruling) -> Result<(Level, Arc<str>), (&'static str, String)> {
     match ruling {
         Ruling::Permitted { level, by } => Ok((level, by)),

@@ -39,6 +39,18 @@ impl Level {
         }
     }
 
+    /// What becomes of a call that policies permit from this level on, in a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nobody => "allow",
+            Self::Grant => "grant",
+            Self::Attested => "ask",
+            Self::Person => "person",
+            Self::Two => "two",
+        }
+    }
+
     /// In words, for people.
     #[must_use]
     pub const fn words(self) -> &'static str {

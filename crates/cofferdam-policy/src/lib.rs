@@ -18,7 +18,7 @@ mod unapproved;
 
 pub use basis::{Basis, ConsentFact, shortened};
 pub use context::{Context, Standing};
-pub use decision::{Decision, Denied, Permitted, batch_facts, decide, decide_batch, denied_by_gate};
+pub use decision::{Decision, Denied, Permitted, batch_facts, decide, decide_batch, denied_by_gate, ruled};
 pub use engine::{
     Asked, DEFAULT_POLICIES, Explained, Layer, LayerSays, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyError,
     PolicyFile, Ruling, ServerFacts, ToolFacts, World, policy_ids,

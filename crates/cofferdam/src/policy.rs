@@ -4,6 +4,7 @@
 //! - The organisation's folder is one fixed path: no variable and no `--home` leads elsewhere, and only root may write any part of it.
 //! - A project's files count only while the user's own list has their digest; they can only narrow.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cofferdam_manifest::{AcceptedProjects, Digest, Manifest};
@@ -14,7 +15,7 @@ use nix::unistd::{Group, getegid, getgroups};
 
 use crate::contract::Contract;
 use crate::failure::{Failure, file_failure};
-use crate::gate::escaped;
+use crate::gate::{InForce, Reload, escaped};
 use crate::home::Home;
 use crate::own_files::{check_folder, read_own_file};
 
@@ -24,6 +25,10 @@ pub(crate) use folder::root_owned_files;
 
 /// Where a project keeps its policies, below the working directory.
 pub(crate) const PROJECT_FOLDER: &str = ".cofferdam/policy";
+/// How the names of files under a shadow end.
+const SHADOW_ENDING: &str = ".shadow.cedar";
+/// Files whose change is noticed while a gate runs; a folder with more is refused at the start.
+const STAMPS_MAX: usize = 4_096;
 /// Bytes of the list of accepted policy files.
 const ACCEPTED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Variable that says, in every continuous integration, that nobody can be asked. It can only make shipped policies stricter.
@@ -33,6 +38,8 @@ const CI_VARIABLE: &str = "CI";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PolicyFiles {
     pub(crate) files: Vec<PolicyFile>,
+    /// Those under a shadow (`NAME.shadow.cedar`): they enforce nothing, and the record has what they would have changed.
+    shadow: Vec<PolicyFile>,
     /// Files of the project that nobody accepted, and which therefore do not count.
     pub(crate) unaccepted: Vec<PathBuf>,
 }
@@ -47,7 +54,81 @@ impl PolicyFiles {
         files.extend(user_files(home)?);
         let (project, unaccepted) = project_files(home)?;
         files.extend(project);
-        Ok(Self { files, unaccepted })
+        let (shadow, files) = files.into_iter().partition(|file| file.name.ends_with(SHADOW_ENDING));
+        Ok(Self {
+            files,
+            shadow,
+            unaccepted,
+        })
+    }
+
+    /// The files with `others` in force: one takes the place of the file of its layer and name, or is added.
+    pub(crate) fn with(&self, others: Vec<PolicyFile>) -> Self {
+        let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let mut files = self.files.clone();
+        files.retain(|file| {
+            let is_replaced = |other: &PolicyFile| other.layer == file.layer && last(&other.name) == last(&file.name);
+            !others.iter().any(is_replaced)
+        });
+        files.extend(others);
+        Self {
+            files,
+            shadow: Vec::new(),
+            unaccepted: self.unaccepted.clone(),
+        }
+    }
+
+    /// What would be in force without a shadow; `None` where nothing is under one.
+    pub(crate) fn candidate(&self) -> Option<Self> {
+        let others = self.shadow.iter().map(|file| PolicyFile {
+            name: file.name.replace(SHADOW_ENDING, ".cedar"),
+            ..file.clone()
+        });
+        let others: Vec<PolicyFile> = others.collect();
+        (!others.is_empty()).then(|| self.with(others))
+    }
+
+    /// What decides about the server of `world`; `accepted` is what else an approval is bound to.
+    ///
+    /// # Errors
+    /// Policies in force or under a shadow do not check.
+    pub(crate) fn in_force(&self, world: &World, accepted: &str) -> Result<InForce, Failure> {
+        let digest = self.digest().to_string();
+        Ok(InForce {
+            policies: self.load(world)?,
+            candidate: self.candidate().map(|files| files.load(world)).transpose()?,
+            binding: format!("{accepted} {digest}"),
+            digest,
+        })
+    }
+
+    /// Looks for changes of these files from now on.
+    pub(crate) fn reload(self, home: &Home, world: World, accepted: String) -> Reload {
+        let (home, mut known) = (home.clone(), self);
+        let mut seen = stamps(&home);
+        let mut settling = None;
+        Reload(Box::new(move || {
+            let now = stamps(&home);
+            if now == seen {
+                settling = None;
+                return None;
+            }
+            if settling.as_ref() != Some(&now) {
+                settling = Some(now);
+                return None;
+            }
+            seen = now;
+            let files = match Self::read(&home) {
+                Ok(files) if files == known => return None,
+                Ok(files) => files,
+                Err(failure) => return Some(Err(failure)),
+            };
+            let loaded = files.in_force(&world, &accepted);
+            if loaded.is_ok() {
+                known = files;
+            }
+            Some(loaded)
+        }))
     }
 
     /// Digest of everything that counts: an approval given under other policies is none.
@@ -66,6 +147,32 @@ impl PolicyFiles {
     pub(crate) fn load(&self, world: &World) -> Result<Policies, Failure> {
         Policies::load(&self.files, world).map_err(|error| unusable(&error))
     }
+}
+
+/// What tells one state of the policy files from another without reading them: path, size, time of change and inode of each.
+type Stamps = Vec<(PathBuf, u64, i64, i64, u64)>;
+
+fn stamps(home: &Home) -> Stamps {
+    let mut folders = vec![folder::organisation_folder().to_owned(), home.policy()];
+    folders.extend(project_folder());
+    let listed = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+    let paths = listed.flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let mut stamps: Stamps = paths
+        .take(STAMPS_MAX)
+        .chain([home.accepted_policies()])
+        .filter_map(|path| {
+            let metadata = std::fs::symlink_metadata(&path).ok()?;
+            Some((
+                path,
+                metadata.len(),
+                metadata.ctime(),
+                metadata.ctime_nsec(),
+                metadata.ino(),
+            ))
+        })
+        .collect();
+    stamps.sort();
+    stamps
 }
 
 /// What is wrong with the policies, and the way out.

@@ -56,6 +56,8 @@ impl Session {
             members.insert("signed_by".to_owned(), json!(signer));
         }
         let plan = pinned_plan(contract)?;
+        let world = policy::pinned_world(home, contract);
+        let binding = format!("{} {}", manifest.digest(), contract.program.digest());
         let terms = Terms {
             name: contract.name.clone(),
             limits: manifest.limits.clone(),
@@ -65,13 +67,8 @@ impl Session {
             reach: reach(manifest),
             suppress: manifest.suppress.clone(),
             pins: Some(contract.pins()),
-            policies: policies.load(&policy::pinned_world(home, contract))?,
-            binding: format!(
-                "{} {} {}",
-                manifest.digest(),
-                contract.program.digest(),
-                policies.digest()
-            ),
+            in_force: Arc::new(policies.in_force(&world, &binding)?),
+            reload: Some(policies.reload(home, world, binding)),
             approvals: Some(home.runtime()),
             approvers: Approvers::read()?,
         };
@@ -107,8 +104,11 @@ impl Session {
             reach: reach(manifest),
             suppress: manifest.suppress.clone(),
             pins: None,
-            policies: policies.load(&policy::world(home, name, manifest, None))?,
-            binding: format!("{} {}", manifest.digest(), policies.digest()),
+            in_force: Arc::new(policies.in_force(
+                &policy::world(home, name, manifest, None),
+                &manifest.digest().to_string(),
+            )?),
+            reload: None,
             approvals: Some(home.runtime()),
             approvers: Approvers::read()?,
         };

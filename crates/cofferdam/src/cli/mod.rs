@@ -18,6 +18,7 @@ pub(crate) mod output;
 pub(crate) mod person;
 mod policy;
 pub(crate) mod policy_args;
+mod policy_replay;
 mod review;
 mod run;
 mod tools;
@@ -127,6 +128,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Approvals { verb } => approvals::run(&home, verb, output),
         Verb::Policy(PolicyVerb::Check) => policy::check(&home, output),
         Verb::Policy(PolicyVerb::Explain(args)) => policy::explain(&home, &args, output),
+        Verb::Policy(PolicyVerb::Replay(args)) => policy_replay::replay(&home, &args, output),
         Verb::Policy(PolicyVerb::Test) => policy::test(&home, output),
         Verb::Policy(PolicyVerb::Accept(args)) => policy::accept(&home, &args, output),
         Verb::Policy(PolicyVerb::Defaults) => policy::defaults(output),

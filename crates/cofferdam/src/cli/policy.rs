@@ -34,7 +34,14 @@ pub(crate) fn check(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
     let mut reaching = BTreeSet::new();
     let servers = own_names(home)?;
     for name in &servers {
-        match Contract::read(home, name).and_then(|contract| files.load(&pinned_world(home, &contract))) {
+        let loaded = Contract::read(home, name).and_then(|contract| {
+            let world = pinned_world(home, &contract);
+            if let Some(candidate) = files.candidate() {
+                candidate.load(&world)?;
+            }
+            files.load(&world)
+        });
+        match loaded {
             Ok(policies) => reaching.extend(policies.reaching().into_iter().map(str::to_owned)),
             Err(failure) => {
                 output.failure(&failure);
@@ -139,13 +146,13 @@ fn moment(bytes: usize) -> Moment<'static> {
 
 /// What would become of a call.
 #[derive(Debug, PartialEq, Eq)]
-struct Outcome {
+pub(super) struct Outcome {
     /// `allow`, `grant`, `ask`, `person`, `two` or `deny`.
-    word: &'static str,
-    by: String,
+    pub(super) word: &'static str,
+    pub(super) by: String,
 }
 
-fn outcome(policies: &Policies, asked: Asked<'_>, moment: &Moment<'_>, consent: Consent) -> Outcome {
+pub(super) fn outcome(policies: &Policies, asked: Asked<'_>, moment: &Moment<'_>, consent: Consent) -> Outcome {
     let Some(least) = Level::least(consent) else {
         return Outcome {
             word: "deny",
@@ -154,13 +161,7 @@ fn outcome(policies: &Policies, asked: Asked<'_>, moment: &Moment<'_>, consent: 
     };
     match policies.rule(asked, moment, least, true) {
         Ruling::Permitted { level, by } => Outcome {
-            word: match level {
-                Level::Nobody => "allow",
-                Level::Grant => "grant",
-                Level::Attested => "ask",
-                Level::Person => "person",
-                Level::Two => "two",
-            },
+            word: level.word(),
             by: by.to_string(),
         },
         Ruling::Refused { layer, by, .. } => Outcome {

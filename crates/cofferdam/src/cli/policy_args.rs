@@ -56,6 +56,8 @@ pub(crate) enum PolicyVerb {
     Explain(PolicyExplain),
     /// Run the test cases that lie beside the user's policies (`*.json`).
     Test,
+    /// Say which calls on record would get another answer if a candidate decided.
+    Replay(PolicyReplay),
     /// Accept the policies of the project in the working directory, as they are now.
     Accept(PolicyAccept),
     /// Print the policies that ship in the program.
@@ -71,6 +73,15 @@ pub(crate) struct PolicyExplain {
     /// Its arguments, a JSON object.
     #[arg(value_name = "JSON", default_value = "{}")]
     pub(crate) arguments: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyReplay {
+    /// From when on: `7d`, `12h`, or a time such as 2026-11-21T03:00:00Z.
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    pub(crate) since: String,
+    /// A policy file, or a folder of them; each stands for your file of the same name, or beside your files.
+    pub(crate) candidate: PathBuf,
 }
 
 #[derive(Debug, Args)]

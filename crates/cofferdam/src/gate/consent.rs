@@ -143,7 +143,8 @@ impl Gate {
         said.retain(|(key, _)| key != "_meta" && !ours.contains(&&**key));
         said.sort_unstable();
         let mut bound = Vec::new();
-        let parts = [self.terms.binding.as_str(), message.method().unwrap_or_default()];
+        let in_force = self.in_force();
+        let parts = [in_force.binding.as_str(), message.method().unwrap_or_default()];
         let said = said.iter().flat_map(|(key, raw)| [&**key, *raw]);
         for part in parts.into_iter().chain(said) {
             bound.extend_from_slice(&part.len().to_le_bytes());
@@ -256,7 +257,9 @@ impl Gate {
         }
         let facts =
             json!({"decision": "sign", "question": id, "digest": digest, "who": who, "keys": signed, "needed": needed});
-        self.note(Kind::Approval, &facts.to_string())?;
+        if let Err(error) = self.note(Kind::Approval, &facts.to_string()) {
+            return self.refuse_approved(Vec::new(), error);
+        }
         Ok(Reply::Done(
             "signed; it needs a second person, with another key".to_owned(),
         ))

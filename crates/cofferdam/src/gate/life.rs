@@ -13,11 +13,15 @@ use crate::egress::{Egress, Ledger};
 use crate::failure::Failure;
 
 use super::end::Ended;
+use super::in_force::follow;
 use super::observed::{Launched, start_recording};
 use super::outlet::Outlet;
-use super::pump::{forward_signals, has_hung_up, pump_client, start, start_server};
+use super::pump::{forward_signals, has_hung_up, pump_client, start, start_server, start_with_stack};
 use super::stderr::OperatorLines;
 use super::{Event, Fault, Gate, Terms, watch};
+
+/// Stack of the thread that loads changed policies: parsers of policies are recursive.
+const RELOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// The client's side.
 pub(crate) struct Pipes {
@@ -66,7 +70,7 @@ pub(super) struct Running {
 /// # Errors
 /// A thread could not be started, or the compartment has no pipes.
 pub(crate) fn run(
-    terms: Terms,
+    mut terms: Terms,
     log: Log,
     server: Server<'_>,
     pipes: Pipes,
@@ -79,6 +83,7 @@ pub(crate) fn run(
         Outlet::new("client", pipes.to_client)?,
         Outlet::new("server", Box::new(server_stdin))?,
     );
+    let reload = terms.reload.take();
     let (listener, _name_until_the_end) = listen(&terms, &log, &operator).unzip();
     let gate = Arc::new(Gate::new(terms, Arc::new(log), outlets, (operator, listener.is_some())));
 
@@ -90,6 +95,11 @@ pub(crate) fn run(
     start("watch", &gate, &events, move |gate, events| {
         watch::watch(gate, events, || has_hung_up(&pipes.hang_up))
     })?;
+    if let Some(reload) = reload {
+        start_with_stack("policies", RELOAD_STACK_BYTES, (&gate, &events), move |gate, events| {
+            follow(gate, events, reload)
+        })?;
+    }
     if let Some(listener) = listener {
         start("approvals", &gate, &events, move |gate, events| {
             hear_approvers(gate, events, &listener)

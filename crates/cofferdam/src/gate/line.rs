@@ -90,7 +90,12 @@ impl Gate {
         mut findings: Vec<Finding>,
     ) -> Decision {
         findings.extend(self.inspect_call(&message, standing));
-        let context = self.context(Sender::Client, admitted, standing, (message.line().len(), &findings));
+        let in_force = self.in_force();
+        let about = (message.line().len(), findings.as_slice(), &in_force.policies);
+        let context = self.context(Sender::Client, admitted, standing, about);
+        if let Some(candidate) = &in_force.candidate {
+            self.compare(&message, &context, candidate);
+        }
         let ours = if admitted.era.is_modern() {
             without_our_state(&message)
         } else {
@@ -161,7 +166,9 @@ impl Gate {
     /// inspect → decide (release) → redact, for a message of the server that the session admitted.
     fn decide_for_server(&self, message: Message, admitted: &Admitted) -> Result<Permitted, Box<Denied>> {
         let (findings, redaction) = self.inspect_answer(&message, admitted);
-        let context = self.context(Sender::Server, admitted, None, (message.line().len(), &findings));
+        let in_force = self.in_force();
+        let about = (message.line().len(), findings.as_slice(), &in_force.policies);
+        let context = self.context(Sender::Server, admitted, None, about);
         let id = message.id().map(ToString::to_string).unwrap_or_default();
         let released = without_asking(decide(message, &context, &findings, &redaction))?;
         if let Some(tool) = admitted.answers.as_ref().and_then(|pending| pending.tool.as_deref()) {

@@ -11,6 +11,7 @@ mod consent;
 mod end;
 mod fault;
 mod hold;
+mod in_force;
 mod life;
 mod line;
 mod live_tools;
@@ -27,7 +28,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
@@ -54,6 +55,7 @@ use stderr::OperatorLines;
 use crate::egress::Grants;
 
 pub(crate) use end::{Cause, Ended, SESSION_ENDED_RULE, process_words};
+pub(crate) use in_force::{InForce, Reload};
 pub(crate) use life::{Pipes, Server, run};
 pub(crate) use live_tools::PinnedTool;
 pub(crate) use observed::{Executed, Launched, observations};
@@ -82,10 +84,10 @@ pub(crate) struct Terms {
     pub(crate) reach: Reach,
     /// Findings that are known and accepted.
     pub(crate) suppress: Suppressions,
-    /// The policies of every layer about this server.
-    pub(crate) policies: Policies,
-    /// What an approval is bound to beside the call: manifest, program and policies.
-    pub(crate) binding: String,
+    /// The policies at the start.
+    pub(crate) in_force: Arc<InForce>,
+    /// Looks for changed ones; `None` where none are taken.
+    pub(crate) reload: Option<Reload>,
     /// Where the approvals socket lies; `None` where nobody can be asked.
     pub(crate) approvals: Option<PathBuf>,
     /// Who can prove to be a person.
@@ -96,6 +98,7 @@ pub(crate) struct Terms {
 #[derive(Debug)]
 pub(crate) struct Gate {
     terms: Terms,
+    in_force: RwLock<Arc<InForce>>,
     log: Arc<Log>,
     session: Mutex<Session>,
     tools: Mutex<LiveTools>,
@@ -135,6 +138,7 @@ impl Gate {
         let in_flight = usize::try_from(terms.limits.calls_in_flight).unwrap_or(usize::MAX);
         let (to_client, to_server) = outlets;
         Self {
+            in_force: RwLock::new(Arc::clone(&terms.in_force)),
             terms,
             log,
             session: Mutex::new(Session::new(SessionLimits { in_flight })),
@@ -245,7 +249,7 @@ impl Gate {
         sender: Sender,
         admitted: &'a Admitted,
         standing: Option<Standing>,
-        (bytes, findings): (usize, &'a [Finding]),
+        (bytes, findings, policies): (usize, &'a [Finding], &'a Policies),
     ) -> Context<'a> {
         let calls_last_minute = match standing {
             Some(_) => self
@@ -262,7 +266,7 @@ impl Gate {
             client_requests: &self.terms.client_requests,
             calls_last_minute,
             calls_per_minute_max: self.terms.limits.calls_per_minute,
-            policies: &self.terms.policies,
+            policies,
             moment: Moment {
                 now_s: crate::cli::unix_seconds(),
                 client: self.client.get().map_or("", String::as_str),

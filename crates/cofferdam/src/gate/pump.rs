@@ -34,10 +34,20 @@ pub(super) fn start(
     events: &Events<Event>,
     body: impl FnOnce(&Gate, &Events<Event>) + Send + 'static,
 ) -> std::io::Result<()> {
+    start_with_stack(name, PUMP_STACK_BYTES, (gate, events), body)
+}
+
+/// The same with a stack of another size.
+pub(super) fn start_with_stack(
+    name: &str,
+    stack_bytes: usize,
+    (gate, events): (&Arc<Gate>, &Events<Event>),
+    body: impl FnOnce(&Gate, &Events<Event>) + Send + 'static,
+) -> std::io::Result<()> {
     let (gate, events) = (Arc::clone(gate), events.clone());
     Builder::new()
         .name(name.to_owned())
-        .stack_size(PUMP_STACK_BYTES)
+        .stack_size(stack_bytes)
         .spawn(move || {
             let watched = EndOnPanic(&events);
             body(&gate, &events);

@@ -20,6 +20,11 @@ const FILES_MAX: usize = 1_000;
 /// Permission bits that let the group or everybody else write.
 const OTHERS_WRITE: u32 = 0o022;
 
+/// Where they lie.
+pub(super) fn organisation_folder() -> &'static Path {
+    Path::new(ORGANISATION_FOLDER)
+}
+
 /// The organisation's files; none where there is no such folder.
 pub(super) fn organisation() -> Result<Vec<PolicyFile>, Failure> {
     let files = root_owned_files(Path::new(ORGANISATION_FOLDER), "cedar")?;

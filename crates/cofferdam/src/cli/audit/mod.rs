@@ -16,6 +16,8 @@ mod timer;
 mod verify;
 mod when;
 
+pub(super) use when::parse as parse_time;
+
 use cofferdam_audit::{AuditError, Store};
 
 use args::AuditVerb;
@@ -44,14 +46,14 @@ pub(crate) fn run(home: &Home, verb: AuditVerb, output: &mut Output) -> Result<E
     }
 }
 
-fn store(home: &Home) -> Result<Store, Failure> {
+pub(super) fn store(home: &Home) -> Result<Store, Failure> {
     if !home.audit().exists() {
         return Err(Failure::new(Exit::Nothing, "nothing is recorded yet"));
     }
     Store::open(&home.audit()).map_err(|error| failure(&error))
 }
 
-fn failure(error: &AuditError) -> Failure {
+pub(super) fn failure(error: &AuditError) -> Failure {
     let failure = Failure::misconfigured(error.to_string());
     match error.help() {
         Some(help) => failure.help(help),
@@ -60,7 +62,7 @@ fn failure(error: &AuditError) -> Failure {
 }
 
 /// A segment that cannot be read hides no other, and is not passed over in silence.
-fn warn<'a>(problems: impl Iterator<Item = &'a AuditError>, output: &mut Output) {
+pub(super) fn warn<'a>(problems: impl Iterator<Item = &'a AuditError>, output: &mut Output) {
     for problem in problems {
         output.say(&format!("warning: {problem}"));
     }

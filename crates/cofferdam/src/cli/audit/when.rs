@@ -7,7 +7,7 @@ const DAY: u64 = 86_400;
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) fn parse(text: &str, now_ns: u64) -> Result<u64, String> {
+pub(in crate::cli) fn parse(text: &str, now_ns: u64) -> Result<u64, String> {
     let malformed =
         || format!("`{text}` is no time: write 2026-11-21, 2026-11-21T03:00:00Z, or how long ago, as 15m, 2h or 7d");
     if let Some(ago) = ago(text) {

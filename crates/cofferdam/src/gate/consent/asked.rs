@@ -379,6 +379,12 @@ impl Consents {
         }
     }
 
+    /// Forgets what was consented to and not used yet: the policies are others now. Questions and refusals stay.
+    pub(in crate::gate) fn forget_consents(&mut self) {
+        self.grants = Grants::default();
+        self.kept.clear();
+    }
+
     pub(super) fn grants(&mut self, now_ms: u64) -> Vec<Grant> {
         self.grants.list(now_ms)
     }
