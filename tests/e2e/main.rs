@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod approvals_view;
 mod byte_identity;
 mod client_requests;
 mod command_line;

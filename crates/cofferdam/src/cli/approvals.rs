@@ -1,11 +1,11 @@
 //! `approvals`: what running gates ask, and the answers of whoever sits at a terminal.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::json;
 
+use super::approvals_watch::watch;
 use super::output::{Output, Style};
 use super::person::{enroll, unlocked};
 use super::policy_args::{ApprovalsAllow, ApprovalsGrants, ApprovalsId, ApprovalsVerb};
@@ -16,31 +16,28 @@ use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
 
-/// How often `watch` looks.
-const WATCH_EVERY: Duration = Duration::from_millis(500);
-
 /// Runs one of the verbs; without one, `watch` on a terminal and `list` elsewhere.
 pub(crate) fn run(home: &Home, verb: Option<ApprovalsVerb>, output: &mut Output) -> Result<Exit, Failure> {
     match verb {
         Some(ApprovalsVerb::List) => list(home, output),
-        Some(ApprovalsVerb::Watch) => watch(home, output),
+        Some(ApprovalsVerb::Watch(args)) => watch(home, args.lines, output),
         Some(ApprovalsVerb::Allow(args)) => allow(home, &args, output),
         Some(ApprovalsVerb::Deny(ApprovalsId { id })) => answer(home, &Request::Deny { id }, output),
         Some(ApprovalsVerb::Enroll) => enroll(home, output),
         Some(ApprovalsVerb::Grants(args)) => grants(home, args, output),
-        None if std::io::stdin().is_terminal() && !output.is_json() => watch(home, output),
+        None if std::io::stdin().is_terminal() && !output.is_json() => watch(home, false, output),
         None => list(home, output),
     }
 }
 
 /// A question and the gate that asks it.
-struct Asked {
-    socket: PathBuf,
-    question: Question,
+pub(super) struct Asked {
+    pub(super) socket: PathBuf,
+    pub(super) question: Question,
 }
 
 /// Every question of every running gate of this user.
-fn questions(home: &Home) -> Result<Vec<Asked>, Failure> {
+pub(super) fn questions(home: &Home) -> Result<Vec<Asked>, Failure> {
     let mut all = Vec::new();
     for socket in sockets(home)? {
         if let Some(Reply::Questions(questions)) = ask_gate(&socket, &Request::List {})? {
@@ -81,7 +78,7 @@ fn list(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-fn show(question: &Question, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn show(question: &Question, output: &mut Output) -> Result<(), Failure> {
     let id = output.styled(Style::Bold, &escaped(question.id.as_bytes()));
     output.line(&format!("{id}  asks for consent"))?;
     for line in question_lines(question) {
@@ -100,7 +97,7 @@ fn allow(home: &Home, args: &ApprovalsAllow, output: &mut Output) -> Result<Exit
 }
 
 /// The answer yes, signed where the question needs a proven person.
-fn consent(
+pub(super) fn consent(
     key: &Path,
     question: &Question,
     (scope, minutes): (For, u32),
@@ -144,7 +141,7 @@ fn answer(home: &Home, request: &Request, output: &mut Output) -> Result<Exit, F
     Err(unknown(id))
 }
 
-fn tell(reply: Option<Reply>, id: &str, output: &mut Output) -> Result<Exit, Failure> {
+pub(super) fn tell(reply: Option<Reply>, id: &str, output: &mut Output) -> Result<Exit, Failure> {
     match reply {
         Some(Reply::Done(words)) => {
             if output.is_json() {
@@ -195,74 +192,4 @@ fn grants(home: &Home, args: ApprovalsGrants, output: &mut Output) -> Result<Exi
         output.say("there are no grants");
     }
     Ok(if all.is_empty() { Exit::Nothing } else { Exit::Fine })
-}
-
-/// Shows one question at a time and takes the answer, in words: a key pressed for something else must not consent.
-fn watch(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
-    output.say("waiting for questions; Ctrl-C ends this and leaves them open");
-    let mut put_off: Vec<String> = Vec::new();
-    loop {
-        let open = questions(home)?;
-        put_off.retain(|id| open.iter().any(|asked| asked.question.id == *id));
-        let Some(asked) = open.into_iter().find(|asked| !put_off.contains(&asked.question.id)) else {
-            std::thread::sleep(WATCH_EVERY);
-            continue;
-        };
-        show(&asked.question, output)?;
-        let Some(words) = said(&asked.question, output) else {
-            return Ok(Exit::Fine);
-        };
-        let done = match answer_in(&words) {
-            Some(Answer::Yes(scope)) => {
-                consent(&home.approver(), &asked.question, (scope, WATCH_GRANT_MINUTES), output)
-                    .and_then(|request| ask_gate(&asked.socket, &request))
-                    .and_then(|reply| tell(reply, &asked.question.id, output))
-            }
-            Some(Answer::No) => {
-                let id = asked.question.id.clone();
-                ask_gate(&asked.socket, &Request::Deny { id }).and_then(|reply| tell(reply, &asked.question.id, output))
-            }
-            None => Ok(Exit::Nothing),
-        };
-        if let Err(failure) = &done {
-            output.failure(failure);
-        }
-        // What was put off, or still waits for somebody else, is not shown again.
-        put_off.push(asked.question.id);
-    }
-}
-
-/// What the person types; `None` at the end of input.
-fn said(question: &Question, output: &mut Output) -> Option<String> {
-    let more = if question.takes_grants {
-        ", `call` or `tool` for an hour"
-    } else {
-        ""
-    };
-    output.say(&format!(
-        "type `allow` for this once{more}, or `deny`; anything else puts it off"
-    ));
-    let mut words = String::new();
-    match std::io::stdin().lock().read_line(&mut words) {
-        Ok(1..) => Some(words),
-        _ => None,
-    }
-}
-
-/// Minutes of a grant that `watch` gives.
-const WATCH_GRANT_MINUTES: u32 = 60;
-
-enum Answer {
-    Yes(For),
-    No,
-}
-
-fn answer_in(words: &str) -> Option<Answer> {
-    match words.trim() {
-        "allow" => Some(Answer::Yes(For::Once)),
-        "call" => Some(Answer::Yes(For::Call)),
-        "tool" => Some(Answer::Yes(For::Tool)),
-        "deny" => Some(Answer::No),
-        _ => None,
-    }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 mod approvals;
+mod approvals_watch;
 pub(crate) mod args;
 mod audit;
 mod call;

@@ -9,7 +9,7 @@ pub(crate) enum ApprovalsVerb {
     /// What waits now.
     List,
     /// Show one question after the other and take the answers; what `approvals` does on a terminal.
-    Watch,
+    Watch(ApprovalsWatch),
     /// Let a call pass.
     Allow(ApprovalsAllow),
     /// Refuse a call, and every identical one for the rest of the session.
@@ -18,6 +18,13 @@ pub(crate) enum ApprovalsVerb {
     Enroll,
     /// Consents that are remembered; `--revoke` takes one back.
     Grants(ApprovalsGrants),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalsWatch {
+    /// Write line after line, as screen readers like it, instead of giving each question the screen.
+    #[arg(long)]
+    pub(crate) lines: bool,
 }
 
 #[derive(Debug, Args)]

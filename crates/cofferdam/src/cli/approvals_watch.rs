@@ -1,0 +1,159 @@
+//! `approvals watch`: one question at a time, and the answer of whoever sits there, in words.
+//!
+//! On a terminal each question has the screen to itself and stays still until it is settled; `--lines` writes line after line instead, for
+//! screen readers and logs. Nothing moves by itself, there are no keys and no default: a key pressed for something else must not consent.
+
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{FlushArg, tcflush};
+
+use super::approvals::{Asked, consent, questions, show, tell};
+use super::output::{Output, Style};
+use crate::approvals::{For, Question, Request, ask_gate};
+use crate::failure::{Exit, Failure};
+use crate::home::Home;
+
+/// How often it looks whether something asks, and whether what is shown still does, in milliseconds.
+const LOOK_EVERY_MS: u16 = 500;
+/// Minutes of a grant that is given here.
+const GRANT_MINUTES: u32 = 60;
+/// Bytes of one typed answer.
+const ANSWER_BYTES_MAX: usize = 256;
+/// Clears the screen and goes to its first corner (ECMA-48 ED, CUP).
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+/// What somebody did before a question.
+enum Typed {
+    Words(String),
+    /// The question was settled elsewhere, or expired.
+    Gone,
+    /// Nobody types any more.
+    End,
+}
+
+enum Answer {
+    Yes(For),
+    No,
+    Later,
+}
+
+/// Shows what asks until its input ends.
+pub(super) fn watch(home: &Home, is_by_line: bool, output: &mut Output) -> Result<Exit, Failure> {
+    let is_screen = !is_by_line && has_screen();
+    let mut put_off: Vec<String> = Vec::new();
+    let mut is_idle_shown = false;
+    loop {
+        let open = questions(home)?;
+        put_off.retain(|id| open.iter().any(|asked| asked.question.id == *id));
+        let waiting = open.len();
+        let Some(asked) = open.into_iter().find(|asked| !put_off.contains(&asked.question.id)) else {
+            if !std::mem::replace(&mut is_idle_shown, true) {
+                head(is_screen, waiting, output)?;
+                output.say("waiting for questions; Ctrl-C ends this and leaves them open");
+            }
+            std::thread::sleep(Duration::from_millis(LOOK_EVERY_MS.into()));
+            continue;
+        };
+        is_idle_shown = false;
+        head(is_screen, waiting, output)?;
+        show(&asked.question, output)?;
+        let done = match typed(home, &asked.question, output)? {
+            Typed::End => return Ok(Exit::Fine),
+            Typed::Gone => {
+                output.say("it was settled elsewhere, or expired");
+                Ok(Exit::Nothing)
+            }
+            Typed::Words(words) => settle(home, &asked, answer_in(&words), output),
+        };
+        if let Err(failure) = &done {
+            output.failure(failure);
+        }
+        // What was put off, or still waits for somebody else, is not shown again.
+        put_off.push(asked.question.id);
+    }
+}
+
+fn has_screen() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    !is_dumb && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// What stands above everything on a screen of its own.
+fn head(is_screen: bool, waiting: usize, output: &mut Output) -> Result<(), Failure> {
+    if !is_screen {
+        return Ok(());
+    }
+    output.raw(CLEAR.as_bytes())?;
+    let title = output.styled(Style::Bold, "Cofferdam approvals");
+    let count = match waiting {
+        0 => "nothing waits".to_owned(),
+        1 => "1 question waits".to_owned(),
+        count => format!("{count} questions wait"),
+    };
+    output.line(&format!("{title}   {count}"))?;
+    output.line("")
+}
+
+fn settle(home: &Home, asked: &Asked, answer: Answer, output: &mut Output) -> Result<Exit, Failure> {
+    let id = asked.question.id.clone();
+    let request = match answer {
+        Answer::Yes(scope) => consent(&home.approver(), &asked.question, (scope, GRANT_MINUTES), output)?,
+        Answer::No => Request::Deny { id: id.clone() },
+        Answer::Later => return Ok(Exit::Nothing),
+    };
+    tell(ask_gate(&asked.socket, &request)?, &id, output)
+}
+
+/// What is typed from now on: what was typed before the question was shown is thrown away.
+fn typed(home: &Home, question: &Question, output: &mut Output) -> Result<Typed, Failure> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        // A terminal that cannot be asked to forget will be read as it is.
+        let _ = tcflush(stdin.as_fd(), FlushArg::TCIFLUSH);
+    }
+    let more = if question.takes_grants {
+        ", `call` or `tool` for an hour"
+    } else {
+        ""
+    };
+    output.say(&format!(
+        "type `allow` for this once{more}, or `deny`; anything else puts it off"
+    ));
+    let mut line = Vec::new();
+    loop {
+        let mut waiting = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut waiting, PollTimeout::from(LOOK_EVERY_MS)) {
+            Ok(0) if line.is_empty() => {
+                let is_open = questions(home)?.iter().any(|asked| asked.question.id == question.id);
+                if !is_open {
+                    return Ok(Typed::Gone);
+                }
+            }
+            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) => {
+                // Byte by byte: what belongs to the next question stays where it is.
+                let mut byte = [0];
+                match nix::unistd::read(stdin.as_fd(), &mut byte) {
+                    Ok(1) if byte == *b"\n" => return Ok(Typed::Words(String::from_utf8_lossy(&line).into_owned())),
+                    Ok(1) if line.len() < ANSWER_BYTES_MAX => line.extend(byte),
+                    Ok(1) | Err(nix::errno::Errno::EINTR) => {}
+                    _ => return Ok(Typed::End),
+                }
+            }
+            Err(_unreadable) => return Ok(Typed::End),
+        }
+    }
+}
+
+fn answer_in(words: &str) -> Answer {
+    match words.trim() {
+        "allow" => Answer::Yes(For::Once),
+        "call" => Answer::Yes(For::Call),
+        "tool" => Answer::Yes(For::Tool),
+        "deny" => Answer::No,
+        _ => Answer::Later,
+    }
+}
