@@ -337,6 +337,13 @@ fn where_there_are_approvers_a_manifest_counts_by_their_signature_alone() {
     let mut conversation = approvers.talk("correct horse battery");
     let call = post(&mut conversation);
     assert_eq!(said_in(&conversation.answer(call)), "hello");
+    let widen = ["manifest", "allow", "fixture", "host", "example.com:443", "--yes"];
+    let refused = approvers.run(&widen);
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused.stderr));
+    let widened = approvers.on_a_terminal("correct horse battery", &widen);
+    assert!(widened.status.success(), "{}", text(&widened.stdout));
+    let check = approvers.run(&["manifest", "check", "fixture"]);
+    assert!(check.status.success(), "{}", text(&check.stderr));
 }
 
 #[test]

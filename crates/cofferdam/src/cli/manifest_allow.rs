@@ -7,7 +7,9 @@ use cofferdam_manifest::{Right, diff_manifests, widen};
 
 use super::add::{absolute, check_grants};
 use super::args::{ManifestAllow, RightKind};
+use super::manifest_sign::sign_own;
 use super::output::Output;
+use super::person::proven;
 use super::review::Review;
 use crate::compartment::find_program;
 use crate::contract::folder::{Before, Texts};
@@ -66,10 +68,13 @@ pub(crate) fn run(home: &Home, args: &ManifestAllow, output: &mut Output) -> Res
             Failure::new(Exit::Nothing, "nothing was written").help("answer on a terminal, or say `--yes` to allow it")
         );
     }
+    let key = proven(home, "widening a manifest", output)?;
     let was_signed = folder.signature().exists();
     after.write(&folder, Before::Same(&before.texts))?;
     output.say(&format!("wrote `{right}` into {}", shown(&folder.manifest())));
-    if was_signed {
+    if let Some(key) = key {
+        sign_own(&folder, &after, &key, output)?;
+    } else if was_signed {
         output.say(&format!(
             "its signature was over the old manifest and is gone: `cofferdam manifest sign {} --key FILE` signs the new one",
             args.name
