@@ -29,7 +29,7 @@ impl Policies {
     /// What every layer says at every level; `None` for a tool that nobody knows.
     #[must_use]
     pub fn explain(&self, asked: Asked<'_>, moment: &Moment<'_>) -> Option<Explained> {
-        let slice = self.slice(asked)?;
+        let slice = self.slice(asked)?.ok()?;
         let levels = Level::ALL.map(|level| {
             let layers = slice.says(level, &self.entities, || self.context(slice, level, asked, moment));
             let layers = layers.map(|(layer, says)| {

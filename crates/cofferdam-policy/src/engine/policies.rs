@@ -1,7 +1,7 @@
 //! The policies of one server, ready to decide.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{
     ActionConstraint, Context, Entities, EntityUid, Policy, PolicySet, ResourceConstraint, RestrictedExpression,
@@ -10,9 +10,10 @@ use cedar_policy::{
 use cofferdam_inspect::Finding;
 
 use super::PolicyError;
+use super::input::InputType;
 use super::reads::INPUT;
 use super::schema::{CALL, CALL_UNPINNED, PLAIN_ACTIONS, schema};
-use super::slice::{Says, Slice, Triple};
+use super::slice::{Known, Says, Slice, Triple};
 use super::source::{Layer, PolicyFile, Sourced, policies, words};
 use super::world::{UNPINNED_TOOL, World, entities, tool_id, uid};
 use crate::level::Level;
@@ -91,24 +92,45 @@ pub enum Ruling {
 #[derive(Debug)]
 pub struct Policies {
     pub(super) entities: Entities,
-    pub(super) tools: HashMap<String, Slice>,
-    plain: HashMap<&'static str, Slice>,
-    unpinned: Option<Slice>,
+    server: String,
+    policies: Vec<Known>,
+    /// A layer has a say as soon as it has a policy, also where all of them are about other servers: then it permits nothing here.
+    layers: BTreeSet<Layer>,
+    tools: HashMap<String, Uncut>,
+    plain: HashMap<&'static str, Uncut>,
+    unpinned: Option<Uncut>,
     pub(super) is_ci: bool,
 }
 
+/// A slice that is cut when it is asked for the first time: a server has many tools, and a session calls few.
+#[derive(Debug)]
+struct Uncut {
+    triple: Triple,
+    input: Option<InputType>,
+    slice: OnceLock<Result<Slice, PolicyError>>,
+}
+
+impl Uncut {
+    fn new(triple: Triple, input: Option<InputType>) -> Self {
+        Self {
+            triple,
+            input,
+            slice: OnceLock::new(),
+        }
+    }
+}
+
 impl Policies {
-    /// Reads, validates and slices the policies that concern the server of `world`.
+    /// Reads and validates the policies that concern the server of `world`.
     ///
     /// # Errors
-    /// A policy is no Cedar, does not fit the schema made of the server's tools, or cannot be evaluated. Nothing may be decided then.
+    /// A policy is no Cedar, or does not fit the schema made of the server's tools. Nothing may be decided then.
     pub fn load(files: &[PolicyFile], world: &World) -> Result<Self, PolicyError> {
         let all = policies(files)?;
         let (schema, inputs) = schema(world)?;
         let entities = entities(world, &schema)?;
         let concerned = concerning(&all, &world.server.name, world.server.is_pinned)?;
         validate(&concerned, Validator::new(schema), &world.server.name)?;
-        // A layer has a say as soon as it has a policy, also where all of them are about other servers: then it permits nothing here.
         let layers: BTreeSet<Layer> = all.iter().map(|one| one.layer).collect();
         let server = uid("Server", &world.server.name)?;
         let triple = |action: &str, group: Option<&str>, resource: EntityUid| -> Result<Triple, PolicyError> {
@@ -123,34 +145,61 @@ impl Policies {
                 resource,
             })
         };
-        let slice = |triple, input| {
-            Slice::new(triple, input, (&concerned, &layers), &entities, world.is_ci)
-                .map_err(|error| of_server(error, &world.server.name))
-        };
         let mut tools = HashMap::new();
         for (tool, input) in world.tools.iter().zip(inputs) {
             let id = tool_id(&world.server.name, &tool.name);
             let triple = triple(&id, Some(CALL), uid("Tool", &id)?)?;
-            tools.insert(tool.name.clone(), slice(triple, Some(input))?);
+            tools.insert(tool.name.clone(), Uncut::new(triple, Some(input)));
         }
         let mut plain = HashMap::new();
         for action in PLAIN_ACTIONS {
-            plain.insert(action, slice(triple(action, None, server.clone())?, None)?);
+            plain.insert(action, Uncut::new(triple(action, None, server.clone())?, None));
         }
         let unpinned = match world.server.is_pinned {
             true => None,
             false => {
                 let tool = uid("Tool", &tool_id(&world.server.name, UNPINNED_TOOL))?;
-                Some(slice(triple(CALL_UNPINNED, Some(CALL), tool)?, None)?)
+                Some(Uncut::new(triple(CALL_UNPINNED, Some(CALL), tool)?, None))
             }
         };
         Ok(Self {
             entities,
+            server: world.server.name.clone(),
+            policies: concerned.into_iter().map(Known::new).collect(),
+            layers,
             tools,
             plain,
             unpinned,
             is_ci: world.is_ci,
         })
+    }
+
+    /// Cuts every slice, so that whatever cannot be evaluated is known before anybody asks.
+    ///
+    /// # Errors
+    /// A policy that could be decided at load cannot be evaluated.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        self.uncut()
+            .try_for_each(|uncut| self.cut(uncut).map(drop).map_err(Clone::clone))
+    }
+
+    fn uncut(&self) -> impl Iterator<Item = &Uncut> {
+        self.tools.values().chain(self.plain.values()).chain(&self.unpinned)
+    }
+
+    fn cut<'s>(&'s self, uncut: &'s Uncut) -> Result<&'s Slice, &'s PolicyError> {
+        let cut = || {
+            let of = (self.policies.as_slice(), &self.layers);
+            Slice::new(
+                uncut.triple.clone(),
+                uncut.input.clone(),
+                of,
+                &self.entities,
+                self.is_ci,
+            )
+            .map_err(|error| of_server(error, &self.server))
+        };
+        uncut.slice.get_or_init(cut).as_ref()
     }
 
     /// At which level of the ladder, from `least` up, every layer permits what is asked. `has_grant` says whether a remembered grant fits:
@@ -162,6 +211,16 @@ impl Policies {
                 by: "no policy knows the tool".to_owned(),
                 is_error: false,
             };
+        };
+        let slice = match slice {
+            Ok(slice) => slice,
+            Err(error) => {
+                return Ruling::Refused {
+                    layer: None,
+                    by: error.to_string(),
+                    is_error: true,
+                };
+            }
         };
         let mut refused = None;
         for level in Level::ALL
@@ -212,15 +271,17 @@ impl Policies {
     /// Ids of the policies that can say something about this server; the others of its files are dead here.
     #[must_use]
     pub fn reaching(&self) -> BTreeSet<&str> {
-        let slices = self.tools.values().chain(self.plain.values()).chain(&self.unpinned);
+        let slices = self.uncut().filter_map(|uncut| self.cut(uncut).ok());
         slices.flat_map(|slice| slice.ids.iter().map(String::as_str)).collect()
     }
 
-    pub(super) fn slice(&self, asked: Asked<'_>) -> Option<&Slice> {
-        match asked {
+    /// What decides about this, `None` for a tool that nobody knows.
+    pub(super) fn slice(&self, asked: Asked<'_>) -> Option<Result<&Slice, &PolicyError>> {
+        let uncut = match asked {
             Asked::Call { tool, .. } => self.unpinned.as_ref().or_else(|| self.tools.get(tool)),
             other => self.plain.get(other.plain_action()?),
-        }
+        };
+        uncut.map(|uncut| self.cut(uncut))
     }
 
     /// The context of one request: what its policies read, and nothing else.

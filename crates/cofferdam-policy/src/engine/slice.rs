@@ -55,6 +55,22 @@ pub(super) enum Says {
     Error(String),
 }
 
+/// A policy and what it reads, found out once for all slices.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) sourced: Sourced,
+    reads: Reads,
+}
+
+impl Known {
+    pub(super) fn new(sourced: Sourced) -> Self {
+        Self {
+            reads: Reads::of(&sourced.policy),
+            sourced,
+        }
+    }
+}
+
 /// All layers' policies about one action on one resource.
 #[derive(Debug)]
 pub(super) struct Slice {
@@ -73,7 +89,7 @@ impl Slice {
     pub(super) fn new(
         triple: Triple,
         input: Option<InputType>,
-        (policies, layers): (&[Sourced], &BTreeSet<Layer>),
+        (policies, layers): (&[Known], &BTreeSet<Layer>),
         entities: &Entities,
         is_ci: bool,
     ) -> Result<Self, PolicyError> {
@@ -85,11 +101,7 @@ impl Slice {
             input,
         };
         for layer in layers.iter().copied() {
-            let of_layer: Vec<&Policy> = policies
-                .iter()
-                .filter(|one| one.layer == layer)
-                .map(|one| &one.policy)
-                .collect();
+            let of_layer: Vec<&Known> = policies.iter().filter(|one| one.sourced.layer == layer).collect();
             let layer = slice.layer(layer, &of_layer, entities, is_ci)?;
             slice.layers.push(layer);
         }
@@ -99,26 +111,26 @@ impl Slice {
     fn layer(
         &mut self,
         layer: Layer,
-        policies: &[&Policy],
+        policies: &[&Known],
         entities: &Entities,
         is_ci: bool,
     ) -> Result<LayerSlice, PolicyError> {
         let (mut known, mut moving) = (PolicySet::new(), PolicySet::new());
-        for policy in policies
+        for Known { sourced, reads } in policies
             .iter()
-            .filter(|policy| self.triple.is_in_scope_of(policy, entities))
+            .filter(|one| self.triple.is_in_scope_of(&one.sourced.policy, entities))
         {
+            let policy = &sourced.policy;
             self.ids.push(policy.id().to_string());
-            let reads = Reads::of(policy);
             let set = if reads.is_known_at_load() {
                 &mut known
             } else {
                 &mut moving
             };
-            set.add((*policy).clone())
+            set.add(policy.clone())
                 .map_err(|error| unevaluable(policy.id().to_string(), &error))?;
             if !reads.is_known_at_load() {
-                self.reads.add(&reads);
+                self.reads.add(reads);
             }
         }
         let mut fixed = [const { Fixed::Neither }; Level::ALL.len()];

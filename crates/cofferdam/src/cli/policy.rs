@@ -37,9 +37,11 @@ pub(crate) fn check(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
         let loaded = Contract::read(home, name).and_then(|contract| {
             let world = pinned_world(home, &contract);
             if let Some(candidate) = files.candidate() {
-                candidate.load(&world)?;
+                candidate.load(&world)?.check().map_err(|error| unusable(&error))?;
             }
-            files.load(&world)
+            let policies = files.load(&world)?;
+            policies.check().map_err(|error| unusable(&error))?;
+            Ok(policies)
         });
         match loaded {
             Ok(policies) => reaching.extend(policies.reaching().into_iter().map(str::to_owned)),
