@@ -61,11 +61,7 @@ impl Gate {
         match changed {
             Ok(new) => {
                 // On record first: nothing is decided by policies that nobody can look up.
-                self.note(
-                    Kind::Notice,
-                    &json!({"policies": "reloaded", "policy": new.digest}).to_string(),
-                )
-                .map_err(Fault::Unrecorded)?;
+                self.note_change(&json!({"policies": "reloaded", "policy": new.digest}))?;
                 *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
                 // What was consented to was consented to under the others.
                 self.consents().forget_consents();
@@ -74,11 +70,7 @@ impl Gate {
                 ));
             }
             Err(failure) => {
-                self.note(
-                    Kind::Notice,
-                    &json!({"policies": "kept", "why": failure.what}).to_string(),
-                )
-                .map_err(Fault::Unrecorded)?;
+                self.note_change(&json!({"policies": "kept", "why": failure.what}))?;
                 self.operator.say(format!(
                     "cofferdam: server `{name}`: the policies changed and cannot be used, so those from before stay in force: {}",
                     failure.what
@@ -86,6 +78,17 @@ impl Gate {
             }
         }
         Ok(())
+    }
+
+    /// While the record is out nothing passes anyway, and it has the outage.
+    fn note_change(&self, facts: &serde_json::Value) -> Result<(), Fault> {
+        match self.note(Kind::Notice, &facts.to_string()) {
+            Err(error) if error.is_outage() => {
+                self.note_outage(&error);
+                Ok(())
+            }
+            other => other.map(drop).map_err(Fault::Unrecorded),
+        }
     }
 
     /// Records where the candidate would decide otherwise.
