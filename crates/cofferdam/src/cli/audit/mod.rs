@@ -1,6 +1,7 @@
 //! `audit`: the record, read and kept by people and programs. One file a verb.
 
 pub(crate) mod args;
+mod ask;
 mod compress;
 mod hold;
 mod known;

@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use cofferdam_audit::{AuditError, Follow, Header, Session, Skim, Skimmed};
+use cofferdam_audit::{Follow, Header, Session, Skimmed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::args::{AuditQuery, GroupBy};
+use super::ask::ask;
 use super::{failure, store, warn, when};
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure};
@@ -23,8 +21,6 @@ use crate::home::Home;
 const SHOWN_PAYLOAD_BYTES: usize = 120;
 /// Most groups that are counted.
 const GROUPS_MAX: usize = 100_000;
-/// Threads that read segments at most; each holds a megabyte of one.
-const THREADS_MAX: usize = 16;
 /// How often a followed record is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
@@ -203,72 +199,6 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     false
 }
 
-/// Asks every record of these sessions, on as many threads as there are processors, and gives what each thread gathered. What cannot be
-/// read is said, and the rest is asked.
-fn ask<G: Default + Send>(
-    question: &Question<'_>,
-    sessions: &[Session],
-    output: &mut Output,
-    each: impl Fn(&mut G, &Header, &Skimmed<'_>) -> Result<(), Failure> + Sync,
-) -> Result<Vec<G>, Failure> {
-    let paths: Vec<&Path> = sessions
-        .iter()
-        .flat_map(|session| &session.segments)
-        .map(PathBuf::as_path)
-        .collect();
-    let next = AtomicUsize::new(0);
-    let gather = || {
-        let (mut gathered, mut problems) = (G::default(), Vec::new());
-        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let asked = ask_segment(question, path, &mut |header, record| {
-                each(&mut gathered, header, record)
-            })?;
-            problems.extend(asked);
-        }
-        Ok((gathered, problems))
-    };
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let done: Vec<Result<(G, Vec<AuditError>), Failure>> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(THREADS_MAX).min(paths.len()))
-            .map(|_| scope.spawn(gather))
-            .collect();
-        let own = gather();
-        let others = others.into_iter().map(|other| {
-            let panicked = |_| Err(Failure::not_enforced("a thread that read the record panicked"));
-            other.join().unwrap_or_else(panicked)
-        });
-        std::iter::once(own).chain(others).collect()
-    });
-    let mut all = Vec::with_capacity(done.len());
-    for one in done {
-        let (gathered, problems) = one?;
-        warn(problems.iter(), output);
-        all.push(gathered);
-    }
-    Ok(all)
-}
-
-/// Asks every record of one segment; what cannot be read comes back.
-fn ask_segment(
-    question: &Question<'_>,
-    path: &Path,
-    each: &mut dyn FnMut(&Header, &Skimmed<'_>) -> Result<(), Failure>,
-) -> Result<Option<AuditError>, Failure> {
-    let mut skim = match Skim::open(path) {
-        Ok(skim) => skim,
-        Err(problem) => return Ok(Some(problem)),
-    };
-    let header = skim.header().clone();
-    loop {
-        match skim.next_record() {
-            Ok(None) => return Ok(None),
-            Ok(Some(record)) if question.is_answered_by(&record) => each(&header, &record)?,
-            Ok(Some(_)) => {}
-            Err(problem) => return Ok(Some(problem)),
-        }
-    }
-}
-
 fn payload_limit(args: &AuditQuery) -> usize {
     if args.full { usize::MAX } else { SHOWN_PAYLOAD_BYTES }
 }
@@ -297,9 +227,9 @@ fn rows(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> R
     let (limit, kept_bytes) = (question.args.limit, payload_limit(question.args));
     type Newest = BinaryHeap<Reverse<Row>>;
     let gathered = ask(
-        question,
         sessions,
         output,
+        |record| question.is_answered_by(record),
         |found: &mut (Newest, usize), header, record| {
             let (newest, matched) = found;
             *matched += 1;
@@ -346,9 +276,9 @@ fn count(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> 
     };
     let reads_facts = by.iter().any(|by| by.is_of_facts());
     let gathered = ask(
-        question,
         sessions,
         output,
+        |record| question.is_answered_by(record),
         |found: &mut (Groups, u64), header, record| {
             let (groups, total) = found;
             *total += 1;
