@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Conversation, Stage, fixture, said_in, text};
+use crate::support::{Conversation, Stage, fixture, text};
 
 const VALUE: &str = "s3cr3t/\"token\"+42";
 /// As JSON, base64 (also with two bytes in front) and hexadecimal digits write it.
@@ -16,7 +16,11 @@ const FORMS: [&str; 5] = [
 
 fn stage() -> Stage {
     let stage = Stage::new();
-    let added = stage.add("fixture", &["--secret", "FIXTURE_TOKEN"], &[&fixture()]);
+    let added = stage.add(
+        "fixture",
+        &["--secret", "FIXTURE_TOKEN", "--execute", "/bin/sh"],
+        &[&fixture()],
+    );
     assert!(added.status.success(), "{}", text(&added.stderr));
     stage
 }
@@ -46,22 +50,20 @@ fn digests(records: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn no_secret_value_stands_in_the_record_and_the_wire_is_as_it_was() {
+fn no_secret_value_stands_in_the_record() {
     let stage = stage();
     let mut gate = converse(&stage);
-    assert_eq!(
-        said_in(&gate.call("echo", json!({"message": VALUE}))),
-        VALUE,
-        "the wire has the value"
-    );
+    // The server says it by itself: in an answer, on stderr, and as noise on stdout.
+    for to in ["", " > /proc/$PPID/fd/2", " > /proc/$PPID/fd/1"] {
+        let script = format!("echo \"token=$FIXTURE_TOKEN\"{to}");
+        gate.call("execute", json!({"words": ["/bin/sh", "-c", script]}));
+    }
     for form in FORMS {
         gate.call("echo", json!({"message": format!("x{form}y")}));
         gate.call("stderr", json!({"text": format!("token={form}")}));
         // No such tool: the name is in the facts of a refusal.
         gate.call(&format!("a{form}"), json!({}));
     }
-    let noise: String = VALUE.bytes().map(|byte| format!("{byte:02x}")).collect();
-    gate.call("raw", json!({"hex": format!("{noise}0a"), "answer": true}));
     gate.send_line(&format!("no message: {VALUE}"));
     // Refused, and the refusal repeats the id.
     gate.send_line(&json!({"jsonrpc": "2.0", "id": VALUE, "method": "no/such"}).to_string());
