@@ -1,6 +1,6 @@
 //! What a manifest asks for that this version does not enforce yet, so that `run` refuses instead of ignoring it.
 
-use crate::manifest::{Backend, Consent, Manifest};
+use crate::manifest::{Backend, Manifest};
 
 /// A part of a manifest this version understands but does not enforce.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +34,6 @@ impl Manifest {
             "isolation.backend",
             "`native` is the only backend so far",
         );
-        for (name, tool) in &self.tools {
-            let asks = !matches!(tool.consent, Consent::Allow | Consent::Deny);
-            add(
-                asks,
-                &format!("tools.{name}.consent"),
-                "nobody can be asked so far: `allow` and `deny` are enforced",
-            );
-        }
         list
     }
 }

@@ -243,9 +243,7 @@ impl Contract {
 
     pub(crate) fn check_enforceable(&self) -> Result<(), Failure> {
         crate::compartment::required_features(&self.manifest)?;
-        // A tool that asks for consent is not ignored: each of its calls is refused as long as nobody can be asked.
-        let mut not_yet = self.manifest.not_yet();
-        not_yet.retain(|part| !part.section.ends_with(".consent"));
+        let not_yet = self.manifest.not_yet();
         if not_yet.is_empty() {
             return Ok(());
         }
