@@ -329,7 +329,12 @@ fn everything_else_is_refused_and_on_record() {
     for host in REFUSED {
         refused(&mut gate, host);
     }
-    assert!(gate.said().contains("was refused `evil.test`"));
+    let told = gate.said();
+    assert!(told.contains("was refused `evil.test`"), "{told}");
+    assert!(
+        told.contains("manifest allow") && told.contains("host evil.test:443"),
+        "{told}"
+    );
     assert!(gate.end().success());
     let connections = scene.connections();
     let rule_of = |wanted: &str| {

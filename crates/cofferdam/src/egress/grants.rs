@@ -99,6 +99,17 @@ impl Grants {
         }
     }
 
+    /// What a person could allow so that a refused `wanted`, a name or `HOST:PORT`, is let through: only public names are suggested, and
+    /// the port of TLS where none was said yet.
+    pub(crate) fn grantable(wanted: &str) -> Option<Endpoint> {
+        let whole = if wanted.contains(':') {
+            wanted.to_owned()
+        } else {
+            format!("{wanted}:443")
+        };
+        whole.parse().ok().filter(Endpoint::is_public_name)
+    }
+
     /// Every port that is allowed anywhere, in order.
     pub(crate) fn ports(&self) -> Vec<u16> {
         let named = self.names.values().flat_map(|name| name.ports.keys().copied());

@@ -10,7 +10,7 @@ use cofferdam_audit::{AuditError, Entry, Kind, Log, Recorded};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::grants::Refusal;
+use super::grants::{NAME_RULE, PORT_RULE, Refusal};
 use crate::gate::escaped;
 
 /// Refusals that are put on record in a second; what comes faster waits, unanswered.
@@ -18,8 +18,8 @@ const REFUSALS_PER_SECOND_MAX: u32 = 50;
 /// Bytes of a name that stand in a record or on a line for people.
 const NAME_BYTES_MAX: usize = 253;
 
-/// Tells people what was refused: what was wanted, and a line about it.
-type Teller = Box<dyn Fn(&str, String) + Send>;
+/// Tells people what was refused.
+type Teller = Box<dyn Fn(Refused<'_>) + Send>;
 /// Ends the session: something could not be recorded.
 type Fault = Box<dyn Fn(AuditError) + Send>;
 
@@ -36,6 +36,17 @@ impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ledger")
     }
+}
+
+/// What was refused, for people.
+#[derive(Debug)]
+pub(crate) struct Refused<'a> {
+    /// A name, or `HOST:PORT`.
+    pub(crate) wanted: &'a str,
+    /// Whether a person could allow it: nothing else speaks against it so far.
+    pub(crate) is_only_unlisted: bool,
+    /// A line about it.
+    pub(crate) line: String,
 }
 
 /// A connection that may be made, once this is on record.
@@ -93,8 +104,11 @@ impl Ledger {
             Ok(seq) => {
                 let session = self.log.session_id();
                 let session = session.get(..8).unwrap_or(session);
-                let line = format!("was refused `{wanted}`: {why} ({rule}, record {session}:{seq})");
-                (self.tell)(wanted, line);
+                (self.tell)(Refused {
+                    wanted,
+                    is_only_unlisted: [NAME_RULE, PORT_RULE].contains(rule),
+                    line: format!("was refused `{wanted}`: {why} ({rule}, record {session}:{seq})"),
+                });
             }
             Err(error) => (self.fault)(error),
         }
@@ -216,7 +230,7 @@ mod tests {
         let log = Arc::new(Log::create(&folder.path().join("audit"), opening, options).unwrap());
         let (faults, heard) = channel();
         let fault = move |error| faults.send(error).unwrap();
-        let ledger = Ledger::new(Arc::clone(&log), Box::new(|_wanted, _line| {}), Box::new(fault));
+        let ledger = Ledger::new(Arc::clone(&log), Box::new(|_refused| {}), Box::new(fault));
         let route = || Route {
             wanted: "a.com:443".to_owned(),
             address: "93.184.216.34:443".parse().unwrap(),

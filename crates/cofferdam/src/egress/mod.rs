@@ -32,7 +32,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
 pub(crate) use grants::Grants;
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{Ledger, Refused};
 
 /// Connections of one server at one time; the next waits in the kernel's queue. Each holds six descriptors.
 const CONNECTIONS_MAX: usize = 128;

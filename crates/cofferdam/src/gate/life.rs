@@ -3,13 +3,14 @@
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender as Events, channel};
 
 use cofferdam_audit::{AuditError, Log};
 use cofferdam_sandbox::Compartment;
 
 use crate::approvals::{Listener, Reply, SocketName};
-use crate::egress::{Egress, Ledger};
+use crate::egress::{Egress, Grants, Ledger, Refused};
 use crate::failure::Failure;
 
 use super::end::Ended;
@@ -20,6 +21,8 @@ use super::pump::{forward_signals, has_hung_up, pump_client, start, start_server
 use super::stderr::OperatorLines;
 use super::{Event, Fault, Gate, Terms, watch};
 
+/// Refusals of one session after which no more hints are given: a server that asks for much wants no list of it read.
+const HINTS_MAX: u32 = 8;
 /// Stack of the thread that loads changed policies: parsers of policies are recursive.
 const RELOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 
@@ -171,9 +174,16 @@ fn attach(gate: &Arc<Gate>, events: &Events<Event>, launched: Launched) -> std::
 /// The record as egress writes it; what can never be recorded ends the session.
 fn ledger(gate: &Arc<Gate>, events: &Events<Event>) -> Ledger {
     let (operator, name, events) = (gate.operator.clone(), gate.terms.name.clone(), events.clone());
-    let tell = move |_wanted: &str, line: String| {
+    let hints = AtomicU32::new(0);
+    let tell = move |refused: Refused<'_>| {
         // The record has it, whether a terminal reads or not.
-        let _shown = operator.say(format!("cofferdam: server `{name}` {line}"));
+        let _shown = operator.say(format!("cofferdam: server `{name}` {}", refused.line));
+        let hint = Grants::grantable(refused.wanted).filter(|_| refused.is_only_unlisted);
+        if let Some(endpoint) = hint.filter(|_| hints.fetch_add(1, Ordering::Relaxed) < HINTS_MAX) {
+            let _shown = operator.say(format!(
+                "help: if that is what it is for, `cofferdam manifest allow {name} host {endpoint}`"
+            ));
+        }
     };
     let observer = Arc::downgrade(gate);
     let fault = move |error: AuditError| {

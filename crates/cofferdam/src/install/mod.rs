@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::egress::{Egress, Grants, Ledger};
+use crate::egress::{Egress, Grants, Ledger, Refused};
 use crate::failure::Failure;
 use crate::gate::escaped;
 use crate::home::Home;
@@ -107,9 +107,9 @@ fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, NotIn
     let heard = Arc::clone(&refused);
     let ledger = Ledger::new(
         Arc::clone(log),
-        Box::new(move |wanted, line| {
+        Box::new(move |told: Refused<'_>| {
             let mut heard = heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            heard.push((wanted.to_owned(), line));
+            heard.push((told.wanted.to_owned(), told.line));
         }),
         Box::new(move |_error| told.store(true, Ordering::SeqCst)),
     );
