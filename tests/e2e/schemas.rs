@@ -40,6 +40,16 @@ fn a_draft_7_root_that_is_a_reference_is_closed_too() {
 }
 
 #[test]
+fn a_tool_that_names_no_argument_gets_what_it_is_given_and_the_guards_judge_it_by_name() {
+    let stage = Stage::new();
+    let mut gate = with_schema(&stage, &json!({"type": "object"}));
+    let answer = gate.call("echo", json!({"anything": {"deep": [1, 2]}}));
+    assert!(answer["result"].get("isError").is_none(), "{answer}");
+    let answer = gate.call("echo", json!({"path": "/etc/shadow"}));
+    assert_eq!(rule_of(&answer), "argument/sensitive-path");
+}
+
+#[test]
 fn arguments_that_double_the_work_at_every_level_are_refused_in_time() {
     let stage = Stage::new();
     let schema = json!({"type": "object", "allOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}]});

@@ -43,6 +43,22 @@ fn what_the_schema_says_of_unknown_properties_counts() {
 }
 
 #[test]
+fn a_root_that_names_no_property_takes_any_and_one_that_names_none_takes_none() {
+    for dialect in [
+        "https://json-schema.org/draft/2020-12/schema",
+        "http://json-schema.org/draft-07/schema#",
+    ] {
+        let any = json!({"$schema": dialect, "type": "object", "required": ["a"]});
+        assert!(rules(&any, r#"{"a": 1, "b": {"c": 2}}"#).is_empty());
+        assert_eq!(rules(&any, r#"{"b": 1}"#), ["argument/schema"]);
+        let none = json!({"$schema": dialect, "type": "object", "properties": {}});
+        assert_eq!(rules(&none, r#"{"a": 1}"#), ["argument/schema"]);
+        let nowhere = json!({"$schema": dialect, "type": "object", "allOf": [{"properties": {}}]});
+        assert_eq!(rules(&nowhere, r#"{"a": 1}"#), ["argument/schema"]);
+    }
+}
+
+#[test]
 fn nested_objects_follow_the_schema() {
     let input = json!({"type": "object", "properties": {"options": {"type": "object", "properties": {"a": {}}}}});
     assert!(rules(&input, r#"{"options": {"a": 1, "unknown": 2}}"#).is_empty());

@@ -100,7 +100,7 @@ fn rule_of_call(standing: Option<Standing>) -> &'static str {
 }
 
 fn bad_arguments() -> Vec<Finding> {
-    let schema = ArgumentSchema::compile(r#"{"name":"t","inputSchema":{"type":"object"}}"#).unwrap();
+    let schema = ArgumentSchema::compile(r#"{"name":"t","inputSchema":{"type":"object","properties":{}}}"#).unwrap();
     schema.check(Some(r#"{"a":1}"#))
 }
 
@@ -321,6 +321,15 @@ fn a_task_asks_only_for_what_is_granted() {
     );
     let working = r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"1","status":"working"}}"#;
     assert_eq!(decided(working, &[]), "allow");
+    // Nor does the result that a finished task brings along, however it comes.
+    let inner = r#"{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage"}}}"#;
+    for done in [
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"taskId":"1","status":"completed","result":{inner}}}}}"#),
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/tasks","params":{{"taskId":"1","result":{inner}}}}}"#),
+    ] {
+        assert_eq!(decided(&done, &[]), "client-request/not-granted", "{done}");
+        assert_eq!(decided(&done, &[ClientRequest::Sampling]), "allow", "{done}");
+    }
 }
 
 #[test]
