@@ -103,7 +103,7 @@ fn answer_questions<'m>(message: &'m Message, context: &'m Context<'_>) -> Vec<Q
         let tool = pending.tool.as_deref().unwrap_or_default();
         questions.push(Question::new(Kind::ReleaseResult, Cow::Borrowed(tool)));
     }
-    if let Some(requests) = message.result_member("inputRequests") {
+    for requests in message.input_requests() {
         let methods = embedded_requests(requests).unwrap_or_default();
         questions.extend(methods.iter().filter_map(|method| server_question(method)));
     }

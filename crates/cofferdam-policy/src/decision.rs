@@ -271,15 +271,11 @@ fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> 
     }
     match (context.sender, message.kind()) {
         (Sender::Server, MessageKind::Request) => client_request_denial(message.method()?, context.client_requests),
-        (Sender::Server, MessageKind::Response) => {
-            embedded_denial(message.result_member("inputRequests")?, context.client_requests)
-        }
-        (Sender::Server, MessageKind::Notification) if message.method() == Some(TASK_CHANGED) => {
-            let Ok(members) = members(message.params()?) else {
-                return Some(unreadable_requests());
-            };
-            let (_, asked) = members.into_iter().find(|(key, _)| key == "inputRequests")?;
-            embedded_denial(asked, context.client_requests)
+        (Sender::Server, MessageKind::Response | MessageKind::Notification) => {
+            let embedded = message.input_requests();
+            embedded
+                .into_iter()
+                .find_map(|asked| embedded_denial(asked, context.client_requests))
         }
         (Sender::Server, MessageKind::ErrorResponse) => {
             let asks = message
@@ -294,9 +290,6 @@ fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> 
         _ => None,
     }
 }
-
-/// Notification of the tasks extension (2026-07-28): a whole task, with what it asks the client for.
-const TASK_CHANGED: &str = "notifications/tasks";
 
 /// Error code of 2025-11-25 that asks the client to open URLs.
 const URL_ELICITATION_REQUIRED: i64 = -32042;

@@ -137,6 +137,31 @@ impl Message {
         member(self.result()?, key)
     }
 
+    /// What a server asks its client for inside something else, raw JSON text: the `inputRequests` of a result or of a task's change, and
+    /// those of the result that a task brings along when it is done (2026-07-28).
+    #[must_use]
+    pub fn input_requests(&self) -> Vec<&str> {
+        let holder = match self.kind {
+            MessageKind::Response => self.result(),
+            MessageKind::Notification => self.params(),
+            MessageKind::Request | MessageKind::ErrorResponse => None,
+        };
+        let mut found = Vec::new();
+        let Some(holder) = holder.filter(|holder| holder.starts_with('{')) else {
+            return found;
+        };
+        let mut parts = Parts::of(holder.as_bytes(), 0);
+        while let Some(part) = parts.next_member() {
+            let value = holder.get(part.value.clone());
+            if is_key(holder, &part, "inputRequests") {
+                found.extend(value);
+            } else if is_key(holder, &part, "result") {
+                found.extend(value.and_then(|result| member(result, "inputRequests")));
+            }
+        }
+        found
+    }
+
     /// A member of `params._meta`, raw JSON text.
     #[must_use]
     pub fn meta(&self, key: &str) -> Option<&str> {

@@ -77,9 +77,8 @@ pub(super) fn inspect_embedded(message: &Message) -> Vec<Finding> {
         return message.params().map(inspect_elicitation).unwrap_or_default();
     }
     let mut questions: Vec<(&str, String)> = Vec::new();
-    let asked = message.result_member("inputRequests");
-    let asked = asked.or_else(|| member(message.params()?, "inputRequests"));
-    for (name, request) in asked.and_then(|asked| members(asked).ok()).unwrap_or_default() {
+    let asked = message.input_requests();
+    for (name, request) in asked.into_iter().flat_map(|asked| members(asked).unwrap_or_default()) {
         let is_question = member(request, "method") == Some("\"elicitation/create\"");
         if let (true, Some(params)) = (is_question, member(request, "params")) {
             questions.push((params, show_safely(&format!("/inputRequests/{name}/params"))));
