@@ -84,12 +84,22 @@ fn it_counts_from_the_moment_the_user_accepted_exactly_it() {
     let digest = repository.digest();
     repository.refused(&digest);
     assert_eq!(repository.run(&["manifest", "accept", "shop"]).status.code(), Some(3));
+    let all = repository.run_in(&repository.root().join("sub/deep"), &["manifest", "check"]);
+    assert_eq!(all.status.code(), Some(4), "{}", text(&all.stdout));
+    assert!(text(&all.stderr).contains("nobody vouches"), "{}", text(&all.stderr));
     let other = format!("sha256:{}", "0".repeat(64));
     let wrong = repository.run(&["manifest", "accept", "shop", "--yes", "--digest", &other]);
     assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
     repository.refused("nobody vouches");
     let accepted = repository.accept();
     assert!(accepted.status.success(), "{}", text(&accepted.stderr));
+    let all = repository.run(&["manifest", "check"]);
+    assert!(all.status.success(), "{}", text(&all.stderr));
+    assert!(
+        text(&all.stdout).starts_with("shop: ok, 1 tools"),
+        "{}",
+        text(&all.stdout)
+    );
     assert_eq!(
         text(&repository.call().stdout),
         "called read\n",

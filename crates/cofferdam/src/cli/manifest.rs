@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::ManifestCheck;
 use super::output::{Output, Style};
 use crate::compartment::required_features;
-use crate::contract::{Contract, checked_manifest, own_names};
+use crate::contract::{Contract, checked_manifest, own_names, project};
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::own_files::read_foreign_file;
@@ -63,7 +63,15 @@ fn check_file(home: &Home, path: &Path, output: &mut Output) -> Result<Exit, Fai
 
 fn check_all(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
     let mut exit = Exit::Nothing;
-    let names = own_names(home)?;
+    let mut names = own_names(home)?;
+    // An own server stands before a project's of the same name, as everywhere.
+    let of_project = project::names()?;
+    names.extend(
+        of_project
+            .into_iter()
+            .filter(|name| !names.contains(name))
+            .collect::<Vec<_>>(),
+    );
     if names.is_empty() {
         return Err(Failure::new(Exit::Nothing, "there are no servers yet"));
     }

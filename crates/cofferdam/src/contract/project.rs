@@ -1,5 +1,6 @@
 //! Servers that a working tree brings along: found below the working directory's repository, counted only on somebody's word.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cofferdam_manifest::{
@@ -19,6 +20,8 @@ use crate::own_files::{read_foreign_file, read_own_file, shown};
 
 /// Where a working tree keeps its servers, one folder each.
 const SERVERS: &str = ".cofferdam/servers";
+/// Servers of one working tree that are looked at.
+const SERVERS_MAX: usize = 256;
 /// The largest list of accepted projects that is read, in bytes.
 const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -55,6 +58,38 @@ pub(crate) fn find(home: &Home, name: &str) -> Result<Option<Project>, Failure> 
         }
     }
     Ok(None)
+}
+
+/// The names of all servers that [`find`] would find from the working directory, in their order.
+///
+/// # Errors
+/// The working directory is gone, a folder cannot be listed, or there are more servers than are looked at.
+pub(crate) fn names() -> Result<Vec<String>, Failure> {
+    let here = std::env::current_dir().map_err(|cause| file_failure("find", Path::new("."), &cause))?;
+    let root = repository(&here).unwrap_or(&here);
+    let mut names = BTreeSet::new();
+    for folder in here.ancestors().take_while(|folder| folder.starts_with(root)) {
+        let servers = folder.join(SERVERS);
+        let entries = match std::fs::read_dir(&servers) {
+            Ok(entries) => entries,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(cause) => return Err(file_failure("list", &servers, &cause)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|cause| file_failure("list", &servers, &cause))?;
+            if entry.path().join(MANIFEST_FILE).symlink_metadata().is_ok() {
+                names.insert(entry.file_name().to_string_lossy().into_owned());
+            }
+            if names.len() > SERVERS_MAX {
+                return Err(Failure::misconfigured(format!(
+                    "`{}` has more than {SERVERS_MAX} servers",
+                    shown(&servers)
+                ))
+                .help("name one"));
+            }
+        }
+    }
+    Ok(names.into_iter().collect())
 }
 
 /// The root of the repository a folder lies in.
