@@ -222,6 +222,64 @@ fn a_ledger_taken_back_or_forked_is_found_by_its_witness() {
     );
 }
 
+#[test]
+fn what_a_sink_was_shipped_witnesses_the_ledger() {
+    let stage = Stage::with_fixture(&[]);
+    let shipped = stage.workspace().join("events.jsonl");
+    set(
+        &stage,
+        &format!(
+            "[[sinks]]\nname = \"siem\"\ntype = \"file\"\npath = \"{}\"\n",
+            shipped.display()
+        ),
+    );
+    let ship = || {
+        let ran = stage.run(&["audit", "ship", "--once"]);
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+    };
+    let held = || {
+        let path = shipped.to_str().unwrap();
+        let verified = stage.run(&["--format", "json", "audit", "verify", "--witness", path]);
+        let ledger = text(&verified.stdout)
+            .lines()
+            .last()
+            .map(|line| serde_json::from_str(line).unwrap());
+        (verified.status.code(), ledger.unwrap_or(Value::Null))
+    };
+    session(&stage, "first");
+    ship();
+    let (code, ledger) = held();
+    assert_eq!(
+        (code, &ledger["ledger"]["witnessed"]),
+        (Some(0), &ledger["ledger"]["entries"]),
+        "{ledger}"
+    );
+    assert_ne!(ledger["ledger"]["witnessed"], 0, "{ledger}");
+    let unwitnessed = text(&stage.run(&["audit", "verify"]).stdout);
+    assert!(
+        unwitnessed.contains("witness: none") && unwitnessed.contains("the sink `siem` took a checkpoint"),
+        "{unwitnessed}"
+    );
+    let ledger = stage.home().join("state/audit/.ledger");
+    let saved = stage.workspace().join("saved");
+    copy(&ledger, &saved);
+    session(&stage, "second");
+    ship();
+    let newest = segments(&stage).pop().unwrap();
+    fs::remove_dir_all(&ledger).unwrap();
+    copy(&saved, &ledger);
+    fs::remove_file(&newest).unwrap();
+    let (code, said) = held();
+    assert_eq!((code, problems(&said)), (Some(1), vec!["ledger-rolled-back"]), "{said}");
+    // Neither a line of no form nor another key's is passed over.
+    let events = fs::read_to_string(&shipped).unwrap();
+    for strange in ["{}", "{\"unmapped\":{\"cofferdam\":{}}}", "no json"] {
+        fs::write(&shipped, format!("{strange}\n{events}")).unwrap();
+        let (code, said) = held();
+        assert_eq!((code, problems(&said)), (Some(1), vec!["witness"]), "{said}");
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
     assert!(done.success());

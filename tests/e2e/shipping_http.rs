@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::driven::{installed, root};
-use crate::shipping::{assert_all_arrived, configure, lines, recorded, session, ship_once};
+use crate::shipping::{assert_all_arrived, configure, lines, session, ship_once};
 use crate::shipping_syslog::{Running, certificate, free_port};
 use crate::support::{Stage, text};
 
@@ -91,10 +91,11 @@ fn everything_arrives(kind: &'static str) {
     drop(running);
     let events = lines(&collector.events());
     assert_all_arrived(&stage, &events);
-    assert!(
-        events.len() > recorded(&stage).len(),
-        "what was taken without an answer came twice"
-    );
+    let ids: std::collections::HashSet<&str> = events
+        .iter()
+        .map(|event| event["metadata"]["uid"].as_str().unwrap())
+        .collect();
+    assert!(ids.len() < events.len(), "what was taken without an answer came twice");
 
     let _running = collector.start();
     let mut gate = stage.converse(&["fixture"]);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::driven::installed;
-use crate::shipping::{assert_all_arrived, configure, session, ship_once};
+use crate::shipping::{assert_all_arrived, configure, count_of_records, session, ship_once};
 use crate::support::{STUCK, Stage, text};
 
 /// A port of the loopback interface that was free a moment ago.
@@ -168,7 +168,16 @@ fn shipped_to_rsyslog(is_tls: bool) {
     // What was read is written in a moment.
     let began = Instant::now();
     let records = crate::shipping::recorded(&stage).len();
-    while rsyslog.messages().len() < records && began.elapsed() < STUCK {
+    let arrived = || {
+        count_of_records(
+            &rsyslog
+                .messages()
+                .into_iter()
+                .map(|(_, event)| event)
+                .collect::<Vec<Value>>(),
+        )
+    };
+    while arrived() < records && began.elapsed() < STUCK {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     drop(running);

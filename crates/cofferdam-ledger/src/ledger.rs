@@ -11,6 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tlog_tiles::{EMPTY_HASH, Hash};
 
+/// The file in the ledger's folder that has the last checkpoint: a C2SP signed note.
+pub const CHECKPOINT_FILE: &str = "checkpoint";
+
 /// The ledger in one folder.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -97,7 +100,7 @@ impl Ledger {
         let new_root = tlog_tiles::tree_hash(new_size, &growing).map_err(broken)?;
         tiles::write(&self.folder, (size, new_size), &growing, &entries)?;
         let note = key.sign(new_size, new_root)?;
-        files::write(&self.folder.join("checkpoint"), &note, true)?;
+        files::write(&self.folder.join(CHECKPOINT_FILE), &note, true)?;
         Ok(note)
     }
 
@@ -113,7 +116,7 @@ impl Ledger {
 
     /// The last checkpoint, its signature checked; `None` before the first.
     pub(crate) fn checkpoint(&self, key: &PublicKey) -> Result<Option<SignedCheckpoint>, LedgerError> {
-        let path = self.folder.join("checkpoint");
+        let path = self.folder.join(CHECKPOINT_FILE);
         match files::read(&path) {
             Ok(note) => key.verify(&note, "the ledger's `checkpoint`").map(Some),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),

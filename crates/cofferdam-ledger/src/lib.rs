@@ -24,4 +24,4 @@ pub use contents::{Contents, Inclusion, Witnessed, check_inclusion, parse_checkp
 pub use entry::{ENTRY_BYTES_MAX, Entry, What};
 pub use error::LedgerError;
 pub use key::{PublicKey, SignedCheckpoint};
-pub use ledger::{Integrated, Ledger};
+pub use ledger::{CHECKPOINT_FILE, Integrated, Ledger};

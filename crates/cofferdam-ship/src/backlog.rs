@@ -28,6 +28,21 @@ pub struct Batch {
     pub(crate) look_again: bool,
 }
 
+impl Batch {
+    /// One event that is no record.
+    pub(crate) fn of(event: Event) -> Self {
+        Self {
+            events: vec![event],
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is neither anything to deliver nor anything to remember.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.events.is_empty() && self.steps.is_empty() && !self.look_again
+    }
+}
+
 /// The segments of one session by their index.
 type Segments = BTreeMap<u32, PathBuf>;
 

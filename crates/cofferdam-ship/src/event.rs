@@ -1,6 +1,6 @@
 //! One record on its way to a sink.
 
-use cofferdam_audit::{Header, Kind, Record};
+use cofferdam_audit::{Digest, Header, Kind, Record};
 
 /// What of a payload is shipped. Records themselves are never left out: a sink gets every decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,25 @@ pub enum Event {
     Record(Box<Shipped>),
     /// A segment that is not what was written: nothing behind that place is shipped.
     Broken(Breach),
+    /// What the host's ledger held at a moment, signed: who keeps it can tell later whether it was rewritten.
+    Checkpoint(Checkpoint),
+}
+
+/// A checkpoint of the host's ledger on its way to a witness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The C2SP signed note, as the ledger signed it.
+    pub note: String,
+    /// When it was seen: nanoseconds since 1970-01-01T00:00:00Z.
+    pub wall_ns: u64,
+}
+
+impl Checkpoint {
+    /// How many entries it covers: the second line of a C2SP tlog-checkpoint. `None` where the note is none.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.note.lines().nth(1)?.parse().ok()
+    }
 }
 
 /// A record and whose it is.
@@ -49,6 +68,10 @@ impl Event {
         match self {
             Self::Record(shipped) => format!("{}:{}", shipped.header.session, shipped.record.seq),
             Self::Broken(breach) => format!("{}:broken:{}", breach.session, breach.index),
+            Self::Checkpoint(checkpoint) => {
+                let digest = Digest::of_payload(checkpoint.note.as_bytes()).to_string();
+                format!("checkpoint:{digest}")
+            }
         }
     }
 
@@ -57,16 +80,17 @@ impl Event {
     pub fn server(&self) -> &str {
         match self {
             Self::Record(shipped) => &shipped.header.server,
-            Self::Broken(_) => "",
+            Self::Broken(_) | Self::Checkpoint(_) => "",
         }
     }
 
-    /// The session's id.
+    /// The session's id; empty for what is of no session.
     #[must_use]
     pub fn session(&self) -> &str {
         match self {
             Self::Record(shipped) => &shipped.header.session,
             Self::Broken(breach) => &breach.session,
+            Self::Checkpoint(_) => "",
         }
     }
 
@@ -76,6 +100,7 @@ impl Event {
         match self {
             Self::Record(shipped) => shipped.record.kind.to_string(),
             Self::Broken(_) => "broken".to_owned(),
+            Self::Checkpoint(_) => "checkpoint".to_owned(),
         }
     }
 
@@ -85,6 +110,7 @@ impl Event {
         match self {
             Self::Record(shipped) => shipped.record.wall_ns,
             Self::Broken(breach) => breach.wall_ns,
+            Self::Checkpoint(checkpoint) => checkpoint.wall_ns,
         }
     }
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod backlog;
+mod checkpoint;
 mod cursor;
 mod event;
 mod http;
@@ -20,7 +21,7 @@ mod time;
 mod tls;
 
 pub use backlog::{Batch, Limits};
-pub use event::{Event, Filter};
+pub use event::{Checkpoint, Event, Filter};
 pub use http::Endpoint;
 pub use secret::Secret;
 pub use shipper::{Folder, Progress, ShipError, Shipper};

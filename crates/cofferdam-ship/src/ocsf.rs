@@ -7,7 +7,7 @@
 use cofferdam_audit::{Digest, Kind, Record};
 use serde_json::{Map, Value, json};
 
-use crate::event::{Breach, Event, Shipped};
+use crate::event::{Breach, Checkpoint, Event, Shipped};
 
 /// The version of the schema.
 pub const VERSION: &str = "1.9.0";
@@ -46,7 +46,7 @@ impl Severity {
         match event {
             Event::Broken(_) => Self::Critical,
             Event::Record(shipped) if is_refused(&facts_of(&shipped.record)) => Self::Medium,
-            Event::Record(_) => Self::Informational,
+            Event::Record(_) | Event::Checkpoint(_) => Self::Informational,
         }
     }
 
@@ -65,6 +65,7 @@ pub fn event(event: &Event, origin: &Origin) -> Value {
     match event {
         Event::Record(shipped) => record(shipped, origin, facts_of(&shipped.record), usize::MAX),
         Event::Broken(breach) => finding(breach, origin),
+        Event::Checkpoint(checkpoint) => witnessed((event, checkpoint), origin),
     }
 }
 
@@ -304,6 +305,26 @@ fn finding(breach: &Breach, origin: &Origin) -> Value {
     add(
         "unmapped",
         json!({"cofferdam": {"session": breach.session, "kind": "broken", "segment": breach.index}}),
+    );
+    Value::Object(event)
+}
+
+/// The signed note stands whole where `audit verify --witness` looks for it.
+fn witnessed((event, checkpoint): (&Event, &Checkpoint), origin: &Origin) -> Value {
+    let class = Class::new(APPLICATION_LIFECYCLE, OTHER, "checkpoint");
+    let mut event = base(
+        &class,
+        Severity::Informational,
+        (&event.id(), checkpoint.wall_ns),
+        origin,
+    );
+    let mut add = |name: &str, value: Value| drop(event.insert(name.to_owned(), value));
+    add("message", json!("the ledger of the record has grown"));
+    add("app", json!({"name": "Cofferdam", "vendor_name": "Cofferdam"}));
+    add("device", json!({"hostname": origin.host, "type_id": 0}));
+    add(
+        "unmapped",
+        json!({"cofferdam": {"kind": "checkpoint", "size": checkpoint.size(), "checkpoint": checkpoint.note}}),
     );
     Value::Object(event)
 }

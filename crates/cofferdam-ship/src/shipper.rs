@@ -13,6 +13,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::backlog::{Backlog, Batch, Limits};
+use crate::checkpoint::Checkpoints;
 use crate::cursor::Cursor;
 use crate::event::{Event, Filter};
 use crate::ocsf::{self, Origin};
@@ -107,6 +108,9 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Shipper {
     backlog: Backlog,
+    checkpoints: Checkpoints,
+    /// Records come next, however fast the ledger grows.
+    was_checkpoint: bool,
     cursor: Cursor,
     sink: Box<dyn Sink>,
     origin: Origin,
@@ -128,13 +132,14 @@ struct Pending {
 }
 
 impl Shipper {
-    /// Goes on with the sink of this name where it stood.
+    /// Goes on with the sink of this name where it stood. `ledger` is the file in which the host's ledger keeps its checkpoint: the sink is
+    /// given each one that it does not have, and so witnesses the ledger.
     ///
     /// # Errors
     /// Where it stood cannot be read.
     pub fn open(
         name: &str,
-        (store, folder): (Store, &Folder),
+        (store, ledger, folder): (Store, PathBuf, &Folder),
         (filter, limits): (Filter, Limits),
         (sink, origin): (Box<dyn Sink>, Origin),
     ) -> Result<Self, ShipError> {
@@ -142,6 +147,8 @@ impl Shipper {
         let cursor = Cursor::open(&cursor_path).map_err(|cause| state(&cursor_path, cause))?;
         Ok(Self {
             backlog: Backlog::new(store, filter, limits),
+            checkpoints: Checkpoints::open(ledger, folder.path.join(format!("{name}.checkpoint"))),
+            was_checkpoint: false,
             cursor,
             sink,
             origin,
@@ -167,7 +174,7 @@ impl Shipper {
         let mut pending = match self.pending.take() {
             Some(pending) => pending,
             None => Pending {
-                batch: self.backlog.next(&mut self.cursor)?,
+                batch: self.next()?,
                 done: 0,
                 singly: false,
             },
@@ -223,6 +230,23 @@ impl Shipper {
         self.move_on(&pending.batch, (events, put_aside, broken))
     }
 
+    /// A new checkpoint of the ledger, or else the next records.
+    fn next(&mut self) -> Result<Batch, ShipError> {
+        if std::mem::take(&mut self.was_checkpoint) {
+            let batch = self.backlog.next(&mut self.cursor)?;
+            if !batch.is_nothing() {
+                return Ok(batch);
+            }
+        }
+        let checkpoint = self.checkpoints.next();
+        let checkpoint = checkpoint.map_err(|cause| state(self.checkpoints.ledger(), cause))?;
+        if let Some(event) = checkpoint {
+            self.was_checkpoint = true;
+            return Ok(Batch::of(event));
+        }
+        Ok(self.backlog.next(&mut self.cursor)?)
+    }
+
     fn move_on(
         &mut self,
         batch: &Batch,
@@ -232,6 +256,10 @@ impl Shipper {
             self.cursor
                 .advance(&batch.steps)
                 .map_err(|cause| state(&self.cursor_path, cause))?;
+        }
+        if let [Event::Checkpoint(checkpoint)] = batch.events.as_slice() {
+            let kept = self.checkpoints.acknowledge(checkpoint);
+            kept.map_err(|cause| state(self.checkpoints.path(), cause))?;
         }
         if batch.events.is_empty() && !batch.look_again {
             return Ok(Progress::Nothing);

@@ -74,7 +74,11 @@ impl Scene {
         };
         Shipper::open(
             "x",
-            (Store::open(&self.audit()).unwrap(), &folder),
+            (
+                Store::open(&self.audit()).unwrap(),
+                self.folder.path().join("checkpoint"),
+                &folder,
+            ),
             (filter, limits),
             (Box::new(sink.clone()), origin()),
         )
@@ -387,4 +391,61 @@ fn one_shipper_at_a_time() {
     assert!(matches!(Folder::take(&path), Err(ShipError::InUse)));
     drop(folder);
     Folder::take(&path).unwrap();
+}
+
+fn checkpoint(scene: &Scene, size: u64) {
+    let note = format!("host.example/ledger\n{size}\nroot\n\n\u{2014} host.example/ledger signature\n");
+    std::fs::write(scene.folder.path().join("checkpoint"), note).unwrap();
+}
+
+fn sizes(sink: &Scripted) -> Vec<u64> {
+    let taken = sink.taken.lock().unwrap();
+    let sizes = taken.iter().filter_map(|event| match event {
+        Event::Checkpoint(checkpoint) => checkpoint.size(),
+        Event::Record(_) | Event::Broken(_) => None,
+    });
+    sizes.collect()
+}
+
+#[test]
+fn a_sink_gets_each_checkpoint_it_does_not_have_and_again_until_it_acknowledged() {
+    let scene = Scene::new();
+    let sink = Scripted::default();
+    let (session, log) = scene.session('a');
+    for number in 0..20 {
+        note(&log, number);
+    }
+    checkpoint(&scene, 7);
+    let down = || Err(Undelivered::Unavailable("down".to_owned()));
+    sink.answers.lock().unwrap().extend([down(), down()]);
+    let mut shipper = scene.shipper(&sink);
+    for _ in 0..2 {
+        assert!(matches!(shipper.step().unwrap(), Progress::Waits { .. }));
+    }
+    drop(shipper);
+    ship(&mut scene.shipper(&sink));
+    assert_eq!(sizes(&sink), [7]);
+    assert_eq!(sink.of(&session), numbered(&session, 0..count(&scene, &session)));
+    ship(&mut scene.shipper(&sink));
+    assert_eq!(sizes(&sink), [7], "what was acknowledged does not come twice");
+    checkpoint(&scene, 9);
+    std::fs::write(scene.folder.path().join("ship/x.checkpoint"), [0xff, 0xfe]).unwrap();
+    ship(&mut scene.shipper(&sink));
+    assert_eq!(sizes(&sink), [7, 9]);
+}
+
+#[test]
+fn a_ledger_that_grows_at_every_look_holds_up_no_record() {
+    let scene = Scene::new();
+    let sink = Scripted::default();
+    let (session, log) = scene.session('a');
+    for number in 0..20 {
+        note(&log, number);
+    }
+    let mut shipper = scene.shipper(&sink);
+    for size in 1..=20 {
+        checkpoint(&scene, size);
+        shipper.step().unwrap();
+    }
+    assert!(sink.of(&session).len() >= 14, "{:?}", sink.ids());
 }

@@ -67,7 +67,7 @@ pub(crate) struct AuditShow {
 pub(crate) struct AuditVerify {
     /// Sessions, servers or segment files. Everything, and the ledger, without it.
     pub(crate) what: Vec<String>,
-    /// A file that the ledger's checkpoints were published to (default: `publish` in cofferdam.toml).
+    /// What the ledger's checkpoints were published to, or what a sink collected (default: `publish` in cofferdam.toml).
     #[arg(long, value_name = "FILE")]
     pub(crate) witness: Option<PathBuf>,
     /// Check this proof, which `audit prove` wrote, and nothing else.

@@ -1,7 +1,7 @@
 //! What the ledger and its witness know about the sessions of the record.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cofferdam_audit::{Record, SessionVerified};
 use cofferdam_ledger::{Contents, Entry, Ledger, LedgerError, What, Witnessed};
@@ -90,6 +90,7 @@ impl Known {
         if let Some(contents) = &contents {
             known.take(contents);
         }
+        known.remarks.extend(acknowledged(&home.shipping()));
         if let Ok(trouble) = std::fs::read_to_string(home.ledger().join(TROUBLE)) {
             let trouble = escaped(trouble.trim().as_bytes());
             known
@@ -119,7 +120,12 @@ impl Known {
         self.witnessed = Some(0);
         for (number, line) in (1..).zip(text.lines()) {
             let place = format!("the checkpoint in line {number} of `{shown}`");
-            let problem = match judged(line, contents) {
+            let note = match published_note(line) {
+                Ok(Some(note)) => Ok(note),
+                Ok(None) => continue,
+                Err(words) => Err(words.to_owned()),
+            };
+            let problem = match note.and_then(|note| judged(&note, contents)) {
                 Ok(Witnessed::Consistent(size)) => {
                     self.witnessed = self.witnessed.max(Some(size));
                     continue;
@@ -311,12 +317,40 @@ impl Known {
     }
 }
 
-fn judged(line: &str, contents: Option<&Contents>) -> Result<Witnessed, String> {
-    let value: Value = serde_json::from_str(line).map_err(|_cause| "not in its form".to_owned())?;
-    let note = value
-        .get("checkpoint")
-        .and_then(Value::as_str)
-        .ok_or("not in its form")?;
+/// Which sinks acknowledged a checkpoint. Only what they hold proves anything: this file is as easily rewritten as the ledger.
+fn acknowledged(shipping: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(shipping).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "checkpoint"));
+    paths.sort();
+    let words = |path: PathBuf| {
+        let sink = escaped(path.file_stem()?.as_encoded_bytes());
+        let note = cofferdam_ship::Checkpoint {
+            note: std::fs::read_to_string(&path).ok()?,
+            wall_ns: 0,
+        };
+        let size = note.size()?;
+        Some(format!(
+            "the sink `{sink}` took a checkpoint of {size} entries: `--witness FILE` holds the ledger against what it kept"
+        ))
+    };
+    paths.into_iter().filter_map(words).collect()
+}
+
+/// The signed note in a line: one that was published to a file, or an event as it was shipped. `None` where the event is about something else.
+fn published_note(line: &str) -> Result<Option<String>, &'static str> {
+    let value: Value = serde_json::from_str(line).map_err(|_cause| "not in its form")?;
+    let of_ours = value.pointer("/unmapped/cofferdam");
+    let is_another_event = of_ours.is_some_and(|ours| ours.get("kind").is_some_and(|kind| kind != "checkpoint"));
+    if is_another_event {
+        return Ok(None);
+    }
+    let note = of_ours.unwrap_or(&value).get("checkpoint");
+    let note = note.and_then(Value::as_str).ok_or("not in its form")?;
+    Ok(Some(note.to_owned()))
+}
+
+fn judged(note: &str, contents: Option<&Contents>) -> Result<Witnessed, String> {
     let contents = contents.ok_or("there is no ledger that it could be of")?;
     contents.witnessed(note.as_bytes()).map_err(|error| error.to_string())
 }

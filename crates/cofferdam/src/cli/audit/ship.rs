@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use cofferdam_audit::{SessionState, Store};
+use cofferdam_ledger::CHECKPOINT_FILE;
 use cofferdam_ship::ocsf::Origin;
 use cofferdam_ship::{
     FileSink, Folder, Limits, Login, Nats, NatsSink, Otlp, OtlpSink, Progress, ShipError, Shipper, Sink, Splunk,
@@ -88,7 +89,7 @@ impl Service<'_> {
             };
             let shipper = Shipper::open(
                 &sink.name,
-                (self.store.clone(), &folder),
+                (self.store.clone(), self.home.ledger().join(CHECKPOINT_FILE), &folder),
                 (sink.filter.clone(), LIMITS),
                 (connected, origin.clone()),
             );
