@@ -21,6 +21,7 @@ mod egress;
 mod egress_clients;
 mod ends;
 mod exhaustion;
+mod export;
 mod flows;
 mod forged;
 mod frames;

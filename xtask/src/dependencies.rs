@@ -186,6 +186,8 @@ const RULES: &[Rule] = &[
             "cofferdam-ship",
             "memchr",
             "nix",
+            // Exports for analysts.
+            "parquet",
             "rpassword",
             "rustix",
             "scrypt",

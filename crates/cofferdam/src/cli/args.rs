@@ -33,6 +33,8 @@ pub(crate) enum Format {
     Json,
     /// For code hosts: findings as SARIF 2.1.0, where a verb has findings.
     Sarif,
+    /// For analysts: Apache Parquet, of `audit export`.
+    Parquet,
 }
 
 #[derive(Debug, Subcommand)]

@@ -38,6 +38,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use args::{Cli, ManifestVerb, Verb};
+use audit::args::AuditVerb;
 use output::Output;
 use policy_args::PolicyVerb;
 
@@ -97,6 +98,11 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
     if output.is_sarif() && !matches!(cli.verb, Verb::Inspect(_)) {
         return Err(Failure::usage("this verb has no SARIF output").help("`--format sarif` goes with `inspect`"));
+    }
+    if output.is_parquet() && !matches!(cli.verb, Verb::Audit(AuditVerb::Export(_))) {
+        return Err(
+            Failure::usage("this verb has no Parquet output").help("`--format parquet` goes with `audit export`")
+        );
     }
     match cli.verb {
         Verb::Completions { shell } => {

@@ -39,6 +39,10 @@ impl Output {
         self.format == Format::Sarif
     }
 
+    pub(crate) fn is_parquet(&self) -> bool {
+        self.format == Format::Parquet
+    }
+
     /// One line of data. A reader that closed its end is no failure.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
         self.raw(format!("{line}\n").as_bytes())

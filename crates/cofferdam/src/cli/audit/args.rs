@@ -14,6 +14,8 @@ pub(crate) enum AuditVerb {
     Verify(AuditVerify),
     /// Find records: by time, server, tool, decision, rule, principal, session, text. It reads what stands there; `verify` proves it.
     Query(Box<AuditQuery>),
+    /// Write the records that answer a question to a file: Apache Parquet (`--format parquet`) for DuckDB, ClickHouse and the like, or JSON lines.
+    Export(Box<AuditExport>),
     /// Write a proof of one record, which others check without the log.
     Prove(AuditProve),
     /// Remove sessions that are older than 90 days and not held. The ledger keeps that they were there.
@@ -78,8 +80,9 @@ pub(crate) struct AuditVerify {
     pub(crate) key: Option<String>,
 }
 
+/// Which records a verb is about: all of these must hold.
 #[derive(Debug, Args)]
-pub(crate) struct AuditQuery {
+pub(crate) struct Which {
     /// From this time on: `2026-11-21`, `2026-11-21T03:00:00Z`, or how long ago (`15m`, `2h`, `7d`).
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
@@ -113,6 +116,21 @@ pub(crate) struct AuditQuery {
     /// With these characters in the line that passed or in what was decided about it.
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditExport {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// The file to write. It must not be there yet.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditQuery {
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// At most so many, the newest.
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     pub(crate) limit: usize,

@@ -59,7 +59,7 @@ pub(super) fn ask<G: Default + Send>(
 }
 
 /// Asks every record of one segment; what cannot be read comes back.
-fn ask_segment(
+pub(super) fn ask_segment(
     path: &Path,
     is_wanted: &dyn Fn(&Skimmed<'_>) -> bool,
     each: &mut dyn FnMut(&Header, &Skimmed<'_>) -> Result<(), Failure>,

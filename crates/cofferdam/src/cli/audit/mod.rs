@@ -3,12 +3,15 @@
 pub(crate) mod args;
 mod ask;
 mod compress;
+mod export;
 mod hold;
 mod known;
 mod line;
+mod parquet;
 mod prove;
 mod prune;
 mod query;
+mod question;
 mod ship;
 mod show;
 mod tail;
@@ -39,6 +42,7 @@ pub(crate) fn run(home: &Home, verb: AuditVerb, output: &mut Output) -> Result<E
         AuditVerb::Show(args) => show::show(home, &args, output),
         AuditVerb::Verify(args) => verify::verify(home, &args, output),
         AuditVerb::Query(args) => query::query(home, &args, output),
+        AuditVerb::Export(args) => export::export(home, &args, output),
         AuditVerb::Prove(args) => prove::prove(home, &args, output),
         AuditVerb::Prune(args) => prune::prune(home, &args, output),
         AuditVerb::Hold(verb) => hold::hold(home, &verb, output),

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use cofferdam_audit::{Follow, Header, Session, Skimmed};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::args::{AuditQuery, GroupBy};
 use super::ask::ask;
+use super::question::{Facts, Question, facts_of};
 use super::{failure, store, warn, when};
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure};
@@ -23,26 +23,6 @@ const SHOWN_PAYLOAD_BYTES: usize = 120;
 const GROUPS_MAX: usize = 100_000;
 /// How often a followed record is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
-
-/// The members of facts that questions are about.
-#[derive(Debug, Default, Deserialize)]
-struct Facts<'a> {
-    #[serde(borrow, default)]
-    decision: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    rule: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    tool: Option<Cow<'a, str>>,
-}
-
-/// A question, ready to be asked of each record.
-struct Question<'a> {
-    args: &'a AuditQuery,
-    since: u64,
-    until: u64,
-}
 
 /// One record of the answer, in the order of time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,10 +41,10 @@ struct Row {
 /// Answers a question; exit 3 when nothing does.
 pub(crate) fn query(home: &Home, args: &AuditQuery, output: &mut Output) -> Result<Exit, Failure> {
     let store = store(home)?;
-    let question = Question::new(args)?;
+    let question = Question::new(&args.which)?;
     // From before the answer on, so that nothing falls between the two.
     // Text is looked for in whole payloads.
-    let followed = if args.text.is_some() {
+    let followed = if args.which.text.is_some() {
         usize::MAX
     } else {
         payload_limit(args)
@@ -79,124 +59,15 @@ pub(crate) fn query(home: &Home, args: &AuditQuery, output: &mut Output) -> Resu
     sessions.reverse();
     sessions.retain(|session| question.may_be_in(session));
     let exit = if args.count || !args.group_by.is_empty() {
-        count(&question, &sessions, output)?
+        count((args, &question), &sessions, output)?
     } else {
         print_header(args, output)?;
-        rows(&question, &sessions, output)?
+        rows((args, &question), &sessions, output)?
     };
     if args.follow {
-        follow_on(follow, &question, output)?;
+        follow_on(follow, (args, &question), output)?;
     }
     Ok(exit)
-}
-
-impl<'a> Question<'a> {
-    fn new(args: &'a AuditQuery) -> Result<Self, Failure> {
-        let now = crate::cli::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let parse = |text: &Option<String>, default| match text {
-            Some(text) => when::parse(text, now).map_err(Failure::usage),
-            None => Ok(default),
-        };
-        Ok(Self {
-            since: parse(&args.since, 0)?,
-            until: parse(&args.until, u64::MAX)?,
-            args,
-        })
-    }
-
-    /// Whether a session can hold an answer, by its header. Its clock is the person's: a minute is allowed for.
-    fn may_be_in(&self, session: &Session) -> bool {
-        self.is_of(&session.header) && session.header.wall_ns <= self.until.saturating_add(60_000_000_000)
-    }
-
-    fn is_of(&self, header: &Header) -> bool {
-        let AuditQuery {
-            server,
-            principal,
-            session,
-            ..
-        } = self.args;
-        server.as_ref().is_none_or(|server| *server == header.server)
-            && principal
-                .as_ref()
-                .is_none_or(|principal| *principal == header.principal)
-            && session
-                .as_ref()
-                .is_none_or(|session| header.session.starts_with(session.as_str()))
-    }
-
-    /// Cheap questions first: most records answer none of them.
-    fn is_answered_by(&self, record: &Skimmed<'_>) -> bool {
-        let AuditQuery {
-            kind,
-            text,
-            decision,
-            rule,
-            method,
-            tool,
-            ..
-        } = self.args;
-        if !(self.since..=self.until).contains(&record.wall_ns) {
-            return false;
-        }
-        if kind.as_ref().is_some_and(|kind| *kind != record.kind.to_string()) {
-            return false;
-        }
-        let about = [decision, rule, method, tool];
-        if about.iter().any(|wanted| wanted.is_some()) {
-            if about
-                .iter()
-                .filter_map(|wanted| wanted.as_ref())
-                .any(|wanted| !may_contain(record.facts, wanted))
-            {
-                return false;
-            }
-            let facts = facts_of(record.facts);
-            let is = |wanted: &Option<String>, found: &Option<Cow<'_, str>>| {
-                wanted.as_ref().is_none_or(|wanted| found.as_deref() == Some(wanted))
-            };
-            let is_rule = rule.as_ref().is_none_or(|rule| {
-                facts
-                    .rule
-                    .as_deref()
-                    .is_some_and(|found| found.starts_with(rule.as_str()))
-            });
-            if !(is(decision, &facts.decision) && is(method, &facts.method) && is(tool, &facts.tool) && is_rule) {
-                return false;
-            }
-        }
-        // What is sealed cannot be searched.
-        let payload = if record.sealed { &[] } else { record.payload };
-        text.as_ref()
-            .is_none_or(|text| contains(payload, text.as_bytes()) || contains(record.facts, text.as_bytes()))
-    }
-}
-
-/// Facts that are not of this form have none of these members.
-fn facts_of(facts: &[u8]) -> Facts<'_> {
-    serde_json::from_slice(facts).unwrap_or_default()
-}
-
-/// Whether facts can hold this word. One that JSON writes with an escape may stand there in another form.
-fn may_contain(facts: &[u8], word: &str) -> bool {
-    facts.contains(&b'\\') || contains(facts, word.as_bytes())
-}
-
-/// Whether `bytes` holds `wanted`, which may be text or not.
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    let Some((first, rest)) = wanted.split_first() else {
-        return true;
-    };
-    let mut bytes = bytes;
-    while let Some(at) = memchr::memchr(*first, bytes) {
-        let (_, behind) = bytes.split_at(at + 1);
-        if behind.starts_with(rest) {
-            return true;
-        }
-        bytes = behind;
-    }
-    false
 }
 
 fn payload_limit(args: &AuditQuery) -> usize {
@@ -223,8 +94,12 @@ fn row(header: &Header, record: &Skimmed<'_>, payload_bytes: usize) -> Row {
 }
 
 /// The newest rows, oldest of them first.
-fn rows(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> Result<Exit, Failure> {
-    let (limit, kept_bytes) = (question.args.limit, payload_limit(question.args));
+fn rows(
+    (args, question): (&AuditQuery, &Question<'_>),
+    sessions: &[Session],
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    let (limit, kept_bytes) = (args.limit, payload_limit(args));
     type Newest = BinaryHeap<Reverse<Row>>;
     let gathered = ask(
         sessions,
@@ -255,7 +130,7 @@ fn rows(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> R
     }
     let shown = newest.len();
     for Reverse(row) in newest.into_sorted_vec().iter().rev() {
-        print(row, question.args, output)?;
+        print(row, args, output)?;
     }
     if matched > shown {
         output.say(&format!(
@@ -265,8 +140,12 @@ fn rows(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> R
     Ok(if matched == 0 { Exit::Nothing } else { Exit::Fine })
 }
 
-fn count(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> Result<Exit, Failure> {
-    let by = &question.args.group_by;
+fn count(
+    (args, question): (&AuditQuery, &Question<'_>),
+    sessions: &[Session],
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    let by = &args.group_by;
     type Groups = BTreeMap<Vec<String>, u64>;
     let is_bounded = |groups: &Groups| {
         if groups.len() <= GROUPS_MAX {
@@ -309,11 +188,11 @@ fn count(question: &Question<'_>, sessions: &[Session], output: &mut Output) -> 
         groups = vec![(Vec::new(), total)];
     }
     let names: Vec<String> = by.iter().map(|by| by.name().to_owned()).collect();
-    if question.args.csv {
+    if args.csv {
         output.line(&csv(&[names.clone(), vec!["count".to_owned()]].concat()))?;
     }
     for (key, count) in &groups {
-        let line = if question.args.csv {
+        let line = if args.csv {
             csv(&[key.clone(), vec![count.to_string()]].concat())
         } else if output.is_json() {
             let mut members: serde_json::Map<String, Value> = names
@@ -438,7 +317,11 @@ fn csv(values: &[String]) -> String {
 }
 
 /// Prints what comes and answers, until the process is ended.
-fn follow_on(mut follow: Follow, question: &Question<'_>, output: &mut Output) -> Result<(), Failure> {
+fn follow_on(
+    mut follow: Follow,
+    (args, question): (&AuditQuery, &Question<'_>),
+    output: &mut Output,
+) -> Result<(), Failure> {
     loop {
         std::thread::sleep(FOLLOW_EVERY);
         let found = follow.poll().map_err(|error| failure(&error))?;
@@ -454,11 +337,7 @@ fn follow_on(mut follow: Follow, question: &Question<'_>, output: &mut Output) -
                 sealed: record.sealed,
             };
             if question.is_of(&located.header) && question.is_answered_by(&skimmed) {
-                print(
-                    &row(&located.header, &skimmed, payload_limit(question.args)),
-                    question.args,
-                    output,
-                )?;
+                print(&row(&located.header, &skimmed, payload_limit(args)), args, output)?;
             }
         }
     }
