@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Conversation, STUCK, Stage, fixture, rule_of, said_in, text};
 
 /// The shipped policies and the fixture with a writable folder, whose tools therefore ask.
-fn asking() -> Stage {
+pub(crate) fn asking() -> Stage {
     let stage = Stage::with_shipped_policies();
     let workspace = stage.workspace();
     let added = stage.add("fixture", &["--write", workspace.to_str().unwrap()], &[&fixture()]);
@@ -19,14 +19,14 @@ fn asking() -> Stage {
     stage
 }
 
-fn talk(stage: &Stage) -> Conversation {
+pub(crate) fn talk(stage: &Stage) -> Conversation {
     let mut conversation = stage.converse(&["fixture"]);
     conversation.initialize("2025-11-25");
     conversation.request("tools/list", json!({}));
     conversation
 }
 
-fn post(conversation: &mut Conversation, message: &str) -> u64 {
+pub(crate) fn post(conversation: &mut Conversation, message: &str) -> u64 {
     conversation.post("tools/call", json!({"name": "echo", "arguments": {"message": message}}))
 }
 
@@ -37,7 +37,7 @@ fn list(stage: &Stage) -> Vec<Value> {
 }
 
 /// Waits until something asks, other than what `known` names.
-fn question(stage: &Stage, known: &[&str]) -> Value {
+pub(crate) fn question(stage: &Stage, known: &[&str]) -> Value {
     let began = Instant::now();
     loop {
         let new = list(stage)
@@ -51,7 +51,7 @@ fn question(stage: &Stage, known: &[&str]) -> Value {
     }
 }
 
-fn id(question: &Value) -> &str {
+pub(crate) fn id(question: &Value) -> &str {
     question["id"].as_str().unwrap()
 }
 

@@ -158,3 +158,62 @@ fn a_credential_that_others_can_read_or_that_is_missing_ships_nothing() {
         text(&unset.stderr)
     );
 }
+
+#[test]
+fn a_question_for_consent_is_posted_signed_and_says_nothing_of_the_arguments() {
+    let stage = crate::consent::asking();
+    let collector = Collector::new("webhook");
+    let _running = collector.start();
+    let secret = private_file(collector.folder.path(), SECRET);
+    configure(
+        &stage,
+        &format!(
+            "[approvals.webhook]\nurl = \"https://localhost:{}/hook\"\nca = \"{}\"\nsecret_file = \"{}\"\n",
+            collector.port,
+            collector.certificate.0.display(),
+            secret.display()
+        ),
+    );
+    let mut gate = crate::consent::talk(&stage);
+    crate::consent::post(&mut gate, "a thing between these two");
+    let question = crate::consent::question(&stage, &[]);
+    let began = std::time::Instant::now();
+    // The collector takes nothing at first, then hangs up without an answer.
+    let taken = || std::fs::read_to_string(collector.events()).map_or(0, |text| text.lines().count());
+    while taken() < 2 && began.elapsed() < crate::support::STUCK {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let posted = lines(&collector.events());
+    assert_eq!(posted.len(), 2, "once more, since nobody answered");
+    assert_eq!(posted[0], posted[1]);
+    for name in ["id", "server", "tool", "digest", "expires", "record", "level"] {
+        assert_eq!(posted[0][name], question[name], "{name}");
+    }
+    assert!(!posted[0].to_string().contains("between"), "{}", posted[0]);
+    assert!(gate.end().success());
+}
+
+#[test]
+fn a_webhook_of_approvals_that_cannot_be_used_is_told_and_holds_up_nothing() {
+    let stage = crate::consent::asking();
+    configure(
+        &stage,
+        "[approvals.webhook]\nurl = \"https://localhost:1/hook\"\nsecret_file = \"/nowhere/at/all\"\n",
+    );
+    let mut gate = crate::consent::talk(&stage);
+    crate::consent::post(&mut gate, "waits as ever");
+    crate::consent::question(&stage, &[]);
+    assert!(gate.end().success());
+    let warned = stage
+        .records()
+        .iter()
+        .any(|record| record.to_string().contains("the webhook of approvals is not told"));
+    assert!(warned, "the record says it");
+    configure(
+        &stage,
+        "[approvals.webhook]\nurl = \"http://elsewhere.example/hook\"\nsecret_env = \"X\"\n",
+    );
+    let refused = stage.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(text(&refused.stderr).contains("use https"), "{}", text(&refused.stderr));
+}

@@ -30,6 +30,6 @@ pub use sink::nats::{Login, Nats, NatsSink};
 pub use sink::otlp::{Otlp, OtlpSink};
 pub use sink::splunk::{Splunk, SplunkSink};
 pub use sink::syslog::{Syslog, SyslogSink};
-pub use sink::webhook::{Webhook, WebhookSink};
+pub use sink::webhook::{Webhook, WebhookPoster, WebhookSink};
 pub use sink::{Sink, Undelivered};
 pub use tls::Tls;

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
 use crate::policy;
-use crate::settings::Settings;
+use crate::settings::{ApprovalsWebhook, Settings};
 use crate::shipping;
 use crate::veil::Veil;
 use crate::witness::Witness;
@@ -71,6 +71,7 @@ impl Session {
             reload: Some(policies.reload(home, world, binding)),
             approvals: Some(home.runtime()),
             approvers: Approvers::read()?,
+            webhook: None,
         };
         Ok(Self {
             terms,
@@ -111,6 +112,7 @@ impl Session {
             reload: None,
             approvals: Some(home.runtime()),
             approvers: Approvers::read()?,
+            webhook: None,
         };
         Ok(Self {
             terms,
@@ -138,7 +140,7 @@ impl Session {
     /// The record could not be opened or the compartment not be enforced; nothing ran then.
     pub(crate) fn run(self, home: &Home, pipes: Pipes, signals: Option<Receiver<i32>>) -> Result<Ended, Failure> {
         let Self {
-            terms,
+            mut terms,
             plan,
             accepted,
             about,
@@ -153,6 +155,19 @@ impl Session {
             .chain(warnings(&terms));
         warnings.into_iter().try_for_each(|warning| warn(&log, &warning))?;
         start_shipping(home, &settings, &log)?;
+        terms.webhook = match settings.approvals_webhook.map(ApprovalsWebhook::load).transpose() {
+            Ok(webhook) => webhook,
+            Err(failure) => {
+                warn(
+                    &log,
+                    &format!(
+                        "warning: the webhook of approvals is not told of questions: {}",
+                        failure.what
+                    ),
+                )?;
+                None
+            }
+        };
         let witness = Witness::start(home, &log, &terms.name, settings.publish)
             .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
         let launched = match launch(&plan, &executed) {

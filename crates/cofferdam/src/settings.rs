@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::own_files::{read_file_of, read_own_file};
 use crate::sealing::Recipients;
-pub(crate) use sinks::{Destination, NatsLogin, SinkSettings};
+pub(crate) use sinks::{ApprovalsWebhook, Destination, NatsLogin, SinkSettings};
 
 /// The organisation's file. It must belong to root.
 const ORGANISATION: &str = "/etc/cofferdam/cofferdam.toml";
@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) sinks: Vec<SinkSettings>,
     /// Whether `run` starts the shipper.
     pub(crate) ship_with_run: bool,
+    /// Where questions for consent are posted to.
+    pub(crate) approvals_webhook: Option<ApprovalsWebhook>,
 }
 
 /// One file, as it is written.
@@ -58,6 +60,13 @@ struct Written {
     ledger: WrittenLedger,
     sinks: Vec<toml::Table>,
     shipping: WrittenShipping,
+    approvals: WrittenApprovals,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenApprovals {
+    webhook: Option<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -117,6 +126,7 @@ impl Settings {
         let publish = above.ledger.publish.or(own.ledger.publish);
         let with_run = above.shipping.with_run.or(own.shipping.with_run);
         let sinks = above.sinks.into_iter().chain(own.sinks).collect();
+        let webhook = above.approvals.webhook.or(own.approvals.webhook);
         let (above, own) = (above.record, own.record);
         let durability = above.durability.max(own.durability);
         Ok(Self {
@@ -133,6 +143,7 @@ impl Settings {
             publish: publish.map(absolute).transpose()?,
             sinks: sinks::read(sinks)?,
             ship_with_run: with_run.unwrap_or(false),
+            approvals_webhook: webhook.map(sinks::approvals_webhook).transpose()?,
         })
     }
 

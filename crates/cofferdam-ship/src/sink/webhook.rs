@@ -27,8 +27,7 @@ pub struct Webhook {
 /// Posts batches of events.
 #[derive(Debug)]
 pub struct WebhookSink {
-    client: Client,
-    secret: Secret,
+    poster: WebhookPoster,
     origin: Origin,
 }
 
@@ -37,9 +36,48 @@ impl WebhookSink {
     #[must_use]
     pub fn new(to: Webhook, origin: Origin) -> Self {
         Self {
+            poster: WebhookPoster::new(to),
+            origin,
+        }
+    }
+}
+
+/// Posts messages to a webhook, each signed.
+#[derive(Debug)]
+pub struct WebhookPoster {
+    client: Client,
+    secret: Secret,
+}
+
+impl WebhookPoster {
+    /// Nothing is connected yet.
+    #[must_use]
+    pub fn new(to: Webhook) -> Self {
+        Self {
             client: Client::new(to.endpoint),
             secret: to.secret,
-            origin,
+        }
+    }
+
+    /// Posts a body of JSON. Its id is the same however often it is sent.
+    ///
+    /// # Errors
+    /// It was not answered with 2xx: refused for good where that was 400, 413 or 422.
+    pub fn post(&mut self, id: &str, body: &str) -> Result<(), Undelivered> {
+        let seconds = (SystemClock.now().0 / 1_000_000_000).to_string();
+        let signature = self.signature(format!("{id}.{seconds}.{body}").as_bytes())?;
+        let headers = [
+            ("content-type", "application/json"),
+            ("webhook-id", id),
+            ("webhook-timestamp", seconds.as_str()),
+            ("webhook-signature", &format!("v1,{signature}")),
+        ];
+        let answer = self.client.post("", &headers, body.as_bytes())?;
+        let words = || answer.in_words(self.client.url());
+        match answer.status {
+            _ if answer.is_success() => Ok(()),
+            400 | 413 | 422 => Err(Undelivered::Refused(words())),
+            _ => Err(Undelivered::Unavailable(words())),
         }
     }
 
@@ -59,24 +97,9 @@ impl WebhookSink {
 
 impl Sink for WebhookSink {
     fn deliver(&mut self, events: &[Event]) -> Result<(), Undelivered> {
-        let id = id_of(events);
-        let seconds = (SystemClock.now().0 / 1_000_000_000).to_string();
         let listed: Vec<Value> = events.iter().map(|event| ocsf::event(event, &self.origin)).collect();
         let body = json!({"type": "cofferdam.records", "data": listed}).to_string();
-        let signature = self.signature(format!("{id}.{seconds}.{body}").as_bytes())?;
-        let headers = [
-            ("content-type", "application/json"),
-            ("webhook-id", id.as_str()),
-            ("webhook-timestamp", seconds.as_str()),
-            ("webhook-signature", &format!("v1,{signature}")),
-        ];
-        let answer = self.client.post("", &headers, body.as_bytes())?;
-        let words = || answer.in_words(self.client.url());
-        match answer.status {
-            _ if answer.is_success() => Ok(()),
-            400 | 413 | 422 => Err(Undelivered::Refused(words())),
-            _ => Err(Undelivered::Unavailable(words())),
-        }
+        self.poster.post(&id_of(events), &body)
     }
 }
 

@@ -11,8 +11,10 @@ mod approver;
 mod protocol;
 mod show;
 mod socket;
+mod webhook;
 
 pub(crate) use approver::{APPROVERS_FOLDER, Approvers, Enrolled, Proof, statement};
 pub(crate) use protocol::{For, Grant, Question, Reply, Request};
 pub(crate) use show::{question_lines, wall_time};
 pub(crate) use socket::{Listener, SocketName, ask_gate, gate_sockets};
+pub(crate) use webhook::QuestionPoster;

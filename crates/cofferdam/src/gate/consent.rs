@@ -81,9 +81,11 @@ impl Gate {
         }
         let now_ms = self.now_ms();
         let is_waiting = |waiting: &Unapproved| self.is_waiting(waiting);
+        let posted = self.poster.is_some().then(|| question.clone());
         let asked = self.consents().ask(question, unapproved, now_ms, is_waiting);
         match asked {
             Asked::New => {
+                self.post(posted.as_ref());
                 self.operator.say(format!(
                     "cofferdam: server `{server}` waits for consent to a call of `{tool}`: `cofferdam approvals` shows it (id {id})"
                 ));
@@ -98,6 +100,18 @@ impl Gate {
                     "too many calls wait for consent",
                 ))],
             ),
+        }
+    }
+
+    /// Tells the webhook. Where it has too much before it, the other channels have the question.
+    fn post(&self, question: Option<&Question>) {
+        if let (Some(poster), Some(question)) = (&self.poster, question)
+            && !poster.post(question)
+        {
+            self.operator.say(format!(
+                "cofferdam: the webhook of approvals was not told of question {}: too many wait",
+                question.id
+            ));
         }
     }
 

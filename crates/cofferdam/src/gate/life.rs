@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender as Events, channel};
 use cofferdam_audit::{AuditError, Log};
 use cofferdam_sandbox::Compartment;
 
-use crate::approvals::{Listener, Reply, SocketName};
+use crate::approvals::{Listener, QuestionPoster, Reply, SocketName};
 use crate::egress::{Egress, Grants, Ledger, Refused};
 use crate::failure::Failure;
 
@@ -88,7 +88,13 @@ pub(crate) fn run(
     );
     let reload = terms.reload.take();
     let (listener, _name_until_the_end) = listen(&terms, &log, &operator).unzip();
-    let gate = Arc::new(Gate::new(terms, Arc::new(log), outlets, (operator, listener.is_some())));
+    let poster = poster(&mut terms, &operator)?;
+    let gate = Arc::new(Gate::new(
+        terms,
+        Arc::new(log),
+        outlets,
+        (operator, listener.is_some(), poster),
+    ));
 
     let (events, happened) = channel();
     start("client", &gate, &events, move |gate, events| {
@@ -123,6 +129,16 @@ pub(crate) fn run(
             None => return Ok(gate.end(event, &happened, &mut running)),
         }
     }
+}
+
+/// What posts questions to the webhook, where there is one.
+fn poster(terms: &mut Terms, operator: &OperatorLines) -> std::io::Result<Option<QuestionPoster>> {
+    let operator = operator.clone();
+    let say = move |line| {
+        operator.say(line);
+    };
+    let webhook = terms.webhook.take();
+    webhook.map(|webhook| QuestionPoster::start(webhook, say)).transpose()
 }
 
 /// The approvals socket. Without one nobody can be asked, and what asks is refused; the operator is told why.

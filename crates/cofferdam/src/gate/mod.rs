@@ -39,8 +39,9 @@ use cofferdam_protocol::{
     Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits, members,
 };
 
-use crate::approvals::Approvers;
+use crate::approvals::{Approvers, QuestionPoster};
 use answer::Authored;
+use cofferdam_ship::Webhook;
 use consent::{Consents, InBand};
 use fault::{Event, Fault};
 use hold::Held;
@@ -92,6 +93,8 @@ pub(crate) struct Terms {
     pub(crate) approvals: Option<PathBuf>,
     /// Who can prove to be a person.
     pub(crate) approvers: Approvers,
+    /// Where questions are posted to.
+    pub(crate) webhook: Option<Webhook>,
 }
 
 /// One running session.
@@ -107,6 +110,8 @@ pub(crate) struct Gate {
     in_band: InBand,
     /// Whether the approvals socket is there, so that somebody can be asked.
     can_ask: bool,
+    /// Posts questions to a webhook.
+    poster: Option<QuestionPoster>,
     rate: Mutex<CallRate>,
     flow: Mutex<Flow>,
     crashes: Mutex<Crashes>,
@@ -132,7 +137,7 @@ impl Gate {
         mut terms: Terms,
         log: Arc<Log>,
         outlets: (Arc<Outlet>, Arc<Outlet>),
-        (operator, can_ask): (OperatorLines, bool),
+        (operator, can_ask, poster): (OperatorLines, bool, Option<QuestionPoster>),
     ) -> Self {
         let tools = terms.pins.take().map_or_else(LiveTools::unpinned, LiveTools::pinned);
         let in_flight = usize::try_from(terms.limits.calls_in_flight).unwrap_or(usize::MAX);
@@ -147,6 +152,7 @@ impl Gate {
             consents: Mutex::default(),
             in_band: InBand::default(),
             can_ask,
+            poster,
             rate: Mutex::new(CallRate::new()),
             flow: Mutex::default(),
             crashes: Mutex::default(),

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use cofferdam_audit::Kind;
-use cofferdam_ship::{Endpoint, Filter, Login, Nats, Syslog, Tls};
+use cofferdam_ship::{Endpoint, Filter, Login, Nats, Syslog, Tls, Webhook};
 use toml::Table;
 
 use super::FILE_NAME;
@@ -59,6 +59,25 @@ pub(crate) enum Destination {
         nats: Nats,
         login: NatsLogin,
     },
+}
+
+/// Where questions are posted to when they are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApprovalsWebhook {
+    endpoint: Endpoint,
+    secret: Credential,
+}
+
+impl ApprovalsWebhook {
+    /// With its secret.
+    ///
+    /// # Errors
+    /// The secret cannot be read.
+    pub(crate) fn load(self) -> Result<Webhook, Failure> {
+        let secret = self.secret.load()?;
+        let endpoint = self.endpoint;
+        Ok(Webhook { endpoint, secret })
+    }
 }
 
 /// As whom a NATS server knows us.
@@ -113,6 +132,26 @@ pub(super) fn read(tables: Vec<Table>) -> Result<Vec<SinkSettings>, Failure> {
         sinks.push(sink);
     }
     Ok(sinks)
+}
+
+/// The webhook of `[approvals.webhook]`.
+///
+/// # Errors
+/// What of it is not as it must be.
+pub(super) fn approvals_webhook(mut table: Table) -> Result<ApprovalsWebhook, Failure> {
+    let name = "approvals.webhook";
+    if table.insert("name".to_owned(), "approvals".into()).is_some() {
+        return Err(Failure::misconfigured(format!(
+            "`name` is no key of `{name}` in {FILE_NAME}"
+        )));
+    }
+    let mut keys = Keys::new(table)?;
+    let webhook = ApprovalsWebhook {
+        endpoint: endpoint(&mut keys)?,
+        secret: keys.required_credential("secret")?,
+    };
+    keys.finish("webhook")?;
+    Ok(webhook)
 }
 
 fn sink(mut keys: Keys) -> Result<SinkSettings, Failure> {

@@ -245,12 +245,15 @@ impl Gate {
         let Some(id) = call.message().id().cloned() else {
             return Ok(());
         };
-        let digest = question.digest.clone();
+        let (new, digest) = (question.id.clone(), question.digest.clone());
         let opened = self.consents().open(question, self.now_ms());
         let Some(question) = opened else {
             let judged: Judged = Err(refused(call, &CONSENT_UNREACHABLE, "too many calls wait for consent"));
             return self.pass_on(self.process(), vec![judged]);
         };
+        if question.id == new {
+            self.post(Some(&question));
+        }
         let state = self.in_band.seal(&question.id, &digest)?;
         self.session().retire(Sender::Client, &id);
         self.author(Sender::Client, input_required(&id, INPUT_KEY, &question, &state))
