@@ -272,6 +272,37 @@ fn who_answers_twice_at_once_lets_one_call_pass() {
 }
 
 #[test]
+fn an_answer_at_the_moment_the_question_expires_counts_whole_or_not_at_all() {
+    let stage = asking();
+    std::fs::write(
+        stage.home().join("config/cofferdam.toml"),
+        "[approvals]\nexpires_seconds = 5\n",
+    )
+    .unwrap();
+    let mut conversation = talk(&stage);
+    let mut passed = 0;
+    // Answered well before its end, around it, and well behind it.
+    for late in [0, 4_700, 4_900, 5_000, 5_100, 8_000] {
+        let began = Instant::now();
+        let call = post(&mut conversation, &format!("{late}"));
+        let asked = question(&stage, &[]);
+        std::thread::sleep(Duration::from_millis(late).saturating_sub(began.elapsed()));
+        let allowed = code(&stage, &["allow", id(&asked)]) == 0;
+        let answer = conversation.answer(call);
+        let is_through = said_in(&answer) == format!("{late}");
+        assert_eq!(is_through, allowed, "{late}: {answer}");
+        if !allowed {
+            assert_eq!(rule_of(&answer), "consent/expired");
+        }
+        passed += usize::from(is_through);
+        assert_eq!(code(&stage, &["allow", id(&asked)]), 3, "nothing is left of it");
+    }
+    assert!((1..6).contains(&passed), "both happen: {passed}");
+    conversation.end();
+    assert_eq!(echoes_sent(&stage), passed);
+}
+
+#[test]
 fn what_the_client_gave_up_does_not_pass() {
     let stage = asking();
     let mut conversation = talk(&stage);

@@ -71,6 +71,7 @@ impl Session {
             reload: Some(policies.reload(home, world, binding)),
             approvals: Some(home.runtime()),
             approvers: Approvers::read()?,
+            question_ms: 0,
             webhook: None,
         };
         Ok(Self {
@@ -112,6 +113,7 @@ impl Session {
             reload: None,
             approvals: Some(home.runtime()),
             approvers: Approvers::read()?,
+            question_ms: 0,
             webhook: None,
         };
         Ok(Self {
@@ -155,6 +157,7 @@ impl Session {
             .chain(warnings(&terms));
         warnings.into_iter().try_for_each(|warning| warn(&log, &warning))?;
         start_shipping(home, &settings, &log)?;
+        terms.question_ms = settings.question_ms;
         terms.webhook = match settings.approvals_webhook.map(ApprovalsWebhook::load).transpose() {
             Ok(webhook) => webhook,
             Err(failure) => {

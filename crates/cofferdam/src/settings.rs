@@ -28,6 +28,10 @@ const FILE_BYTES_MAX: usize = 64 * 1024;
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=4 * 1024 * 1024 * 1024;
 /// Free space on the record's disk below which people are warned, unless the settings say otherwise.
 const WARN_BELOW: u64 = 1024 * 1024 * 1024;
+/// How long a question for consent stays open unless the settings say otherwise, in milliseconds.
+const QUESTION_MS: u64 = 120_000;
+/// The shortest and the longest time it can, in seconds.
+const QUESTION_SECONDS: std::ops::RangeInclusive<u64> = 5..=3_600;
 /// The shortest and the longest time a segment is written to, in hours.
 const SEGMENT_HOURS: std::ops::RangeInclusive<u64> = 1..=24 * 31;
 
@@ -48,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) sinks: Vec<SinkSettings>,
     /// Whether `run` starts the shipper.
     pub(crate) ship_with_run: bool,
+    /// How long a question for consent stays open, in milliseconds.
+    pub(crate) question_ms: u64,
     /// Where questions for consent are posted to.
     pub(crate) approvals_webhook: Option<ApprovalsWebhook>,
 }
@@ -66,6 +72,7 @@ struct Written {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WrittenApprovals {
+    expires_seconds: Option<u64>,
     webhook: Option<toml::Table>,
 }
 
@@ -126,6 +133,9 @@ impl Settings {
         let publish = above.ledger.publish.or(own.ledger.publish);
         let with_run = above.shipping.with_run.or(own.shipping.with_run);
         let sinks = above.sinks.into_iter().chain(own.sinks).collect();
+        // The shorter one: a question that waits long is answered by whoever comes along.
+        let expires_seconds = [above.approvals.expires_seconds, own.approvals.expires_seconds];
+        let expires_seconds = expires_seconds.into_iter().flatten().min();
         let webhook = above.approvals.webhook.or(own.approvals.webhook);
         let (above, own) = (above.record, own.record);
         let durability = above.durability.max(own.durability);
@@ -143,6 +153,7 @@ impl Settings {
             publish: publish.map(absolute).transpose()?,
             sinks: sinks::read(sinks)?,
             ship_with_run: with_run.unwrap_or(false),
+            question_ms: question_ms(expires_seconds)?,
             approvals_webhook: webhook.map(sinks::approvals_webhook).transpose()?,
         })
     }
@@ -191,6 +202,14 @@ fn warn_below(text: Option<&str>) -> Result<u64, Failure> {
         parse_bytes(text)
             .map_err(|cause| Failure::misconfigured(format!("`warn_below = \"{text}\"` in {FILE_NAME}: {cause}")))
     })
+}
+
+fn question_ms(seconds: Option<u64>) -> Result<u64, Failure> {
+    match seconds {
+        None => Ok(QUESTION_MS),
+        Some(seconds) if QUESTION_SECONDS.contains(&seconds) => Ok(seconds.saturating_mul(1_000)),
+        Some(seconds) => Err(out_of_range("expires_seconds", &seconds.to_string(), "5", "3600")),
+    }
 }
 
 fn segment_age(hours: Option<u64>) -> Result<Duration, Failure> {

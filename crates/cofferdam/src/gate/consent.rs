@@ -19,19 +19,17 @@ use super::answer::progress;
 use super::line::Judged;
 use super::refusal::Stopped;
 use super::{Fault, Gate};
-use crate::approvals::{For, Proof, Question, Reply, Request, statement, wall_time};
+use crate::approvals::{For, Proof, Question, Reply, Request, statement};
 
 mod asked;
 mod grants;
 mod in_band;
 
 pub(super) use asked::Consents;
-use asked::{Asked, Kept};
+use asked::{Asked, Kept, expires};
 use grants::GRANT_MINUTES_MAX;
 pub(super) use in_band::{InBand, without_our_state};
 
-/// How long a question stays open, in milliseconds.
-const QUESTION_MS_MAX: u64 = 120_000;
 /// How long a call waits before its client is told to come again, in milliseconds: the shortest common timeout is 60 s.
 const WAIT_MS_MAX: u64 = 45_000;
 
@@ -118,7 +116,6 @@ impl Gate {
     fn question(&self, unapproved: &Unapproved, (id, digest): (String, String), seq: u64) -> Question {
         let message = unapproved.message();
         let tool = tool_of(message);
-        let expires_s = crate::cli::unix_seconds().saturating_add(i64::try_from(QUESTION_MS_MAX / 1_000).unwrap_or(0));
         let mut findings: Vec<String> = unapproved
             .findings()
             .iter()
@@ -132,7 +129,7 @@ impl Gate {
             tool,
             arguments: raw(message.param("arguments").or(message.param("uri")).unwrap_or("{}")),
             digest,
-            expires: wall_time(expires_s),
+            expires: expires(self.terms.question_ms),
             level: unapproved.level().number(),
             reason: format!("it needs {}", unapproved.level().words()),
             policy: unapproved.by().to_owned(),
@@ -232,7 +229,10 @@ impl Gate {
         } else {
             signed.join(" and ")
         };
-        let kept = approved.calls.is_empty().then(|| Kept::new(level, &by, now_ms));
+        let kept = approved
+            .calls
+            .is_empty()
+            .then(|| Kept::new(level, &by, consents.until(now_ms)));
         drop(consents);
         let facts = json!({
             "decision": "allow", "question": id, "digest": digest, "level": level.number(), "who": who, "keys": signed, "scope": scope,

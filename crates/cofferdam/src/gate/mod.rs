@@ -93,6 +93,8 @@ pub(crate) struct Terms {
     pub(crate) approvals: Option<PathBuf>,
     /// Who can prove to be a person.
     pub(crate) approvers: Approvers,
+    /// How long a question for consent stays open, in milliseconds.
+    pub(crate) question_ms: u64,
     /// Where questions are posted to.
     pub(crate) webhook: Option<Webhook>,
 }
@@ -142,6 +144,7 @@ impl Gate {
         let tools = terms.pins.take().map_or_else(LiveTools::unpinned, LiveTools::pinned);
         let in_flight = usize::try_from(terms.limits.calls_in_flight).unwrap_or(usize::MAX);
         let (to_client, to_server) = outlets;
+        let consents = Mutex::new(Consents::new(terms.question_ms));
         Self {
             in_force: RwLock::new(Arc::clone(&terms.in_force)),
             terms,
@@ -149,7 +152,7 @@ impl Gate {
             session: Mutex::new(Session::new(SessionLimits { in_flight })),
             tools: Mutex::new(tools),
             held: Mutex::default(),
-            consents: Mutex::default(),
+            consents,
             in_band: InBand::default(),
             can_ask,
             poster,

@@ -6,9 +6,9 @@ use cofferdam_policy::{Level, Unapproved};
 use cofferdam_protocol::Id;
 use serde_json::value::RawValue;
 
+use super::WAIT_MS_MAX;
 use super::grants::Grants;
-use super::{QUESTION_MS_MAX, WAIT_MS_MAX};
-use crate::approvals::{For, Grant, Question};
+use crate::approvals::{For, Grant, Question, wall_time};
 
 /// How often a client that gave a progress token hears that its call waits, in milliseconds.
 const PROGRESS_EVERY_MS: u64 = 5_000;
@@ -32,8 +32,10 @@ const UNANSWERED_MAX: usize = 10;
 const UNANSWERED_WITHIN_MS: u64 = 600_000;
 
 /// Everything about consent in one session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::gate) struct Consents {
+    /// How long a question stays open, and an answer is kept, in milliseconds.
+    question_ms: u64,
     open: Vec<Open>,
     kept: HashMap<String, Kept>,
     denied: HashSet<String>,
@@ -65,11 +67,11 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(level: Level, who: &str, now_ms: u64) -> Self {
+    pub(super) fn new(level: Level, who: &str, until_ms: u64) -> Self {
         Self {
             level,
             who: who.to_owned(),
-            until_ms: now_ms.saturating_add(QUESTION_MS_MAX),
+            until_ms,
         }
     }
 }
@@ -114,6 +116,25 @@ pub(super) struct Timely {
 }
 
 impl Consents {
+    /// Nothing asked yet; questions stay open for `question_ms` milliseconds.
+    pub(in crate::gate) fn new(question_ms: u64) -> Self {
+        Self {
+            question_ms,
+            open: Vec::new(),
+            kept: HashMap::new(),
+            denied: HashSet::new(),
+            grants: Grants::default(),
+            tools: HashMap::new(),
+            last_approved: HashMap::new(),
+            elicitation: None,
+        }
+    }
+
+    /// When what is asked, or kept, now is over.
+    pub(super) const fn until(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_add(self.question_ms)
+    }
+
     pub(super) fn is_locked(&self, tool: &str) -> bool {
         self.tools.get(tool).is_some_and(|history| history.is_locked)
     }
@@ -151,7 +172,7 @@ impl Consents {
         if bytes.saturating_add(call.message().line().len()) > WAITING_BYTES_MAX {
             return Asked::TooMany(Box::new(call));
         }
-        let count = self.open.len();
+        let (count, expires_ms) = (self.open.len(), self.until(now_ms));
         match self
             .open
             .iter_mut()
@@ -164,7 +185,7 @@ impl Consents {
             None if count < QUESTIONS_MAX => {
                 self.open.push(Open {
                     question,
-                    expires_ms: now_ms.saturating_add(QUESTION_MS_MAX),
+                    expires_ms,
                     calls: VecDeque::from([(call, now_ms)]),
                     told_ms: now_ms,
                     is_elicited: false,
@@ -186,7 +207,7 @@ impl Consents {
         }
         self.open.push(Open {
             question: question.clone(),
-            expires_ms: now_ms.saturating_add(QUESTION_MS_MAX),
+            expires_ms: self.until(now_ms),
             calls: VecDeque::new(),
             told_ms: now_ms,
             is_elicited: true,
@@ -282,7 +303,8 @@ impl Consents {
                     open.question.id = format!("{id}+");
                     open.question.signed.clear();
                     open.is_elicited = false;
-                    open.expires_ms = now_ms.saturating_add(QUESTION_MS_MAX);
+                    open.expires_ms = self.until(now_ms);
+                    open.question.expires = expires(self.question_ms);
                     self.open.push(open);
                 }
                 vec![first]
@@ -392,6 +414,11 @@ impl Consents {
     pub(super) fn revoke(&mut self, id: &str) -> bool {
         self.grants.revoke(id)
     }
+}
+
+/// When a question that is asked now is refused if nobody answers, for people.
+pub(super) fn expires(question_ms: u64) -> String {
+    wall_time(crate::cli::unix_seconds().saturating_add(i64::try_from(question_ms / 1_000).unwrap_or(0)))
 }
 
 /// Notes one more at `now_ms`; whether there are `most` within the time.
