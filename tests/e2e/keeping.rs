@@ -119,6 +119,36 @@ fn what_is_older_than_ninety_days_is_pruned_whole_and_accounted_for() {
 }
 
 #[test]
+fn what_a_sink_does_not_have_yet_stays() {
+    let stage = Stage::with_fixture(&[]);
+    let (old, _) = old_session(&stage, 0xaa, 91);
+    let sink = stage.workspace().join("events.jsonl");
+    let settings = format!(
+        "[[sinks]]\nname = \"siem\"\ntype = \"file\"\npath = \"{}\"\n",
+        sink.display()
+    );
+    fs::write(stage.home().join("config/cofferdam.toml"), settings).unwrap();
+    let (code, said) = run(&stage, &["audit", "prune"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("the sink `siem` does not have all of it") && are_there(&stage, &old),
+        "{said}"
+    );
+    let cursor = stage.home().join("state/ship/siem.cursor");
+    fs::create_dir_all(cursor.parent().unwrap()).unwrap();
+    fs::write(&cursor, "something else").unwrap();
+    let (code, said) = run(&stage, &["audit", "prune"]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("--unshipped") && are_there(&stage, &old), "{said}");
+    assert_eq!(run(&stage, &["audit", "prune", "--unshipped", "--dry-run"]).0, Some(0));
+    fs::remove_file(&cursor).unwrap();
+    assert_eq!(run(&stage, &["audit", "ship", "--once"]).0, Some(0));
+    let (code, said) = run(&stage, &["audit", "prune"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!are_there(&stage, &old));
+}
+
+#[test]
 fn what_is_held_stays_until_it_is_released_and_all_of_it_is_in_the_ledger() {
     let stage = Stage::with_fixture(&[]);
     let (old, _) = old_session(&stage, 0xaa, 200);

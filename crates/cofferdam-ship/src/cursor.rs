@@ -38,27 +38,31 @@ pub(crate) struct Cursor {
     lines: usize,
 }
 
+/// What one sink has, as its cursor says. Reading it disturbs no shipper.
+#[derive(Debug)]
+pub struct Delivered(HashMap<String, Place>);
+
+impl Delivered {
+    /// Reads the cursor of the sink `name` in the shippers' folder; without one it has nothing.
+    ///
+    /// # Errors
+    /// The cursor cannot be read, or is none.
+    pub fn read(folder: &Path, name: &str) -> io::Result<Self> {
+        places(&folder.join(format!("{name}.cursor"))).map(Self)
+    }
+
+    /// Whether the sink has every record of a session up to number `last`.
+    #[must_use]
+    pub fn has(&self, session: &str, last: u64) -> bool {
+        let position = self.0.get(session).and_then(|place| place.position);
+        position.is_some_and(|position| position.seq > last)
+    }
+}
+
 impl Cursor {
     /// Reads the cursor and writes it anew, without what it need not keep.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let text = match std::fs::metadata(path) {
-            Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(io::Error::other("it is too large")),
-            Ok(_) => String::from_utf8_lossy(&std::fs::read(path)?).into_owned(),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(cause) => return Err(cause),
-        };
-        let mut lines = text.split_inclusive('\n');
-        let first = lines.next();
-        if first.is_some_and(|first| !first.starts_with(FORM)) {
-            return Err(io::Error::other("it is not in the form of a cursor"));
-        }
-        let mut places = HashMap::new();
-        for line in lines {
-            let Some((session, place)) = parse(line) else {
-                break;
-            };
-            places.insert(session, place);
-        }
+        let places = places(path)?;
         let file = write_anew(path, &places)?;
         Ok(Self {
             path: path.to_owned(),
@@ -92,6 +96,29 @@ impl Cursor {
     pub(crate) fn keep_only(&mut self, is_there: impl Fn(&str) -> bool) {
         self.places.retain(|session, _| is_there(session));
     }
+}
+
+/// The places in a cursor's file, up to the first line that is not whole.
+fn places(path: &Path) -> io::Result<HashMap<String, Place>> {
+    let text = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(io::Error::other("it is too large")),
+        Ok(_) => String::from_utf8_lossy(&std::fs::read(path)?).into_owned(),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(cause) => return Err(cause),
+    };
+    let mut lines = text.split_inclusive('\n');
+    let first = lines.next();
+    if first.is_some_and(|first| !first.starts_with(FORM)) {
+        return Err(io::Error::other("it is not in the form of a cursor"));
+    }
+    let mut places = HashMap::new();
+    for line in lines {
+        let Some((session, place)) = parse(line) else {
+            break;
+        };
+        places.insert(session, place);
+    }
+    Ok(places)
 }
 
 fn write_anew(path: &Path, places: &HashMap<String, Place>) -> io::Result<File> {

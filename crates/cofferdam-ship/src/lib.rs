@@ -21,6 +21,7 @@ mod time;
 mod tls;
 
 pub use backlog::{Batch, Limits};
+pub use cursor::Delivered;
 pub use event::{Checkpoint, Event, Filter};
 pub use http::Endpoint;
 pub use secret::Secret;

@@ -203,11 +203,14 @@ pub(crate) struct AuditPrune {
     /// Days since a session's last record; 90 at least.
     #[arg(long, value_name = "DAYS", default_value_t = 90)]
     pub(crate) older_than: u64,
+    /// Also sessions that a sink of cofferdam.toml does not have whole.
+    #[arg(long)]
+    pub(crate) unshipped: bool,
     /// Only say what would go.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Write a systemd timer that prunes every day, and prune nothing now.
-    #[arg(long, conflicts_with_all = ["older_than", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["older_than", "unshipped", "dry_run"])]
     pub(crate) install_timer: bool,
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cofferdam_audit::{Clock as _, Session, SessionState, SessionVerdict, SystemClock, verify_session};
 use cofferdam_ledger::{Contents, Entry, What};
 use cofferdam_manifest::bytes_in_words;
+use cofferdam_ship::Delivered;
 use serde_json::json;
 
 use super::args::AuditPrune;
@@ -18,7 +19,7 @@ use crate::disk;
 use crate::failure::{Exit, Failure, file_failure};
 use crate::gate::escaped;
 use crate::home::Home;
-use crate::settings::Settings;
+use crate::settings::{Settings, SinkSettings};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Segments that were not written to for so long are compressed on the way.
@@ -30,6 +31,8 @@ enum Fate {
     Young,
     Live,
     Held(Hold),
+    /// This sink does not have all of it.
+    Unshipped(String),
     /// It is not what was written: it stays, as evidence.
     Broken(String),
     /// It goes: the entry that says so. `None` where the ledger says so already.
@@ -60,24 +63,17 @@ pub(crate) fn prune(home: &Home, args: &AuditPrune, output: &mut Output) -> Resu
         }
     }
     let contents = hold::read(home)?;
+    let sinks = if args.unshipped {
+        Vec::new()
+    } else {
+        delivered(home, &settings)?
+    };
     let found = store.sessions().map_err(|error| failure(&error))?;
     warn(found.problems.iter(), output);
     let holds = hold::in_force(&contents);
     let age = DAY.saturating_mul(u32::try_from(args.older_than).unwrap_or(u32::MAX));
     let cutoff = crate::cli::now().checked_sub(age).unwrap_or(UNIX_EPOCH);
-    let (mut going, mut is_broken) = (Vec::new(), false);
-    for session in found.items {
-        match fate(home, &session, (&contents, &holds), cutoff)? {
-            Fate::Young | Fate::Live => {}
-            Fate::Held(hold) => output.say(&format!("{} is held by {}", name_of(&session), hold.id)),
-            Fate::Broken(why) => {
-                is_broken = true;
-                let words = format!("{} stays: {}", name_of(&session), escaped(why.as_bytes()));
-                output.say(&output.styled(Style::Red, &words));
-            }
-            Fate::Goes(entry) => going.push((session, entry)),
-        }
-    }
+    let (going, is_broken) = told(home, found.items, ((&contents, &holds), (cutoff, &sinks)), output)?;
     if !args.dry_run {
         // Signed and on the disk before the first file goes.
         let entries: Vec<Entry> = going
@@ -98,7 +94,7 @@ pub(crate) fn prune(home: &Home, args: &AuditPrune, output: &mut Output) -> Resu
         (true, _) => Exit::Findings,
         (false, true) => {
             output.say(&format!(
-                "nothing to prune: no session that is not held is older than {} days",
+                "nothing to prune: no session older than {} days may go",
                 args.older_than
             ));
             Exit::Nothing
@@ -107,12 +103,39 @@ pub(crate) fn prune(home: &Home, args: &AuditPrune, output: &mut Output) -> Resu
     })
 }
 
-fn fate(
+/// A session that goes, and the entry that will say so.
+type Going = (Session, Option<Box<Entry>>);
+/// The ledger and its holds, and what is not pruned: what is younger, and what these sinks do not have.
+type Keeping<'a> = ((&'a Contents, &'a [Hold]), (SystemTime, &'a [(String, Delivered)]));
+
+/// What goes, and whether something broken stays; what stays of the old ones is said.
+fn told(
     home: &Home,
-    session: &Session,
-    (contents, holds): (&Contents, &[Hold]),
-    cutoff: SystemTime,
-) -> Result<Fate, Failure> {
+    sessions: Vec<Session>,
+    keeping: Keeping<'_>,
+    output: &mut Output,
+) -> Result<(Vec<Going>, bool), Failure> {
+    let (mut going, mut is_broken) = (Vec::new(), false);
+    for session in sessions {
+        match fate(home, &session, keeping)? {
+            Fate::Young | Fate::Live => {}
+            Fate::Held(hold) => output.say(&format!("{} is held by {}", name_of(&session), hold.id)),
+            Fate::Unshipped(sink) => output.say(&format!(
+                "{} stays: the sink `{sink}` does not have all of it (`audit ship`, or --unshipped)",
+                name_of(&session)
+            )),
+            Fate::Broken(why) => {
+                is_broken = true;
+                let words = format!("{} stays: {}", name_of(&session), escaped(why.as_bytes()));
+                output.say(&output.styled(Style::Red, &words));
+            }
+            Fate::Goes(entry) => going.push((session, entry)),
+        }
+    }
+    Ok((going, is_broken))
+}
+
+fn fate(home: &Home, session: &Session, ((contents, holds), (cutoff, sinks)): Keeping<'_>) -> Result<Fate, Failure> {
     if session.state == SessionState::Live {
         return Ok(Fate::Live);
     }
@@ -148,6 +171,10 @@ fn fate(
     if of_session().any(|entry| entry.what == What::Pruned) {
         return Ok(Fate::Goes(None));
     }
+    let lacks = |(_, delivered): &&(String, Delivered)| last.is_some_and(|last| !delivered.has(id, last));
+    if let Some((sink, _)) = sinks.iter().find(lacks) {
+        return Ok(Fate::Unshipped(sink.clone()));
+    }
     Ok(Fate::Goes(Some(Box::new(Entry {
         what: What::Pruned,
         session: id.clone(),
@@ -160,6 +187,18 @@ fn fate(
             "first_wall_ns": session.header.wall_ns, "last_wall_ns": last_wall_ns,
         })),
     }))))
+}
+
+/// What each sink of the settings has.
+fn delivered(home: &Home, settings: &Settings) -> Result<Vec<(String, Delivered)>, Failure> {
+    let of_sink = |sink: &SinkSettings| {
+        let delivered = Delivered::read(&home.shipping(), &sink.name).map_err(|cause| {
+            Failure::misconfigured(format!("cannot tell what the sink `{}` has: {cause}", sink.name))
+                .help("`audit prune --unshipped` does not ask")
+        });
+        delivered.map(|delivered| (sink.name.clone(), delivered))
+    };
+    settings.sinks.iter().map(of_sink).collect()
 }
 
 /// The youngest thing known about a session: its header, its files, and what the ledger heard of it.
