@@ -69,7 +69,7 @@ pub(crate) enum Verb {
     /// Read and verify the record.
     #[command(subcommand)]
     Audit(AuditVerb),
-    /// See eight attacks succeed against a bare server and fail behind the gate.
+    /// See nine attacks succeed against a bare server and fail behind the gate.
     Demo(Demo),
     /// Show what this machine can enforce, measured on a compartment, and how to get what it cannot.
     Doctor(Doctor),
