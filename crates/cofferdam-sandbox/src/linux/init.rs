@@ -190,8 +190,9 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
         refuses_memory_files: !plan.executable_tmp && settings.memfd_noexec.is_none(),
         has_unix_sockets: !plan.sockets.is_empty(),
     };
+    let listening = measure::listening();
     let listener = seccomp::install(variant, order.is_observed)?;
-    let enforced = measure::inside(order, landlock, settings)?;
+    let enforced = measure::inside(order, landlock, settings, listening)?;
     let beside: Vec<BorrowedFd<'_>> = listener.iter().map(OwnedFd::as_fd).collect();
     let report = Report::Measured {
         enforced: Box::new(enforced),

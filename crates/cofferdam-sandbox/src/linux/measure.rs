@@ -13,7 +13,7 @@ use super::identity;
 use super::kernel_files::MEMFD_NOEXEC_ENFORCED;
 use super::private_proc::is_of_processes;
 use super::wire::Order;
-use super::{errno, limits, mountinfo, syscalls};
+use super::{errno, limits, mountinfo, netlink, syscalls};
 use crate::{
     Capabilities, Descriptor, Enforced, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs, SandboxError,
     Walls,
@@ -55,8 +55,13 @@ fn read(path: &str) -> Result<String, SandboxError> {
 }
 
 /// What the sealed process sees of itself. `landlock` and `settings` are what was asked for; whether they
-/// hold is tried.
-pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> Result<Enforced, SandboxError> {
+/// hold is tried. `listening` is what [`listening`] found before the filter refused to ask.
+pub(super) fn inside(
+    order: &Order,
+    landlock: Landlock,
+    settings: Settings,
+    listening: BTreeSet<u16>,
+) -> Result<Enforced, SandboxError> {
     let mut enforced = status("self")?;
     enforced.namespaces = namespaces("self")?;
     enforced.user_map = identity::read_map("self", "uid_map")?;
@@ -72,7 +77,7 @@ pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> R
     masks(order, &mut enforced);
     enforced.interfaces_up = interfaces_up();
     enforced.routes = routes()?;
-    enforced.listening = listening();
+    enforced.listening = listening.into_iter().collect();
     enforced.limits = limits::measured();
     enforced.disk = disk()?;
     enforced.descriptors = descriptors()?;
@@ -219,9 +224,15 @@ fn routes() -> Result<Vec<String>, SandboxError> {
     Ok(routes)
 }
 
-/// Ports in the state of listening, of both protocols (proc_net_tcp: the second field is the address with the
-/// port after the colon, the fourth the state).
-fn listening() -> Vec<u16> {
+/// Ports in the state of listening, of both protocols. To be asked before the filter is on, which has no room for
+/// the question; nobody but us is in the network namespace by then.
+pub(super) fn listening() -> BTreeSet<u16> {
+    netlink::listening_ports().unwrap_or_else(|_no_such_interface| listening_in_proc())
+}
+
+/// The same from `/proc` (proc_net_tcp: the second field is the address with the port after the colon, the fourth
+/// the state), where the kernel has no other way. Each reading goes through every connection of the machine.
+fn listening_in_proc() -> BTreeSet<u16> {
     const LISTENING: &str = "0A";
     let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default());
     let port = |line: &str| {
@@ -231,8 +242,7 @@ fn listening() -> Vec<u16> {
         let (_address, port) = address.rsplit_once(':').filter(|_| is_listening)?;
         u16::from_str_radix(port, 16).ok()
     };
-    let found: BTreeSet<u16> = tables.iter().flat_map(|table| table.lines()).filter_map(port).collect();
-    found.into_iter().collect()
+    tables.iter().flat_map(|table| table.lines()).filter_map(port).collect()
 }
 
 /// Whether connections are accepted on the ports of the plan and no other.
