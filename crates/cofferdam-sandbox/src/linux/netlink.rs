@@ -13,9 +13,9 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 const LOOPBACK: u32 = 1;
 /// Bytes before the body of a message: length, type, flags, number, sender.
 const HEADER_BYTES: u32 = 16;
-/// Longer than an answer to one of these requests, and than each part of a list (the kernel makes them this long
-/// where the reader's room is not longer).
-const ANSWER_BYTES_MAX: usize = 32 * 1024;
+/// Longer than an answer to one of these requests, and no shorter than the first part of a list; the kernel cuts the
+/// others to what the reader has room for.
+const ANSWER_BYTES_MAX: usize = 8 * 1024;
 /// `NLM_F_REQUEST`, `NLM_F_ACK`, `NLM_F_EXCL`, `NLM_F_CREATE`.
 const MAKE_AND_ANSWER: u16 = 0x1 | 0x4 | 0x200 | 0x400;
 /// `NLM_F_REQUEST`, `NLM_F_ROOT`, `NLM_F_MATCH`: a list of everything that fits.
@@ -91,33 +91,26 @@ fn ask(kind: u16, body: &[u8], attributes: &[Attribute]) -> io::Result<()> {
 /// # Errors
 /// The kernel has no such interface, or its answer makes no sense.
 pub(super) fn listening_ports() -> io::Result<BTreeSet<u16>> {
-    const SOCKETS_BY_FAMILY: u16 = 20;
-    const TCP: u8 = 6;
-    /// Bytes of `struct inet_diag_req_v2` behind family, protocol, extensions, padding and states: which socket.
-    const ANY_SOCKET: [u8; 48] = [0; 48];
+    /// The older of two requests: it alone lists both protocols at once.
+    const TCP_SOCKETS: u16 = 18;
+    /// Bytes of `struct inet_diag_req` before the states: family, lengths, extensions, which socket.
+    const ANY_SOCKET: [u8; 52] = [0; 52];
     const LISTENING: u32 = 1 << 10;
-    let mut ports = BTreeSet::new();
-    for family in [AddressFamily::INET, AddressFamily::INET6] {
-        let mut body = vec![family_byte(family)?, TCP, 0, 0];
-        body.extend(LISTENING.to_ne_bytes());
-        body.extend(ANY_SOCKET);
-        let socket = socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            Some(netlink::SOCK_DIAG),
-        )?;
-        let message = message(SOCKETS_BY_FAMILY, LIST, &body, &[])?;
-        sendto(&socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-        let mut bytes = vec![0; ANSWER_BYTES_MAX];
-        loop {
-            let (_filled, length) = recv(&socket, bytes.as_mut_slice(), RecvFlags::empty())?;
-            if ports_in(bytes.get(..length).unwrap_or_default(), &mut ports)? {
-                break;
-            }
+    let mut body = ANY_SOCKET.to_vec();
+    body.extend(LISTENING.to_ne_bytes());
+    // How many were left out before: none.
+    body.extend([0; 4]);
+    let kind = Some(netlink::SOCK_DIAG);
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, kind)?;
+    let message = message(TCP_SOCKETS, LIST, &body, &[])?;
+    sendto(&socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    let (mut ports, mut bytes) = (BTreeSet::new(), vec![0; ANSWER_BYTES_MAX]);
+    loop {
+        let (_filled, length) = recv(&socket, bytes.as_mut_slice(), RecvFlags::empty())?;
+        if ports_in(bytes.get(..length).unwrap_or_default(), &mut ports)? {
+            return Ok(ports);
         }
     }
-    Ok(ports)
 }
 
 /// Adds the ports of one part of a list; whether it is the last.
