@@ -2,19 +2,21 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_passcred;
+use rustix::net::{Shutdown, shutdown};
 
 use super::cgroup::ControlGroup;
 use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
-use super::launcher::HANDED_OVER;
+use super::launcher::{HANDED_OVER, ORDERED};
 use super::masker::Namespaces;
+use super::measure::Outside;
 use super::seccomp::Variant;
 use super::secrets::Secrets;
 use super::synthetic::Synthetic;
@@ -60,17 +62,12 @@ fn start(plan: &Plan, observer: Option<Observer>) -> Result<Compartment, Sandbox
     plan.check()?;
     // The launcher starts while the plan is being prepared, and waits for it.
     let (mut launching, handed) = Launching::start()?;
-    let watching = Watching {
-        observer: observer.map(|observer| Arc::new(Mutex::new(observer))),
-        secrets: None,
-    };
-    let (heard, group) = match prepare(plan, watching) {
-        Ok((order, group, watching)) => {
-            let heard = launching.hand_over(&order, handed);
-            (heard.and_then(|()| launching.follow(plan, &group, watching)), group)
-        }
-        Err(error) => (Err(error), ControlGroup::default()),
-    };
+    let group = ControlGroup::make(&plan.limits);
+    let heard = launching.hand_over(&group, handed).and_then(|()| {
+        let (order, watching) = prepare(plan, &group, observer)?;
+        launching.order(&order)?;
+        launching.follow(plan, &group, watching)
+    });
     launching.finish(heard, group)
 }
 
@@ -80,12 +77,14 @@ struct Watching {
     secrets: Option<Secrets>,
 }
 
-/// Resolves everything the plan names, finds what is to be masked, and makes the control groups.
-fn prepare(plan: &Plan, mut watching: Watching) -> Result<(Order, ControlGroup, Watching), SandboxError> {
+/// Resolves everything the plan names, and finds what is to be masked.
+fn prepare(plan: &Plan, group: &ControlGroup, observer: Option<Observer>) -> Result<(Order, Watching), SandboxError> {
     let sources = sources::resolve(plan)?;
-    watching.secrets = secrets::find(plan, &sources.grafts)?;
+    let mut watching = Watching {
+        observer: observer.map(|observer| Arc::new(Mutex::new(observer))),
+        secrets: secrets::find(plan, &sources.grafts)?,
+    };
     let masks = watching.secrets.as_mut().map(Secrets::take_found).unwrap_or_default();
-    let group = ControlGroup::make(&plan.limits);
     let order = Order {
         plan: plan.clone(),
         grafts: sources.grafts,
@@ -93,20 +92,19 @@ fn prepare(plan: &Plan, mut watching: Watching) -> Result<(Order, ControlGroup, 
         links: sources.links,
         synthetic: Synthetic::compose(plan),
         executables: sources.executables,
-        control_groups: group.places(),
         memory_is_capped: group.memory.is_some(),
         is_observed: watching.observer.is_some(),
     };
-    Ok((order, group, watching))
+    Ok((order, watching))
 }
 
-/// What the sealed process sent.
-struct Measured {
-    enforced: Enforced,
+/// The sealed process, before it has measured itself.
+struct Sealed {
     pid: i32,
     variant: Variant,
     /// What an observer listens on.
     listener: Option<OwnedFd>,
+    outside: Outside,
 }
 
 /// A launcher at work.
@@ -155,25 +153,36 @@ impl Launching {
         Ok((launching, [input.into(), output.into(), errors.into(), life]))
     }
 
-    /// Seals the order, and hands the launcher what it waits for. Our copies of it are closed with this.
-    fn hand_over(&self, order: &Order, handed: [OwnedFd; HANDED_OVER]) -> Result<(), SandboxError> {
+    /// Hands the launcher what it needs to make the namespaces. Our copies of it are closed with this.
+    fn hand_over(&self, group: &ControlGroup, handed: [OwnedFd; HANDED_OVER]) -> Result<(), SandboxError> {
+        let places = serde_json::to_vec(&group.places()).map_err(|error| failed("name the groups")(error.into()))?;
+        self.send(&places, &handed.each_ref().map(OwnedFd::as_fd))
+    }
+
+    /// Seals the order and says so.
+    fn order(&self, order: &Order) -> Result<(), SandboxError> {
         wire::seal(order, &self.order).map_err(failed("seal the plan"))?;
-        match channel::send(&self.control, b"pipes", &handed.each_ref().map(OwnedFd::as_fd)) {
+        self.send(ORDERED, &[])
+    }
+
+    fn send(&self, word: &[u8], beside: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
+        match channel::send(&self.control, word, beside) {
             // A program that does not know the launcher's part has ended or closed the channel.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SandboxError::LauncherEnded),
-            sent => sent.map_err(failed("hand over the pipes")),
+            sent => sent.map_err(failed("send a word to the launcher")),
         }
     }
 
     /// Hears the reports until the program runs.
     fn follow(&mut self, plan: &Plan, group: &ControlGroup, watching: Watching) -> Result<Enforced, SandboxError> {
-        let Measured {
-            mut enforced,
+        let (sealed, mut enforced) = self.measured(plan)?;
+        let Sealed {
             pid,
             variant,
             listener,
-        } = self.measured(plan)?;
-        measure::confirm(&mut enforced, pid)?;
+            outside,
+        } = sealed;
+        measure::confirm(&mut enforced, outside)?;
         measure::confirm_ports(&enforced, plan)?;
         enforced.memory = group.memory.clone();
         enforced.cpu_percent = group.cpu_percent;
@@ -211,17 +220,16 @@ impl Launching {
         if !last.bytes.is_empty() {
             return Err(match parse(&last)? {
                 Report::Failed(error) => error,
-                Report::Started { .. } | Report::Doors | Report::Measured { .. } => {
-                    failed("hear a report that makes sense")(io::ErrorKind::InvalidData.into())
-                }
+                _ => senseless(),
             });
         }
         measure::confirm_after_start(&mut enforced, pid)?;
         Ok(enforced)
     }
 
-    /// Waits for the measurement of the sealed process, and for the number of that process.
-    fn measured(&mut self, plan: &Plan) -> Result<Measured, SandboxError> {
+    /// Waits for the sealed process, looks at it, and waits for what it measured itself.
+    fn measured(&mut self, plan: &Plan) -> Result<(Sealed, Enforced), SandboxError> {
+        let mut sealed = None;
         loop {
             let message = self.receive()?;
             if message.bytes.is_empty() {
@@ -234,14 +242,19 @@ impl Launching {
                     self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
                 }
                 Report::Doors => self.doors = Some(network::doors(&plan.ports, message.descriptors)?),
-                Report::Measured { enforced, variant } => {
-                    let nobody = || failed("learn who sent the measurement")(io::ErrorKind::InvalidData.into());
-                    return Ok(Measured {
-                        enforced: *enforced,
-                        pid: sender.ok_or_else(nobody)?,
+                Report::Sealed { variant } => {
+                    let pid = sender.ok_or_else(senseless)?;
+                    sealed = Some(Sealed {
+                        pid,
                         variant,
                         listener: message.descriptors.into_iter().next(),
+                        outside: Outside::of(pid)?,
                     });
+                }
+                Report::Measured { enforced } => {
+                    let who_sent_it = |sealed: &Sealed| Some(sealed.pid) == sender;
+                    let sealed = sealed.filter(who_sent_it).ok_or_else(senseless)?;
+                    return Ok((sealed, *enforced));
                 }
             }
         }
@@ -262,8 +275,30 @@ impl Launching {
         }
     }
 
+    /// Tells whoever waits for a word that none will come, and learns of the first process if it exists: it is a
+    /// child of ours and has to be reaped.
+    fn call_off(&mut self) {
+        // Nobody may be there any more.
+        let _ended = shutdown(&self.control, Shutdown::Write);
+        while let (None, Ok(message)) = (&self.init, self.receive()) {
+            if message.bytes.is_empty() {
+                return;
+            }
+            if let Ok(Report::Started { pid }) = parse(&message) {
+                self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
+            }
+        }
+    }
+
     /// Turns a start into a compartment, or cleans up after one that failed.
-    fn finish(self, heard: Result<Enforced, SandboxError>, group: ControlGroup) -> Result<Compartment, SandboxError> {
+    fn finish(
+        mut self,
+        heard: Result<Enforced, SandboxError>,
+        group: ControlGroup,
+    ) -> Result<Compartment, SandboxError> {
+        if heard.is_err() {
+            self.call_off();
+        }
         let Self {
             mut launcher,
             control,
@@ -273,7 +308,6 @@ impl Launching {
             doors,
             ..
         } = self;
-        // Whoever still waits for a word hears that none will come.
         drop(control);
         let compartment = init.map(|init| Compartment::new(init, lifeline, pipes, group));
         if heard.is_err() {
@@ -289,6 +323,10 @@ impl Launching {
             (Ok(_), None) => Err(SandboxError::LauncherEnded),
         }
     }
+}
+
+fn senseless() -> SandboxError {
+    failed("hear a report that makes sense")(io::ErrorKind::InvalidData.into())
 }
 
 fn parse(message: &Message) -> Result<Report, SandboxError> {

@@ -15,8 +15,8 @@ use super::private_proc::is_of_processes;
 use super::wire::Order;
 use super::{errno, limits, mountinfo, netlink, syscalls};
 use crate::{
-    Capabilities, Descriptor, Enforced, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs, SandboxError,
-    Walls,
+    Capabilities, Descriptor, Enforced, IdMap, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs,
+    SandboxError, Walls,
 };
 
 /// Settings of the kernel that the compartment has for itself, as read back after they were set.
@@ -31,6 +31,8 @@ const REREADINGS_MAX: usize = 20;
 const REREADING_PAUSE: Duration = Duration::from_millis(5);
 
 const NAMESPACES: [&str; 7] = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
+/// The maps of a user namespace.
+const MAPS: [&str; 2] = ["uid_map", "gid_map"];
 /// Folders of programs: with one of them mounted, programs are in sight that nobody listed.
 const PROGRAM_FOLDERS: [&str; 8] = [
     "/usr",
@@ -342,30 +344,51 @@ fn walls(order: &Order, enforced: &Enforced) -> Walls {
     }
 }
 
-/// Looks at the sealed process from outside, completes its report, and says what differs.
-pub(super) fn confirm(enforced: &mut Enforced, pid: i32) -> Result<(), SandboxError> {
-    let process = pid.to_string();
-    let outside = status(&process)?;
+/// The sealed process as it is seen from outside, and this process beside it.
+pub(super) struct Outside {
+    status: Enforced,
+    namespaces: Vec<Namespace>,
+    maps: [Vec<IdMap>; 2],
+    own_namespaces: Vec<Namespace>,
+    own_maps: [Vec<IdMap>; 2],
+}
+
+impl Outside {
+    /// Looks at a process that has sealed itself.
+    pub(super) fn of(pid: i32) -> Result<Self, SandboxError> {
+        let process = pid.to_string();
+        let maps = |process: &str| {
+            let [users, groups] = MAPS.map(|name| identity::read_map(process, name));
+            Ok::<_, SandboxError>([users?, groups?])
+        };
+        Ok(Self {
+            status: status(&process)?,
+            namespaces: namespaces(&process)?,
+            maps: maps(&process)?,
+            own_namespaces: namespaces("self")?,
+            own_maps: maps("self")?,
+        })
+    }
+}
+
+/// Compares the report of the sealed process with how it is seen from outside, completes it, and says what
+/// differs.
+pub(super) fn confirm(enforced: &mut Enforced, outside: Outside) -> Result<(), SandboxError> {
     let disagreement = |what: &str| Err(SandboxError::Disagreement { what: what.to_owned() });
-    if what_changed(enforced, &outside).is_some() {
+    if what_changed(enforced, &outside.status).is_some() {
         return disagreement("the status of the process");
     }
-    if namespaces(&process)? != enforced.namespaces {
+    if outside.namespaces != enforced.namespaces {
         return disagreement("its namespaces");
     }
-    let maps = [("uid_map", &enforced.user_map), ("gid_map", &enforced.group_map)];
-    for (name, inside) in maps {
-        if &identity::read_map(&process, name)? != inside {
+    let inside = [&mut enforced.user_map, &mut enforced.group_map];
+    for (((name, inside), seen), own) in MAPS.iter().zip(inside).zip(outside.maps).zip(outside.own_maps) {
+        if *inside != seen {
             return disagreement(name);
         }
+        identity::seen_further_out(inside, &own);
     }
-    for (map, name) in [
-        (&mut enforced.user_map, "uid_map"),
-        (&mut enforced.group_map, "gid_map"),
-    ] {
-        identity::seen_further_out(map, &identity::read_map("self", name)?);
-    }
-    for (theirs, ours) in enforced.namespaces.iter_mut().zip(namespaces("self")?) {
+    for (theirs, ours) in enforced.namespaces.iter_mut().zip(outside.own_namespaces) {
         theirs.ours = ours.inode;
     }
     enforced.confirmed_outside = true;

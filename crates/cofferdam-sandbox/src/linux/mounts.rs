@@ -162,31 +162,34 @@ pub(super) fn place(root: &OwnedFd, path: &Path, is_folder: bool, may_create: bo
     let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
     let relative = within(path);
     match open(relative) {
-        Err(Errno::NOENT) if may_create => {
-            let mut folder = open(Path::new("."))?;
-            let last = relative.file_name().filter(|_| !is_folder);
-            let folders = if last.is_some() {
-                relative.parent().unwrap_or(relative)
-            } else {
-                relative
-            };
-            for part in folders.components().filter(|part| matches!(part, Component::Normal(_))) {
-                match mkdirat(&folder, part.as_os_str(), Mode::from_raw_mode(0o755)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-                folder = openat(&folder, part.as_os_str(), flags, Mode::empty())?;
-            }
-            if let Some(name) = last {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-                openat(&folder, name, flags, Mode::from_raw_mode(0o444))?;
-            }
-        }
-        Err(error) => return Err(error.into()),
-        Ok(found) => return of_kind(found, is_folder),
+        Err(Errno::NOENT) if may_create => create(open(Path::new("."))?, relative, is_folder),
+        Err(error) => Err(error.into()),
+        Ok(found) => of_kind(found, is_folder),
     }
-    of_kind(open(relative)?, is_folder)
+}
+
+/// Makes the folders of a path that do not exist yet, and the file at its end.
+fn create(root: OwnedFd, relative: &Path, is_folder: bool) -> io::Result<OwnedFd> {
+    let name = relative.file_name().filter(|_| !is_folder);
+    let folders = match name {
+        Some(_) => relative.parent().unwrap_or(relative),
+        None => relative,
+    };
+    let mut folder = root;
+    for part in folders.components().filter(|part| matches!(part, Component::Normal(_))) {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let open = |within: &OwnedFd| openat(within, part.as_os_str(), flags, Mode::empty());
+        folder = match open(&folder) {
+            Err(Errno::NOENT) => {
+                mkdirat(&folder, part.as_os_str(), Mode::from_raw_mode(0o755))?;
+                open(&folder)?
+            }
+            opened => opened?,
+        };
+    }
+    let Some(name) = name else { return Ok(folder) };
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(openat(&folder, name, flags, Mode::from_raw_mode(0o444))?)
 }
 
 fn of_kind(found: OwnedFd, is_folder: bool) -> io::Result<OwnedFd> {
@@ -199,12 +202,12 @@ fn of_kind(found: OwnedFd, is_folder: bool) -> io::Result<OwnedFd> {
 }
 
 /// `/tmp`, home and `/dev/shm`: private, limited together, gone at the end. They are folders of one file
-/// system, which is mounted at a place of its own meanwhile: before Linux 6.15 only what is mounted can be
-/// mounted a second time.
+/// system, which before Linux 6.15 is mounted at a place of its own meanwhile: there only what is mounted can be
+/// mounted a second time. (Unmounting waits for every processor.)
 fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> io::Result<()> {
     let private = tmpfs(limits.disk_bytes, limits.inodes, NOSUID_NODEV)?;
     let meanwhile = Path::new("/.private");
-    attach(&private, place(root, meanwhile, true, true)?, Path::new(""))?;
+    let mut is_mounted = false;
     for (name, path, mode) in PRIVATE {
         mkdirat(&private, name, Mode::from_raw_mode(mode))?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
@@ -217,12 +220,22 @@ fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> io::Resul
             libc::MOUNT_ATTR_NOEXEC
         };
         let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | noexec;
-        let tree = trees::clone_of(&folder, attributes)?;
+        let tree = match trees::clone_of(&folder, attributes) {
+            Err(error) if errno(&error) == libc::EINVAL && !is_mounted => {
+                attach(&private, place(root, meanwhile, true, true)?, Path::new(""))?;
+                is_mounted = true;
+                trees::clone_of(&folder, attributes)?
+            }
+            cloned => cloned?,
+        };
         attach(&tree, place(root, Path::new(path), true, true)?, Path::new(""))?;
     }
-    // Relative to the new root, which is this process's working directory by now.
-    unmount(within(meanwhile), UnmountFlags::DETACH)?;
-    Ok(unlinkat(root, within(meanwhile), AtFlags::REMOVEDIR)?)
+    if is_mounted {
+        // Relative to the new root, which is this process's working directory by now.
+        unmount(within(meanwhile), UnmountFlags::DETACH)?;
+        unlinkat(root, within(meanwhile), AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
 }
 
 /// Makes the new root, which is the working directory, the root, lets go of the old one, and takes away the
