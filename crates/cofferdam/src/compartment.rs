@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use cofferdam_manifest::{MASKED_IF_KEYS, MASKED_NAMES, Manifest, NOT_MASKED};
-use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Programs, SandboxError, launch, launch_observed};
+use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Prepared, Programs, SandboxError, launch};
 
 use crate::egress::Grants;
 use crate::failure::{Exit, Failure};
@@ -157,12 +157,23 @@ pub(crate) fn start(plan: &Plan) -> Result<Compartment, Failure> {
     launch(plan).map_err(|error| not_started(&error))
 }
 
-/// Starts the compartment; `observer` is told what its program executes, connects to and is refused.
+/// Starts what does not depend on the rest of the plan, while we do other things.
+///
+/// # Errors
+/// The launcher cannot be started.
+pub(crate) fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
+    Prepared::new(&plan.limits).map_err(|error| not_started(&error))
+}
+
+/// Starts the compartment that was prepared; `observer` is told what its program executes, connects to and is
+/// refused.
 ///
 /// # Errors
 /// As [`start`].
-pub(crate) fn start_observed(plan: &Plan, observer: Observer) -> Result<Compartment, Failure> {
-    launch_observed(plan, observer).map_err(|error| not_started(&error))
+pub(crate) fn start_observed(prepared: Prepared, plan: &Plan, observer: Observer) -> Result<Compartment, Failure> {
+    prepared
+        .launch(plan, Some(observer))
+        .map_err(|error| not_started(&error))
 }
 
 fn not_started(error: &SandboxError) -> Failure {

@@ -22,7 +22,7 @@ use super::secrets::Secrets;
 use super::synthetic::Synthetic;
 use super::wire::{self, Order, SUBCOMMAND};
 use super::{errno, init, mask_watch, measure, network, observe, seccomp, secrets, sources};
-use crate::{Doors, Enforced, Observer, Plan, SandboxError};
+use crate::{Doors, Enforced, Limits, Observer, Plan, SandboxError};
 
 /// How long a start may take. A granted folder on a dead network mount would hold it for ever.
 const START_SECONDS_MAX: u64 = 30;
@@ -43,7 +43,8 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 /// Whatever step failed, with the kernel's number; [`SandboxError::NotEnforced`] when all succeeded and
 /// something required is missing all the same.
 pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
-    start(plan, None)
+    plan.check()?;
+    Prepared::new(&plan.limits)?.launch(plan, None)
 }
 
 /// The same, and tells `observer` what the program executes, connects to, and is refused.
@@ -55,20 +56,66 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
 /// # Errors
 /// As [`launch`], and when no thread can be made.
 pub fn launch_observed(plan: &Plan, observer: Observer) -> Result<Compartment, SandboxError> {
-    start(plan, Some(observer))
+    plan.check()?;
+    Prepared::new(&plan.limits)?.launch(plan, Some(observer))
 }
 
-fn start(plan: &Plan, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
-    plan.check()?;
-    // The launcher starts while the plan is being prepared, and waits for it.
-    let (mut launching, handed) = Launching::start()?;
-    let group = ControlGroup::make(&plan.limits);
-    let heard = launching.hand_over(&group, handed).and_then(|()| {
-        let (order, watching) = prepare(plan, &group, observer)?;
-        launching.order(&order)?;
-        launching.follow(plan, &group, watching)
-    });
-    launching.finish(heard, group)
+/// A compartment in the making: what does not depend on a plan is done while the caller does other things.
+///
+/// The launcher starts and makes the namespaces, in which nothing runs yet, and waits. Dropping it ends both.
+#[derive(Debug)]
+pub struct Prepared {
+    /// None once it was launched.
+    parts: Option<(Launching, ControlGroup)>,
+    limits: Limits,
+}
+
+impl Prepared {
+    /// Starts the launcher of a compartment with these limits.
+    ///
+    /// # Errors
+    /// The launcher could not be started.
+    pub fn new(limits: &Limits) -> Result<Self, SandboxError> {
+        let (launching, handed) = Launching::start()?;
+        let group = ControlGroup::make(limits);
+        let handed = launching.hand_over(&group, handed);
+        let prepared = Self {
+            parts: Some((launching, group)),
+            limits: *limits,
+        };
+        handed.map(|()| prepared)
+    }
+
+    /// Starts the program of a plan, as [`launch`] and, with an observer, [`launch_observed`] do.
+    ///
+    /// # Errors
+    /// As [`launch`], and when the plan has other limits than it was prepared for.
+    pub fn launch(mut self, plan: &Plan, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
+        plan.check()?;
+        let other_limits = || SandboxError::Plan {
+            problem: "it has other limits than were prepared for".to_owned(),
+        };
+        if plan.limits != self.limits {
+            return Err(other_limits());
+        }
+        let (mut launching, group) = self.parts.take().ok_or_else(other_limits)?;
+        launching.until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        let prepared = prepare(plan, &group, observer);
+        let heard = prepared.and_then(|(order, watching)| {
+            launching.order(&order)?;
+            launching.follow(plan, &group, watching)
+        });
+        launching.finish(heard, group)
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some((launching, group)) = self.parts.take() {
+            // What was called off is cleaned up by its own error.
+            let _called_off = launching.finish(Err(SandboxError::LauncherEnded), group);
+        }
+    }
 }
 
 /// What goes on beside the program while it runs.
@@ -108,6 +155,7 @@ struct Sealed {
 }
 
 /// A launcher at work.
+#[derive(Debug)]
 struct Launching {
     launcher: Child,
     /// The memory file that it has as descriptor 0.

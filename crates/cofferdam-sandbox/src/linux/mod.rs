@@ -39,7 +39,7 @@ mod trees;
 mod wire;
 
 pub use compartment::Compartment;
-pub use launch::{launch, launch_observed};
+pub use launch::{Prepared, launch, launch_observed};
 pub use launcher::run_if_launcher;
 pub use probe::probe;
 
