@@ -196,6 +196,41 @@ fn a_socket_is_reached_when_the_manifest_names_it() {
     assert_eq!(connect(&stage), "hello");
 }
 
+/// Folders are shown as they were at the start, so that no mask can be taken off them; none for writing is granted.
+#[test]
+fn strict_masks_show_folders_as_they_were() {
+    let stage = Stage::new();
+    let folder = stage.workspace().join("project");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join(".env"), "TOKEN=hunter2").unwrap();
+    std::fs::write(folder.join("readme"), "text").unwrap();
+    let added = stage.add("fixture", &["--read", folder.to_str().unwrap()], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    stage.edit_manifest("fixture", |text| {
+        text.replacen("require = []", "require = [\"mask-strict\"]", 1)
+    });
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    std::fs::write(folder.join("4913"), "TOKEN=hunter3").unwrap();
+    std::fs::rename(folder.join("4913"), folder.join(".env")).unwrap();
+    std::fs::write(folder.join("later"), "TOKEN=hunter4").unwrap();
+    let mut read = |name: &str| said_in(&gate.call("look", json!({"read": folder.join(name)}))).to_owned();
+    assert_eq!(read("readme"), "text");
+    assert_eq!(read(".env"), "");
+    assert!(read("later").contains("No such file"));
+    assert!(gate.end().success());
+    stage.edit_manifest("fixture", |text| {
+        text.replacen("write = []", &format!("write = [{:?}]", folder.to_str().unwrap()), 1)
+    });
+    let refused = stage.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused.stderr));
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("mask-strict") && said.contains("granted for writing"),
+        "{said}"
+    );
+}
+
 /// What a person gives up for one server is named, is on record, and cannot be the compartment itself.
 #[test]
 fn a_waiver_is_named_and_recorded() {

@@ -87,6 +87,13 @@ pub enum SandboxError {
         /// How many names it has.
         links: u64,
     },
+    /// A granted folder could not be copied for `mask-strict`.
+    Snapshot {
+        /// The file or folder that could not.
+        path: PathBuf,
+        /// The kernel's number.
+        errno: i32,
+    },
     /// A secret that appeared while the program ran could not be masked.
     Unmasked {
         /// The kernel's number.
@@ -277,6 +284,7 @@ impl SandboxError {
             Self::Identity { doing, errno } => (format!("cannot {doing}"), errno),
             Self::ControlGroup { path, errno } => (format!("cannot use the control group `{}`", path.display()), errno),
             Self::Mount { path, errno } => (format!("cannot mount `{}`", path.display()), errno),
+            Self::Snapshot { path, errno } => (format!("cannot copy `{}` for `mask-strict`", path.display()), errno),
             Self::PivotRoot { errno } => ("cannot change the root".to_owned(), errno),
             Self::Setting { name, errno } => (format!("cannot set `{name}` inside"), errno),
             Self::Directory { path, errno } => (
@@ -309,6 +317,9 @@ impl SandboxError {
             }
             Self::Unwatched { .. } => "raise `fs.inotify.max_user_watches` with sysctl, or grant a narrower folder",
             Self::TooMuchToMask { .. } => "grant a narrower folder",
+            Self::Snapshot { errno: 28 | 122, .. } => {
+                "grant a narrower folder, or raise `disk` and `files` in `[limits]`: a copy may be as large as they say"
+            }
             Self::LinkedSecret { .. } => {
                 "make it a file of its own (`cp FILE FILE.new && mv FILE.new FILE`), or grant a narrower folder"
             }

@@ -172,9 +172,17 @@ impl Plan {
         if let Some(problem) = self.masks.problem() {
             return refuse(problem);
         }
+        if self.shows_snapshots() && self.masks.is_empty() {
+            return refuse("`mask-strict` is required, and nothing is masked".to_owned());
+        }
         self.check_paths()?;
         self.check_ports()?;
         self.check_limits()
+    }
+
+    /// Whether granted folders are shown as they were at the start.
+    pub(crate) fn shows_snapshots(&self) -> bool {
+        self.require.contains(&Feature::MaskStrict)
     }
 
     fn check_paths(&self) -> Result<(), SandboxError> {

@@ -20,7 +20,7 @@ use super::measure::Outside;
 use super::seccomp::Variant;
 use super::secrets::Secrets;
 use super::synthetic::Synthetic;
-use super::wire::{self, Order, SUBCOMMAND};
+use super::wire::{self, Access, Graft, Order, SUBCOMMAND};
 use super::{errno, init, mask_watch, measure, network, observe, seccomp, secrets, sources};
 use crate::{Doors, Enforced, Limits, Observer, Plan, SandboxError};
 
@@ -127,11 +127,18 @@ struct Watching {
 /// Resolves everything the plan names, and finds what is to be masked.
 fn prepare(plan: &Plan, group: &ControlGroup, observer: Option<Observer>) -> Result<(Order, Watching), SandboxError> {
     let sources = sources::resolve(plan)?;
+    if plan.shows_snapshots() {
+        refuse_written_folders(&sources.grafts)?;
+    }
     let mut watching = Watching {
         observer: observer.map(|observer| Arc::new(Mutex::new(observer))),
         secrets: secrets::find(plan, &sources.grafts)?,
     };
     let masks = watching.secrets.as_mut().map(Secrets::take_found).unwrap_or_default();
+    if plan.shows_snapshots() {
+        // Nothing that happens in a granted folder appears inside.
+        watching.secrets = None;
+    }
     let order = Order {
         plan: plan.clone(),
         grafts: sources.grafts,
@@ -152,6 +159,22 @@ struct Sealed {
     /// What an observer listens on.
     listener: Option<OwnedFd>,
     outside: Outside,
+}
+
+/// What is written has to be the folder itself, and in the folder itself others can take a mask off.
+fn refuse_written_folders(grafts: &[Graft]) -> Result<(), SandboxError> {
+    let is_written = |graft: &&Graft| graft.is_folder && graft.access == Access::Write;
+    match grafts.iter().find(is_written) {
+        None => Ok(()),
+        Some(graft) => {
+            let folder = graft.target.display();
+            let problem = format!(
+                "`mask-strict` is required, and the folder `{folder}` is granted for writing: what others change in \
+                 it appears inside, also a secret before it is masked"
+            );
+            Err(SandboxError::Plan { problem })
+        }
+    }
 }
 
 /// A launcher at work.

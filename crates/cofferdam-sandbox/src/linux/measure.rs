@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, MemfdFlags, Mode, memfd_create, mknodat};
 use super::identity;
 use super::kernel_files::MEMFD_NOEXEC_ENFORCED;
 use super::private_proc::is_of_processes;
-use super::wire::Order;
+use super::wire::{Graft, Order};
 use super::{errno, limits, mountinfo, netlink, syscalls};
 use crate::{
     Capabilities, Descriptor, Enforced, IdMap, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs,
@@ -77,6 +77,7 @@ pub(super) fn inside(
     enforced.memfd_noexec = settings.memfd_noexec;
     enforced.mounts = mounts(order)?;
     masks(order, &mut enforced);
+    enforced.live_folders = live_folders(order);
     enforced.interfaces_up = interfaces_up();
     enforced.routes = routes()?;
     enforced.listening = listening.into_iter().collect();
@@ -109,6 +110,17 @@ fn masks(order: &Order, enforced: &mut Enforced) {
     let is_open = |path: &PathBuf| !enforced.masks.contains(path) && fs::File::open(path).is_ok();
     let wanted = order.masks.iter().map(|mask| mask.target.clone());
     enforced.unmasked = wanted.filter(is_open).collect();
+}
+
+/// Granted folders that are the host's own, by device and inode, and not copies.
+fn live_folders(order: &Order) -> Vec<PathBuf> {
+    let is_live = |graft: &&Graft| {
+        // What cannot be looked at is not known to be a copy.
+        graft.is_granted_folder()
+            && rustix::fs::stat(&graft.target).map_or(true, |found| (found.st_dev, found.st_ino) == graft.identity)
+    };
+    let live = order.grafts.iter().filter(is_live);
+    live.map(|graft| graft.target.clone()).collect()
 }
 
 /// What `/proc/PID/status` says (proc(5)); everything else is left empty.

@@ -26,6 +26,7 @@ mod probe;
 mod seal;
 mod seccomp;
 mod secrets;
+mod snapshot;
 mod sources;
 mod synthetic;
 mod syscall_names;

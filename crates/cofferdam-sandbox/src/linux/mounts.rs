@@ -15,6 +15,7 @@ use rustix::mount::{
 };
 use rustix::process::{fchdir, pivot_root};
 
+use super::snapshot::Copier;
 use super::wire::{Graft, Order};
 use super::{errno, private_proc, syscalls, trees};
 use crate::plan::HOME;
@@ -25,6 +26,8 @@ const ROOT_BYTES: u64 = 4 << 20;
 const ROOT_INODES: u64 = 8192;
 const EMPTY_ATTRIBUTES: u64 =
     libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+/// Where what is mounted folder by folder lies meanwhile.
+const MEANWHILE: &str = "/.private";
 /// Private folders, all on one file system so that one limit holds for them together.
 const PRIVATE: [(&str, &str, u32); 3] = [
     ("tmp", "/tmp", 0o1777),
@@ -71,6 +74,11 @@ pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), S
             .map_err(failed(link))?;
     }
     mount_private(&root, &order.plan.limits, order.plan.executable_tmp).map_err(failed(Path::new("/tmp")))?;
+    let opened = if order.plan.shows_snapshots() {
+        snapshots(&root, order, opened)?
+    } else {
+        opened
+    };
     mount_grafts(&root, order, &opened)?;
     mount_masks(&root, order)?;
     private_proc::mount(&root, &order.synthetic.proc).map_err(failed(Path::new("/proc")))?;
@@ -201,41 +209,103 @@ fn of_kind(found: OwnedFd, is_folder: bool) -> io::Result<OwnedFd> {
     }
 }
 
-/// `/tmp`, home and `/dev/shm`: private, limited together, gone at the end. They are folders of one file
-/// system, which before Linux 6.15 is mounted at a place of its own meanwhile: there only what is mounted can be
-/// mounted a second time. (Unmounting waits for every processor.)
-fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> io::Result<()> {
-    let private = tmpfs(limits.disk_bytes, limits.inodes, NOSUID_NODEV)?;
-    let meanwhile = Path::new("/.private");
-    let mut is_mounted = false;
-    for (name, path, mode) in PRIVATE {
-        mkdirat(&private, name, Mode::from_raw_mode(mode))?;
+/// A memory file system of which single folders are mounted, each at a place of its own, so that one limit holds
+/// for them together.
+struct Shared<'root> {
+    root: &'root OwnedFd,
+    files: OwnedFd,
+    /// Before Linux 6.15 only what is mounted can be mounted a second time. (Unmounting it again waits for every
+    /// processor, so it is not done where it need not.)
+    is_mounted: bool,
+}
+
+impl<'root> Shared<'root> {
+    fn new(root: &'root OwnedFd, limits: &Limits) -> io::Result<Self> {
+        Ok(Self {
+            root,
+            files: tmpfs(limits.disk_bytes, limits.inodes, NOSUID_NODEV)?,
+            is_mounted: false,
+        })
+    }
+
+    /// A new folder of it.
+    fn folder(&self, name: &str, mode: u32) -> io::Result<OwnedFd> {
+        mkdirat(&self.files, name, Mode::from_raw_mode(mode))?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        let folder = openat(&private, name, flags, Mode::empty())?;
+        let folder = openat(&self.files, name, flags, Mode::empty())?;
         // The caller's umask may have taken bits away.
         rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode))?;
+        Ok(folder)
+    }
+
+    /// A mount of one of its folders.
+    fn mount_of(&mut self, folder: &OwnedFd, attributes: u64) -> io::Result<OwnedFd> {
+        match trees::clone_of(folder, attributes) {
+            Err(error) if errno(&error) == libc::EINVAL && !self.is_mounted => {
+                attach(
+                    &self.files,
+                    place(self.root, Path::new(MEANWHILE), true, true)?,
+                    Path::new(""),
+                )?;
+                self.is_mounted = true;
+                trees::clone_of(folder, attributes)
+            }
+            cloned => cloned,
+        }
+    }
+
+    /// Leaves the folders that were mounted, and nothing else of it.
+    fn finish(self) -> io::Result<()> {
+        if self.is_mounted {
+            // Relative to the new root, which is this process's working directory by now.
+            unmount(within(Path::new(MEANWHILE)), UnmountFlags::DETACH)?;
+            unlinkat(self.root, within(Path::new(MEANWHILE)), AtFlags::REMOVEDIR)?;
+        }
+        Ok(())
+    }
+}
+
+/// `/tmp`, home and `/dev/shm`: private, limited together, gone at the end.
+fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> io::Result<()> {
+    let mut private = Shared::new(root, limits)?;
+    for (name, path, mode) in PRIVATE {
+        let folder = private.folder(name, mode)?;
         let noexec = if executable && name != "shm" {
             0
         } else {
             libc::MOUNT_ATTR_NOEXEC
         };
         let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | noexec;
-        let tree = match trees::clone_of(&folder, attributes) {
-            Err(error) if errno(&error) == libc::EINVAL && !is_mounted => {
-                attach(&private, place(root, meanwhile, true, true)?, Path::new(""))?;
-                is_mounted = true;
-                trees::clone_of(&folder, attributes)?
-            }
-            cloned => cloned?,
-        };
+        let tree = private.mount_of(&folder, attributes)?;
         attach(&tree, place(root, Path::new(path), true, true)?, Path::new(""))?;
     }
-    if is_mounted {
-        // Relative to the new root, which is this process's working directory by now.
-        unmount(within(meanwhile), UnmountFlags::DETACH)?;
-        unlinkat(root, within(meanwhile), AtFlags::REMOVEDIR)?;
+    private.finish()
+}
+
+/// Copies of granted folders in the place of the folders, for a plan that wants them shown as they were.
+fn snapshots(root: &OwnedFd, order: &Order, opened: Vec<OwnedFd>) -> Result<Vec<OwnedFd>, SandboxError> {
+    let failed = |graft: &Graft| {
+        let path = graft.target.clone();
+        move |error: io::Error| SandboxError::Snapshot {
+            path,
+            errno: errno(&error),
+        }
+    };
+    let mut copies = Shared::new(root, &order.plan.limits).map_err(self::failed(Path::new("/")))?;
+    let mut copier = Copier::new(order);
+    let mut copied = Vec::with_capacity(opened.len());
+    for (number, (graft, tree)) in order.grafts.iter().zip(opened).enumerate() {
+        if !graft.is_granted_folder() {
+            copied.push(tree);
+            continue;
+        }
+        let folder = copies.folder(&number.to_string(), 0o700).map_err(failed(graft))?;
+        copier.copy(graft, &tree, &folder)?;
+        let attributes = trees::attributes(graft.access).attr_set;
+        copied.push(copies.mount_of(&folder, attributes).map_err(failed(graft))?);
     }
-    Ok(())
+    copies.finish().map_err(self::failed(Path::new("/")))?;
+    Ok(copied)
 }
 
 /// Makes the new root, which is the working directory, the root, lets go of the old one, and takes away the

@@ -81,7 +81,7 @@ pub(super) fn pin(graft: &Graft) -> Result<OwnedFd, SandboxError> {
 }
 
 /// The attributes of a mount, by what it may be used for.
-fn attributes(access: Access) -> libc::mount_attr {
+pub(super) fn attributes(access: Access) -> libc::mount_attr {
     let base = libc::MOUNT_ATTR_NOSUID;
     let set = match access {
         Access::System | Access::Read => base | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY,

@@ -57,6 +57,13 @@ pub(super) struct Graft {
     pub(super) access: Access,
 }
 
+impl Graft {
+    /// Whether it is a folder somebody granted, in which secrets may lie.
+    pub(super) fn is_granted_folder(&self) -> bool {
+        self.is_folder && matches!(self.access, Access::Read | Access::Data | Access::Write)
+    }
+}
+
 /// A place inside that shows nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mask {
