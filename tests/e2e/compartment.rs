@@ -231,6 +231,42 @@ fn strict_masks_show_folders_as_they_were() {
     );
 }
 
+/// A profile loosens the compartment for one server; what that gives up is said wherever the server is looked at.
+#[test]
+fn what_the_browser_profile_gives_up_is_said_and_recorded() {
+    let stage = Stage::new();
+    let added = stage.add("fixture", &["--browser"], &[&fixture()]);
+    let said = text(&added.stderr);
+    assert!(added.status.success(), "{said}");
+    assert!(
+        said.contains("gives up") && said.contains("`no-user-namespaces` does not hold"),
+        "{said}"
+    );
+    let checked = stage.run(&["manifest", "check", "fixture"]);
+    assert!(
+        text(&checked.stderr).contains("profile `browser`"),
+        "{}",
+        text(&checked.stderr)
+    );
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    assert!(gate.end().success());
+    let records = stage.records();
+    let open = records.iter().rfind(|record| record["kind"] == "open").unwrap();
+    assert_eq!(open["facts"]["opening"]["profile"], json!("browser"), "{open}");
+    // Whoever requires what it gives up gets a refusal, not a compartment without it.
+    stage.edit_manifest("fixture", |text| {
+        text.replacen("require = []", "require = [\"no-user-namespaces\"]", 1)
+    });
+    let refused = stage.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(
+        text(&refused.stderr).contains("required and not enforced: `no-user-namespaces`"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
 /// What a person gives up for one server is named, is on record, and cannot be the compartment itself.
 #[test]
 fn a_waiver_is_named_and_recorded() {

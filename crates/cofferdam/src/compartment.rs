@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use cofferdam_manifest::{MASKED_IF_KEYS, MASKED_NAMES, Manifest, NOT_MASKED};
+use cofferdam_manifest::{MASKED_IF_KEYS, MASKED_NAMES, Manifest, NOT_MASKED, Profile};
 use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Prepared, Programs, SandboxError, launch};
 
 use crate::egress::Grants;
@@ -34,6 +34,10 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     let programs = manifest.programs.allow.iter().map(|name| find_program(name));
     plan.programs = Programs::Only(programs.collect::<Result<_, _>>()?);
     plan.require.push(Feature::ProgramWalls);
+    if manifest.isolation.profile == Some(Profile::Browser) {
+        plan.browser = true;
+        plan.require.retain(|feature| *feature != Feature::NoUserNamespaces);
+    }
     plan.ports = Grants::of(&manifest.network).ports();
     plan.limits.memory_bytes = manifest.limits.memory_bytes;
     plan.limits.processes = manifest.limits.processes.into();
@@ -51,6 +55,18 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
         waive(name, &mut plan)?;
     }
     Ok(plan)
+}
+
+/// What a manifest gives up of the compartment as it is for everybody, for people.
+pub(crate) fn given_up(manifest: &Manifest) -> Vec<String> {
+    let profile = manifest.isolation.profile.map(|Profile::Browser| {
+        "profile `browser`: the server may make user, process and network namespaces and has every right inside them, \
+         so more of the kernel is in its reach (`no-user-namespaces` does not hold); it may make UNIX sockets in \
+         `/tmp` and its home, and write in `/proc` what its own processes may"
+            .to_owned()
+    });
+    let waived = manifest.isolation.waive.iter().map(|name| format!("`{name}`, waived"));
+    profile.into_iter().chain(waived).collect()
 }
 
 /// The features that `[isolation] require` names.

@@ -49,6 +49,9 @@ impl Session {
             "command": manifest.launch.command,
             "waived": manifest.isolation.waive,
         });
+        if let (Some(profile), Some(members)) = (manifest.isolation.profile, about.as_object_mut()) {
+            members.insert("profile".to_owned(), json!(profile));
+        }
         if let (Place::Project(project), Some(members)) = (&contract.place, about.as_object_mut()) {
             members.insert("project".to_owned(), json!(project.file));
         }

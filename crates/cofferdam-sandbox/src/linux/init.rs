@@ -96,7 +96,7 @@ fn build(order: &Order, control: &OwnedFd, handed: Option<Vec<OwnedFd>>) -> Resu
         let borrowed: Vec<_> = opened.iter().map(OwnedFd::as_fd).collect();
         channel::report(control, &Report::Doors, &borrowed).map_err(failed("hand the sockets out"))?;
     }
-    settings.max_user_namespaces = own.forbid_namespaces()?;
+    settings.max_user_namespaces = own.forbid_namespaces(order.plan.browser)?;
     limits::set(&order.plan.limits, order.memory_is_capped)?;
     seal::give_up_privileges()?;
     Ok(settings)
@@ -193,7 +193,8 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
     let landlock: Landlock = landlock::restrict(order)?;
     let variant = Variant {
         refuses_memory_files: !plan.executable_tmp && settings.memfd_noexec.is_none(),
-        has_unix_sockets: !plan.sockets.is_empty(),
+        has_unix_sockets: plan.has_unix_sockets(),
+        is_browser: plan.browser,
     };
     let listening = measure::listening();
     let listener = seccomp::install(variant, order.is_observed)?;

@@ -11,6 +11,9 @@ use crate::SandboxError;
 
 /// Namespaces that cannot be made inside, not even by a hole in the system-call filter.
 const NO_NAMESPACES: [&str; 7] = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
+/// Of these a browser makes some for its own processes. Without a mount namespace it can mount nothing.
+const NAMESPACES_OF_BROWSERS: [&str; 3] = ["user", "pid", "net"];
+const NAMESPACES_OF_BROWSERS_MAX: u64 = 64;
 /// Memory files cannot be executable, and asking for one that is fails.
 pub(super) const MEMFD_NOEXEC_ENFORCED: u64 = 2;
 
@@ -48,11 +51,13 @@ impl OwnSettings {
     }
 
     /// Takes the right to make namespaces away, and gives `user.max_user_namespaces` as read back. Detached
-    /// mounts count as namespaces, so everything is mounted before.
-    pub(super) fn forbid_namespaces(self) -> Result<Option<u64>, SandboxError> {
+    /// mounts count as namespaces, so everything is mounted before. A browser keeps a few.
+    pub(super) fn forbid_namespaces(self, is_browser: bool) -> Result<Option<u64>, SandboxError> {
         for kind in NO_NAMESPACES {
             let name = format!("user/max_{kind}_namespaces");
-            write_one(&self.proc, &name, 0).map_err(failed(&name))?;
+            let is_kept = is_browser && NAMESPACES_OF_BROWSERS.contains(&kind);
+            let most = if is_kept { NAMESPACES_OF_BROWSERS_MAX } else { 0 };
+            write_one(&self.proc, &name, most).map_err(failed(&name))?;
         }
         let name = "user/max_user_namespaces";
         read_one(&self.proc, name).map_err(failed(name))

@@ -30,6 +30,8 @@ pub(super) struct Settings {
 const REREADINGS_MAX: usize = 20;
 const REREADING_PAUSE: Duration = Duration::from_millis(5);
 
+/// One of the parts of a status that are compared.
+const CAPABILITIES: &str = "capabilities";
 const NAMESPACES: [&str; 7] = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
 /// The maps of a user namespace.
 const MAPS: [&str; 2] = ["uid_map", "gid_map"];
@@ -410,7 +412,7 @@ pub(super) fn confirm(enforced: &mut Enforced, outside: Outside) -> Result<(), S
 /// Which part of the status differs, if any.
 fn what_changed(before: &Enforced, now: &Enforced) -> Option<&'static str> {
     let same = [
-        ("capabilities", before.capabilities == now.capabilities),
+        (CAPABILITIES, before.capabilities == now.capabilities),
         ("no new privileges", before.no_new_privileges == now.no_new_privileges),
         (
             "the system-call filter",
@@ -432,7 +434,7 @@ pub(super) fn confirm_after_start(enforced: &mut Enforced, pid: i32) -> Result<(
             ..now
         };
         differs = what_changed(enforced, &now);
-        if differs.is_none() {
+        if differs.is_none() || (differs == Some(CAPABILITIES) && is_in_inner_namespace(enforced, pid)) {
             enforced.confirmed_after_start = true;
             return Ok(());
         }
@@ -440,6 +442,13 @@ pub(super) fn confirm_after_start(enforced: &mut Enforced, pid: i32) -> Result<(
     }
     let what = differs.unwrap_or_default().to_owned();
     Err(SandboxError::Changed { what })
+}
+
+/// Whether a process that may make user namespaces has gone into one: its capabilities are of that one then.
+fn is_in_inner_namespace(enforced: &Enforced, pid: i32) -> bool {
+    let may_make_some = enforced.max_user_namespaces != Some(0);
+    let of_user = |namespaces: &[Namespace]| namespaces.first().map(|namespace| namespace.inode);
+    may_make_some && namespaces(&pid.to_string()).is_ok_and(|now| of_user(&now) != of_user(&enforced.namespaces))
 }
 
 /// The status of a process; none when it has ended and is at most waiting to be reaped.

@@ -81,7 +81,7 @@ pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), S
     };
     mount_grafts(&root, order, &opened)?;
     mount_masks(&root, order)?;
-    private_proc::mount(&root, &order.synthetic.proc).map_err(failed(Path::new("/proc")))?;
+    private_proc::mount(&root, &order.synthetic.proc, order.plan.browser).map_err(failed(Path::new("/proc")))?;
     pivot(&root).map_err(|error| SandboxError::PivotRoot { errno: errno(&error) })
 }
 
@@ -100,7 +100,7 @@ fn mount_grafts(root: &OwnedFd, order: &Order, opened: &[OwnedFd]) -> Result<(),
 
 /// Mounts nothing over what is not to be read. What is gone by now, or out of this user's reach, needs no mask.
 fn mount_masks(root: &OwnedFd, order: &Order) -> Result<(), SandboxError> {
-    if order.plan.masks.is_empty() && order.plan.sockets.is_empty() {
+    if order.plan.masks.is_empty() && !order.plan.has_unix_sockets() {
         return Ok(());
     }
     let at = Path::new(EMPTY_FILE);

@@ -68,7 +68,7 @@ pub(super) fn find(plan: &Plan, grafts: &[Graft]) -> Result<Option<Secrets>, San
         .filter(|graft| graft.is_folder)
         .map(root)
         .collect();
-    let hides_sockets = !plan.sockets.is_empty();
+    let hides_sockets = plan.has_unix_sockets();
     if (plan.masks.is_empty() && !hides_sockets) || roots.is_empty() {
         return Ok(None);
     }

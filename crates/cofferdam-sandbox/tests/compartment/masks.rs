@@ -189,7 +189,7 @@ fn strictly_masked_folders_are_as_they_were_but_for_their_secrets() {
             granting(&folder, false)(&mut plan);
             bench.drive(&plan).enforced.unwrap()
         };
-        assert_eq!(live.live_folders, [folder.clone()], "{caller:?}");
+        assert_eq!(live.live_folders, std::slice::from_ref(&folder), "{caller:?}");
         assert_eq!(live.missing(&[Feature::MaskStrict]), [Feature::MaskStrict]);
     }
 }
