@@ -67,12 +67,13 @@ fn measure() -> Outcome<()> {
         Row::new("prepared compartment, to the program"),
         Row::new("prepared compartment, to its end"),
     ];
-    let (mut others, absent) = others::present(PROGRAM, gate.as_deref())?;
+    let mut others = others::look(PROGRAM, gate.as_deref())?;
     for round in 0..rounds {
         bare.times.push(of_command(&mut Command::new(PROGRAM))?);
         launched(&mut cold, false)?;
         launched(&mut prepared, true)?;
         for other in others
+            .present
             .iter_mut()
             .filter(|other| !other.is_slow || round % SLOW_EVERY == 0)
         {
@@ -80,9 +81,9 @@ fn measure() -> Outcome<()> {
             other.row.times.push(taken);
         }
     }
-    let others = others.into_iter().map(|other| other.row);
-    let mut rows: Vec<Row> = [bare].into_iter().chain(cold).chain(prepared).chain(others).collect();
-    report(rounds, &mut rows, &absent)
+    let rows = others.present.iter_mut().map(|other| &mut other.row);
+    let own = [&mut bare].into_iter().chain(&mut cold).chain(&mut prepared);
+    report(rounds, own.chain(rows), &others.absent)
 }
 
 /// Starts a compartment, and notes when its program runs and when all of it has ended.
@@ -105,7 +106,7 @@ fn launched([to_program, to_end]: &mut [Row; 2], is_prepared: bool) -> Outcome<(
     Ok(())
 }
 
-fn report(rounds: usize, rows: &mut [Row], absent: &[String]) -> Outcome<()> {
+fn report<'r>(rounds: usize, rows: impl Iterator<Item = &'r mut Row>, absent: &[String]) -> Outcome<()> {
     let mut out = io::stdout();
     writeln!(out, "start of {PROGRAM}, {rounds} rounds, milliseconds")?;
     writeln!(out, "{:>40} {:>9} {:>7} {:>7}", "", "median", "p10", "min")?;

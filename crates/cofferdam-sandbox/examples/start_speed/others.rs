@@ -22,8 +22,16 @@ pub(super) struct Other {
     words: Vec<String>,
     pub(super) row: Row,
     pub(super) is_slow: bool,
-    /// The bundle it runs, kept while it is needed.
-    _bundle: Option<TempDir>,
+}
+
+/// All of them.
+pub(super) struct Others {
+    /// Those that start the program here.
+    pub(super) present: Vec<Other>,
+    /// Those that do not, and why.
+    pub(super) absent: Vec<String>,
+    /// What some of them run, kept while it is needed.
+    _bundle: TempDir,
 }
 
 impl Other {
@@ -35,8 +43,8 @@ impl Other {
     }
 }
 
-/// Those that are installed and start the program here, and for each of the others why not.
-pub(super) fn present(program: &str, gate: Option<&str>) -> Outcome<(Vec<Other>, Vec<String>)> {
+/// Tries each of them once.
+pub(super) fn look(program: &str, gate: Option<&str>) -> Outcome<Others> {
     let words = |line: &str, more: &[&str]| -> Vec<String> {
         let line = line.split_whitespace();
         line.chain(more.iter().copied()).map(str::to_owned).collect()
@@ -45,57 +53,34 @@ pub(super) fn present(program: &str, gate: Option<&str>) -> Outcome<(Vec<Other>,
     let folder = bundle.path().display().to_string();
     let root = bundle.path().join("rootfs").display().to_string();
     let mut candidates = vec![
-        (
-            "bwrap, every namespace, to its end",
-            words(BWRAP, &[program]),
-            false,
-            None,
-        ),
+        ("bwrap, every namespace, to its end", words(BWRAP, &[program]), false),
         (
             "crun run, to its end",
             words("crun run --bundle", &[&folder, "cofferdam-bench"]),
             false,
-            Some(bundle),
         ),
-        ("podman run, to its end", words(PODMAN, &[&root, program]), true, None),
-        (
-            "docker run, to its end",
-            words(DOCKER, &[DOCKER_IMAGE, program]),
-            true,
-            None,
-        ),
-        (
-            "sandbox-runtime (srt), to its end",
-            words("srt", &[program]),
-            true,
-            None,
-        ),
+        ("podman run, to its end", words(PODMAN, &[&root, program]), true),
+        ("docker run, to its end", words(DOCKER, &[DOCKER_IMAGE, program]), true),
+        ("sandbox-runtime (srt), to its end", words("srt", &[program]), true),
     ];
     if let Some(gate) = gate {
-        candidates.insert(
-            0,
-            (
-                "cofferdam enter, all of it",
-                words(gate, &["enter", "--", program]),
-                false,
-                None,
-            ),
-        );
+        let enter = words(gate, &["enter", "--", program]);
+        candidates.insert(0, ("cofferdam enter, all of it", enter, false));
     }
     let (mut present, mut absent) = (Vec::new(), Vec::new());
-    for (name, words, is_slow, bundle) in candidates {
-        let other = Other {
-            words,
-            row: Row::new(name),
-            is_slow,
-            _bundle: bundle,
-        };
+    for (name, words, is_slow) in candidates {
+        let row = Row::new(name);
+        let other = Other { words, row, is_slow };
         match why_not(&other) {
             None => present.push(other),
             Some(why) => absent.push(format!("{name}: {why}")),
         }
     }
-    Ok((present, absent))
+    Ok(Others {
+        present,
+        absent,
+        _bundle: bundle,
+    })
 }
 
 /// Tries it once.
@@ -106,8 +91,9 @@ fn why_not(other: &Other) -> Option<String> {
         Ok(output) if output.status.success() => None,
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().last().unwrap_or("it failed and said nothing");
-            Some(format!("it does not start here: {last}"))
+            let first = said.lines().find(|line| !line.trim().is_empty());
+            let first = first.unwrap_or("it failed and said nothing");
+            Some(format!("it does not start here: {first}"))
         }
     }
 }
