@@ -275,7 +275,7 @@ impl SandboxError {
             Self::Launcher { doing, errno } => (format!("cannot {doing}"), errno),
             Self::Source { path, errno } => (format!("cannot open the granted path `{}`", path.display()), errno),
             Self::SourceOwner { path, errno } => (
-                format!("cannot map the owner of `{}` for writing", path.display()),
+                format!("cannot map the owner of `{}`, to whom alone it is open", path.display()),
                 errno,
             ),
             Self::Unwatched { path, errno } => (format!("cannot watch `{}` for secrets", path.display()), errno),
@@ -327,7 +327,7 @@ impl SandboxError {
             Self::Source { errno: 13, .. } => "this user may not enter one of the folders above it",
             Self::SourceSwapped { .. } => "start again; if it stays so, something is changing the path on purpose",
             Self::SourceOwner { .. } => {
-                "run as the user who owns the folder, or make it writable for everybody, or move it to a file \
+                "run as the user who owns it, or open it to everybody for what it is granted for, or move it to a file \
                  system that can map owners (ext4, xfs, btrfs, tmpfs from Linux 6.3)"
             }
             Self::Mount { path, errno: 1 } if path.as_os_str() == "/proc" => {
