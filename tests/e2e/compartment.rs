@@ -319,16 +319,28 @@ fn doctor_measures_and_names_the_way_to_what_is_missing() {
     );
     let is_short = missing.iter().any(|lack| lack["required"] == true);
     assert_eq!(examined.status.code(), Some(if is_short { 5 } else { 0 }), "{facts}");
+    assert_eq!(native["tier"] == "sealed", !is_short, "{facts}");
     // Where no namespace can be made, it says so, and how to get one: in a throw-away namespace that forbids more.
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "sh", "-c"]);
-    command.arg("echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" doctor");
-    let limited = command
-        .arg(env!("CARGO_BIN_EXE_cofferdam"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let without = |kind: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c"]);
+        command.arg(format!(
+            "echo 0 > /proc/sys/user/max_{kind}_namespaces && exec \"$0\" doctor"
+        ));
+        command.arg(env!("CARGO_BIN_EXE_cofferdam"));
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    // What may be given up is missing, and the rest is measured all the same.
+    let waived = without("cgroup");
+    let said = text(&waived.stdout);
+    assert_eq!(waived.status.code(), Some(5), "{said}{}", text(&waived.stderr));
+    assert!(
+        said.contains("missing  cgroup-namespace") && said.contains("enforced user-namespace"),
+        "{said}"
+    );
+    let limited = without("user");
     let said = text(&limited.stdout);
+    assert!(said.contains("none: no server starts here"), "{said}");
     assert_eq!(limited.status.code(), Some(5), "{said}{}", text(&limited.stderr));
     assert!(
         said.contains("`user.max_user_namespaces` is 0") && said.contains("raise it with sysctl"),

@@ -19,7 +19,7 @@ use super::seccomp::Variant;
 use super::syscalls::{self, Cloned};
 use super::wire::{self, Order};
 use super::{errno, landlock, limits, measure, mounts, network, seal, seccomp};
-use crate::{Ended, Landlock, SandboxError};
+use crate::{Ended, Feature, Landlock, SandboxError};
 
 /// What the launching process sends when the program may run.
 pub(super) const RUN: &[u8] = b"run";
@@ -68,7 +68,11 @@ pub(super) fn run(newborn: Newborn) -> ! {
 /// becomes somebody else.
 fn build(order: &Order, control: &OwnedFd, handed: Option<Vec<OwnedFd>>) -> Result<Settings, SandboxError> {
     // The one namespace that is not made with the process: it shows the group the process is in by now.
-    syscalls::unshare_cgroup_namespace().map_err(|error| SandboxError::Namespaces { errno: errno(&error) })?;
+    match syscalls::unshare_cgroup_namespace() {
+        // Who gave it up starts without; the measurement says so.
+        Err(_not_here) if !order.plan.require.contains(&Feature::CgroupNamespace) => {}
+        made => made.map_err(|error| SandboxError::Namespaces { errno: errno(&error) })?,
+    }
     let own = OwnSettings::open()?;
     let mut settings = Settings::default();
     if !order.plan.executable_tmp {
