@@ -296,12 +296,7 @@ fn descriptors() -> Result<Vec<Descriptor>, SandboxError> {
             continue;
         };
         // The descriptor of this very listing is closed on execution as well.
-        let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{number}")) else {
-            continue;
-        };
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
-        let flags = flags.and_then(|flags| i32::from_str_radix(flags, 8).ok()).unwrap_or(0);
-        if flags & libc::O_CLOEXEC == 0 {
+        if !syscalls::is_closed_on_execution(number).map_err(failed(folder))? {
             let what = fs::read_link(format!("{folder}/{number}")).unwrap_or_default();
             found.push(Descriptor {
                 number,
