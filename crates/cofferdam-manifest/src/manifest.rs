@@ -180,6 +180,17 @@ pub struct Isolation {
     pub require: Vec<String>,
     /// Features of that list that a person gives up for this server. Each start puts them on record.
     pub waive: Vec<String>,
+    /// What kind of program the compartment is loosened for, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+}
+
+/// A kind of program that does not run in the compartment as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// It drives a browser, which confines its own processes: it may make namespaces, UNIX sockets and filters.
+    Browser,
 }
 
 /// A kind of compartment.
@@ -313,6 +324,10 @@ impl Word for Backend {
     const WORDS: &'static [(&'static str, Self)] = &[("native", Self::Native), ("oci", Self::Oci)];
 }
 
+impl Word for Profile {
+    const WORDS: &'static [(&'static str, Self)] = &[("browser", Self::Browser)];
+}
+
 impl Word for ClientRequest {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("roots", Self::Roots),
@@ -358,7 +373,7 @@ macro_rules! display_as_word {
         }
     )*};
 }
-display_as_word!(Deliver, Backend, ClientRequest, Consent, Role);
+display_as_word!(Deliver, Backend, Profile, ClientRequest, Consent, Role);
 
 impl Manifest {
     /// The smallest manifest for a launch line: nothing granted, no tool accepted, limits at their defaults.

@@ -58,6 +58,9 @@ impl Manifest {
         if !self.isolation.waive.is_empty() {
             pair("waive", &list(&self.isolation.waive), &mut out);
         }
+        if let Some(profile) = self.isolation.profile {
+            pair("profile", &quoted(&profile.to_string()), &mut out);
+        }
         section(
             "client",
             "What it may ask of the client: `roots`, `elicitation`, `sampling`.",

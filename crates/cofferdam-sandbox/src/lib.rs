@@ -39,14 +39,14 @@ mod linux;
 
 pub use doors::{Doors, NAMES_PORT, PORTS_MAX};
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Compartment, launch, launch_observed, probe, run_if_launcher};
+pub use elsewhere::{Compartment, Prepared, launch, launch_observed, probe, run_if_launcher};
 pub use enforced::{
     Capabilities, Descriptor, Ended, Enforced, IdMap, Landlock, Limit, Memory, Mount, Namespace, Walls,
 };
 pub use error::SandboxError;
 pub use feature::{Feature, UnknownFeature};
 #[cfg(target_os = "linux")]
-pub use linux::{Compartment, launch, launch_observed, probe, run_if_launcher};
+pub use linux::{Compartment, Prepared, launch, launch_observed, probe, run_if_launcher};
 pub use mask::Masks;
 pub use observation::{Deed, Observation, Observer};
 pub use plan::{HOME, Limits, Plan, Programs};

@@ -261,7 +261,7 @@ pub(super) fn limits(root: &Table<'_>, faults: &mut Faults) -> Limits {
 }
 
 pub(super) fn isolation(root: &Table<'_>, faults: &mut Faults) -> Isolation {
-    let Some(section) = root.table("isolation", &["backend", "require", "waive"], faults) else {
+    let Some(section) = root.table("isolation", &["backend", "require", "waive", "profile"], faults) else {
         return Isolation::default();
     };
     let backend = section.word("backend", faults).unwrap_or_default();
@@ -280,6 +280,7 @@ pub(super) fn isolation(root: &Table<'_>, faults: &mut Faults) -> Isolation {
         backend,
         require,
         waive,
+        profile: section.word("profile", faults),
     }
 }
 

@@ -26,6 +26,7 @@ mod probe;
 mod seal;
 mod seccomp;
 mod secrets;
+mod snapshot;
 mod sources;
 mod synthetic;
 mod syscall_names;
@@ -39,7 +40,7 @@ mod trees;
 mod wire;
 
 pub use compartment::Compartment;
-pub use launch::{launch, launch_observed};
+pub use launch::{Prepared, launch, launch_observed};
 pub use launcher::run_if_launcher;
 pub use probe::probe;
 
