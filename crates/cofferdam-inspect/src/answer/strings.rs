@@ -91,7 +91,7 @@ pub(super) fn pointer(line: &[u8], levels: &[Level]) -> String {
 /// What a raw string says; itself where it holds no escape.
 pub(super) fn decode(raw: &[u8]) -> Cow<'_, str> {
     if !raw.contains(&b'\\') {
-        return String::from_utf8_lossy(raw);
+        return std::str::from_utf8(raw).map_or_else(|_cause| String::from_utf8_lossy(raw), Cow::Borrowed);
     }
     let quoted = [b"\"", raw, b"\""].concat();
     serde_json::from_slice::<String>(&quoted).map_or_else(|_cause| String::from_utf8_lossy(raw), Cow::Owned)

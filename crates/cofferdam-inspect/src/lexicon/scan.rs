@@ -6,7 +6,7 @@
 use super::{Concept, Term, joins};
 
 /// Bits of a beginning's hash.
-const HASH_BITS: u32 = 15;
+const HASH_BITS: u32 = 17;
 const HASHES: usize = 1 << HASH_BITS;
 
 /// What a pattern stands for.
@@ -29,9 +29,28 @@ pub(super) struct Scanner {
     bits: Box<[u64; HASHES / 64]>,
     /// By hash: the group of patterns that begin so.
     heads: Vec<u16>,
-    groups: Vec<Vec<usize>>,
+    groups: Vec<Vec<Beginning>>,
     patterns: Vec<(String, Meaning)>,
     deeds: Vec<Deeds>,
+}
+
+/// How one pattern of a group begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Beginning {
+    /// Its first eight bytes, and which bits of them it has.
+    first: u64,
+    has: u64,
+    number: usize,
+}
+
+/// Eight bytes as one number, padded with zeros.
+fn first_bytes(bytes: &[u8]) -> u64 {
+    if let Some(eight) = bytes.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    let mut padded = [0; 8];
+    padded.iter_mut().zip(bytes).for_each(|(padded, byte)| *padded = *byte);
+    u64::from_le_bytes(padded)
 }
 
 impl Scanner {
@@ -46,15 +65,20 @@ impl Scanner {
             deeds,
         };
         for (number, (text, meaning)) in patterns.iter().enumerate() {
+            let begins = Beginning {
+                first: first_bytes(text.as_bytes()),
+                has: first_bytes(&vec![u8::MAX; text.len()]),
+                number,
+            };
             for beginning in beginnings(text, *meaning) {
-                scanner.add(hash(beginning), number);
+                scanner.add(hash(beginning), begins);
             }
         }
         scanner.patterns = patterns;
         scanner
     }
 
-    fn add(&mut self, hash: usize, number: usize) {
+    fn add(&mut self, hash: usize, begins: Beginning) {
         if let Some(bits) = self.bits.get_mut(hash / 64) {
             *bits |= 1 << (hash % 64);
         }
@@ -65,29 +89,33 @@ impl Scanner {
             self.groups.push(Vec::new());
         }
         if let Some(group) = self.groups.get_mut(usize::from(*head))
-            && group.last() != Some(&number)
+            && group.last() != Some(&begins)
         {
-            group.push(number);
+            group.push(begins);
         }
     }
 
     /// Every pattern in `text` (plain), in order of where it begins.
     pub(super) fn find(&self, text: &[u8]) -> Vec<Term> {
-        let mut classes = Vec::with_capacity(text.len() + 3);
+        let mut classes = Vec::with_capacity(text.len() + 4);
+        classes.push(0);
         classes.extend(text.iter().map(|byte| class(*byte)));
         classes.extend([0; 3]);
         let mut found = Vec::new();
-        for (at, beginning) in classes.array_windows().enumerate() {
+        for (at, beginning) in classes.get(1..).unwrap_or_default().array_windows().enumerate() {
             let hash = hash(*beginning);
             let bits = self.bits.get(hash / 64).copied().unwrap_or_default();
             if bits >> (hash % 64) & 1 == 1 {
-                self.compare(text, at, hash, &mut found);
+                let before = classes.get(at).copied().unwrap_or_default();
+                if !is_inside_word(before, *beginning) {
+                    self.compare(text, at, hash, &mut found);
+                }
             }
         }
         found
     }
 
-    #[cold]
+    #[inline(never)]
     fn compare(&self, text: &[u8], at: usize, hash: usize, found: &mut Vec<Term>) {
         let (Some((before, here)), Some(head)) = (text.split_at_checked(at), self.heads.get(hash)) else {
             return;
@@ -96,10 +124,10 @@ impl Scanner {
         let joined = here
             .first()
             .is_none_or(|first| before.is_some_and(|before| joins(*first, before)));
-        for number in self.groups.get(usize::from(*head)).into_iter().flatten() {
-            let Some((pattern, meaning)) = self.patterns.get(*number) else {
-                continue;
-            };
+        let first = first_bytes(here);
+        let group = self.groups.get(usize::from(*head)).into_iter().flatten();
+        let alike = group.filter(|begins| (begins.first ^ first) & begins.has == 0);
+        for (pattern, meaning) in alike.filter_map(|begins| self.patterns.get(begins.number)) {
             let Some(after) = here.strip_prefix(pattern.as_bytes()) else {
                 continue;
             };
@@ -151,12 +179,17 @@ fn is_part_of_name(before: Option<u8>, after: Option<u8>) -> bool {
     !is_inside(before) && !is_inside(after) && (before == Some(b'_') || after == Some(b'_'))
 }
 
-/// Bytes of words as they are; everything else ends a word and looks the same.
+/// Whether no pattern can begin here: not even a deed, which an underscore may precede.
+fn is_inside_word(before: u8, [first, ..]: [u8; 4]) -> bool {
+    before > 1 && before != b'_' && first > 1
+}
+
+/// Bytes of words as they are; everything else ends a word, and looks the same within ASCII and beyond it.
 fn class(byte: u8) -> u8 {
     if byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' {
         byte
     } else {
-        0
+        u8::from(byte >= 0x80)
     }
 }
 
@@ -174,8 +207,8 @@ fn beginnings(pattern: &str, meaning: Meaning) -> Vec<[u8; 4]> {
         let open: Vec<u8> = match pattern.as_bytes().get(at) {
             Some(byte) => vec![class(*byte)],
             // What follows a whole word is no part of one.
-            None if is_whole && ends_in_word && at == pattern.len() => vec![0],
-            None => (0..128).filter(|byte| class(*byte) == *byte).collect(),
+            None if is_whole && ends_in_word && at == pattern.len() => vec![0, 1],
+            None => (0..128).filter(|byte| class(*byte) == *byte || *byte == 1).collect(),
         };
         all = all
             .iter()

@@ -38,12 +38,25 @@ fn layer(text: &str, layers_left: usize, all: &mut Vec<String>) {
     }
 }
 
+/// By byte: whether base64 or hexadecimal is written with it.
+static IS_IN_RUN: [bool; 256] = {
+    let mut is_in_run = [false; 256];
+    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-";
+    while let [first, others @ ..] = rest {
+        if let Some(byte) = is_in_run.split_at_mut(*first as usize).1.first_mut() {
+            *byte = true;
+        }
+        rest = others;
+    }
+    is_in_run
+};
+
 /// Runs of characters that base64 or hexadecimal is written in.
 ///
 /// A run of the least length that begins at `at` or later covers the place that lies this length ahead, so most bytes are never looked at.
 fn runs(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
-    let is_in_run = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'_' | b'-');
+    let is_in_run = |byte: &&u8| IS_IN_RUN.get(usize::from(**byte)) == Some(&true);
     let mut found = Vec::new();
     // The byte before `at` is in no run.
     let mut at = 0;
@@ -86,7 +99,7 @@ fn decoded_run(run: &str) -> Option<String> {
     [0, 1, 2, 3].into_iter().find_map(|skip| {
         let run = run.get(skip..)?;
         let whole = run.get(..run.len() - usize::from(run.len() % 4 == 1))?;
-        let is_url = whole.bytes().any(|byte| matches!(byte, b'-' | b'_'));
+        let is_url = memchr::memchr2(b'-', b'_', whole.as_bytes()).is_some();
         // A picture is told by its beginning.
         let beginning = whole.get(..BEGINNING_BYTES).unwrap_or(whole);
         if !may_be_readable(&decode(beginning, is_url)?) {

@@ -46,10 +46,15 @@ pub(crate) fn worst(text: &str) -> Option<Seen> {
 /// Whether any control or invisible character ([`is_invisible`]) may be in these bytes of UTF-8: looked at in whole registers, and
 /// wrong only where a character shares its first bytes with one.
 pub(crate) fn may_hide(bytes: &[u8]) -> bool {
-    let from = |skip: usize| bytes.iter().skip(skip).chain([0; 2].iter().take(skip));
-    let places = bytes.iter().zip(from(1)).zip(from(2));
+    let from = |skip: usize| bytes.get(skip..).unwrap_or_default();
+    let places = from(0).iter().zip(from(1)).zip(from(2));
     let odd = places.map(|((a, b), c)| u8::from(begins_hidden(*a, *b, *c)));
-    odd.fold(0, |all, odd| all | odd) != 0
+    let last = match bytes {
+        [.., a, b] => begins_hidden(*a, *b, 0) | begins_hidden(*b, 0, 0),
+        [a] => begins_hidden(*a, 0, 0),
+        [] => false,
+    };
+    odd.fold(u8::from(last), |all, odd| all | odd) != 0
 }
 
 /// By the first three bytes of a character. No branch: the compiler compares many at once.
