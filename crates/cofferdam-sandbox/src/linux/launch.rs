@@ -13,6 +13,7 @@ use rustix::net::sockopt::set_socket_passcred;
 use super::cgroup::ControlGroup;
 use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
+use super::engine::{self, Container};
 use super::launcher::HANDED_OVER;
 use super::masker::Namespaces;
 use super::seccomp::Variant;
@@ -20,10 +21,12 @@ use super::secrets::Secrets;
 use super::synthetic::Synthetic;
 use super::wire::{self, Order, SUBCOMMAND};
 use super::{errno, init, mask_watch, measure, network, observe, seccomp, secrets, sources};
-use crate::{Doors, Enforced, Observer, Plan, SandboxError};
+use crate::{Doors, Enforced, Image, Observer, Plan, SandboxError};
 
 /// How long a start may take. A granted folder on a dead network mount would hold it for ever.
 const START_SECONDS_MAX: u64 = 30;
+/// The same where an engine has to unpack an image for another user first.
+const CONTAINER_SECONDS_MAX: u64 = 120;
 
 fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
     move |error| SandboxError::Launcher {
@@ -58,6 +61,9 @@ pub fn launch_observed(plan: &Plan, observer: Observer) -> Result<Compartment, S
 
 fn start(plan: &Plan, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
     plan.check()?;
+    if let Some(image) = &plan.image {
+        return start_in_image(plan, image, observer);
+    }
     // The launcher starts while the plan is being prepared, and waits for it.
     let (mut launching, handed) = Launching::start()?;
     let watching = Watching {
@@ -72,6 +78,29 @@ fn start(plan: &Plan, observer: Option<Observer>) -> Result<Compartment, Sandbox
         Err(error) => (Err(error), ControlGroup::default()),
     };
     launching.finish(heard, group)
+}
+
+/// The same in a container of the image: its first process stands in for the launcher.
+fn start_in_image(plan: &Plan, image: &Image, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
+    let watching = Watching {
+        observer: observer.map(|observer| Arc::new(Mutex::new(observer))),
+        secrets: None,
+    };
+    let (mut order, group, watching) = prepare(plan, watching)?;
+    let until = Instant::now() + Duration::from_secs(CONTAINER_SECONDS_MAX);
+    let mut container = Container::start(image, &order)?;
+    let control = container.connected(until, &std::mem::take(&mut order.control_groups))?;
+    let (mut launching, handed) = Launching::with(None, control, until)?;
+    let heard = launching.hand_over(&order, handed);
+    let heard = heard.and_then(|()| launching.follow(plan, &group, watching));
+    // What it ended with says more than that it ended.
+    let heard = match heard {
+        Err(SandboxError::LauncherEnded) => Err(container.failed()),
+        heard => heard,
+    };
+    let compartment = launching.finish(heard, group)?;
+    container.tidy();
+    Ok(compartment.within(container))
 }
 
 /// What goes on beside the program while it runs.
@@ -111,8 +140,9 @@ struct Measured {
 
 /// A launcher at work.
 struct Launching {
-    launcher: Child,
-    /// The memory file that it has as descriptor 0.
+    /// None where a container's first process does its work.
+    launcher: Option<Child>,
+    /// The memory file that it has as descriptor 0, or is sent to a container.
     order: File,
     control: OwnedFd,
     lifeline: OwnedFd,
@@ -125,22 +155,36 @@ struct Launching {
 impl Launching {
     /// Starts the launcher. Gives the ends of the pipes and of the lifeline that it will be handed.
     fn start() -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
-        let order = wire::blank().map_err(failed("make a file for the plan"))?;
-        let stdin = order.try_clone().map_err(failed("make a file for the plan"))?;
         let (control, theirs) = channel::pair().map_err(failed("make a channel"))?;
-        // The kernel names the sender of each message, so the sealed process is known by a number of ours.
-        set_socket_passcred(&control, true).map_err(|error| failed("make a channel")(error.into()))?;
-        let (lifeline, life) = channel::pair().map_err(failed("make a lifeline"))?;
-        let pipe = || io::pipe().map_err(failed("make pipes"));
-        let ((input, to_stdin), (from_stdout, output), (from_stderr, errors)) = (pipe()?, pipe()?, pipe()?);
+        let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        let (mut launching, handed) = Self::with(None, control, until)?;
+        let stdin = launching
+            .order
+            .try_clone()
+            .map_err(failed("make a file for the plan"))?;
         let launcher = Command::new("/proc/self/exe")
             .arg(SUBCOMMAND)
             .env_clear()
             .stdin(Stdio::from(stdin))
             .stdout(Stdio::from(theirs))
             .stderr(Stdio::null())
-            .spawn()
-            .map_err(failed("start the launcher"))?;
+            .spawn();
+        launching.launcher = Some(launcher.map_err(failed("start the launcher"))?);
+        Ok((launching, handed))
+    }
+
+    /// What a launcher is spoken to by.
+    fn with(
+        launcher: Option<Child>,
+        control: OwnedFd,
+        until: Instant,
+    ) -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
+        let order = wire::blank().map_err(failed("make a file for the plan"))?;
+        // The kernel names the sender of each message, so the sealed process is known by a number of ours.
+        set_socket_passcred(&control, true).map_err(|error| failed("make a channel")(error.into()))?;
+        let (lifeline, life) = channel::pair().map_err(failed("make a lifeline"))?;
+        let pipe = || io::pipe().map_err(failed("make pipes"));
+        let ((input, to_stdin), (from_stdout, output), (from_stderr, errors)) = (pipe()?, pipe()?, pipe()?);
         let pipes = [to_stdin.into(), from_stdout.into(), from_stderr.into()].map(|end: OwnedFd| File::from(end));
         let launching = Self {
             launcher,
@@ -150,7 +194,7 @@ impl Launching {
             pipes,
             init: None,
             doors: None,
-            until: Instant::now() + Duration::from_secs(START_SECONDS_MAX),
+            until,
         };
         Ok((launching, [input.into(), output.into(), errors.into(), life]))
     }
@@ -158,7 +202,11 @@ impl Launching {
     /// Seals the order, and hands the launcher what it waits for. Our copies of it are closed with this.
     fn hand_over(&self, order: &Order, handed: [OwnedFd; HANDED_OVER]) -> Result<(), SandboxError> {
         wire::seal(order, &self.order).map_err(failed("seal the plan"))?;
-        match channel::send(&self.control, b"pipes", &handed.each_ref().map(OwnedFd::as_fd)) {
+        let mut beside = handed.each_ref().map(OwnedFd::as_fd).to_vec();
+        if self.launcher.is_none() {
+            beside.push(self.order.as_fd());
+        }
+        match channel::send(&self.control, b"pipes", &beside) {
             // A program that does not know the launcher's part has ended or closed the channel.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SandboxError::LauncherEnded),
             sent => sent.map_err(failed("hand over the pipes")),
@@ -173,7 +221,7 @@ impl Launching {
             variant,
             listener,
         } = self.measured(plan)?;
-        measure::confirm(&mut enforced, pid)?;
+        measure::confirm(&mut enforced, pid, plan.image.is_some())?;
         measure::confirm_ports(&enforced, plan)?;
         enforced.memory = group.memory.clone();
         enforced.cpu_percent = group.cpu_percent;
@@ -231,7 +279,16 @@ impl Launching {
             match parse(&message)? {
                 Report::Failed(error) => return Err(error),
                 Report::Started { pid } => {
-                    self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
+                    let known = |pidfd: OwnedFd| {
+                        // A container counts its processes by itself.
+                        let pid = if plan.image.is_some() {
+                            engine::number_here(&pidfd)?
+                        } else {
+                            pid
+                        };
+                        Some(Init { pid, pidfd })
+                    };
+                    self.init = message.descriptors.into_iter().next().and_then(known);
                 }
                 Report::Doors => self.doors = Some(network::doors(&plan.ports, message.descriptors)?),
                 Report::Measured { enforced, variant } => {
@@ -276,12 +333,14 @@ impl Launching {
         // Whoever still waits for a word hears that none will come.
         drop(control);
         let compartment = init.map(|init| Compartment::new(init, lifeline, pipes, group));
-        if heard.is_err() {
-            // It may hang in a path that does not answer. An error is that it has ended.
-            let _ended = launcher.kill();
+        if let Some(launcher) = &mut launcher {
+            if heard.is_err() {
+                // It may hang in a path that does not answer. An error is that it has ended.
+                let _ended = launcher.kill();
+            }
+            // If it cannot be waited for, somebody else has done so.
+            let _reaped = launcher.wait();
         }
-        // If it cannot be waited for, somebody else has done so.
-        let _reaped = launcher.wait();
         match (heard, compartment) {
             (Ok(enforced), Some(compartment)) => Ok(compartment.with(enforced, doors)),
             // Dropping a compartment kills and reaps what is in it.

@@ -19,7 +19,7 @@ use super::identity::{self, Identity};
 use super::init::{self, Newborn};
 use super::syscalls::{self, Cloned};
 use super::wire::{self, Order, SUBCOMMAND};
-use super::{errno, masker, trees};
+use super::{contained, errno, masker, trees};
 use crate::SandboxError;
 
 /// Exit code of a launcher that was started by hand: wrong usage.
@@ -41,6 +41,9 @@ pub fn run_if_launcher() -> Option<ExitCode> {
     let first = arguments.next()?;
     if first == masker::SUBCOMMAND {
         return Some(masker::run());
+    }
+    if first == contained::SUBCOMMAND {
+        return Some(contained::run());
     }
     if first != SUBCOMMAND {
         return None;
@@ -106,6 +109,11 @@ fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
         .map_err(|_other_number| failed("receive the pipes of the program")(io::ErrorKind::InvalidData.into()))?;
     // The plan is complete with the first message, and sealed: not before, not otherwise.
     let order = wire::unseal(rustix::stdio::stdin()).map_err(|problem| SandboxError::NotALauncher { problem })?;
+    bring_forth(control, handed, order)
+}
+
+/// Makes the first process of the compartment, and gives it what only this one can.
+pub(super) fn bring_forth(control: &OwnedFd, handed: [OwnedFd; HANDED_OVER], order: Order) -> Result<(), SandboxError> {
     let (ours, theirs) = channel::pair().map_err(failed("make a channel"))?;
     let own = Identity {
         uid: rustix::process::geteuid().as_raw(),

@@ -15,8 +15,8 @@ use super::private_proc::is_of_processes;
 use super::wire::Order;
 use super::{errno, limits, mountinfo, syscalls};
 use crate::{
-    Capabilities, Descriptor, Enforced, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs, SandboxError,
-    Walls,
+    Capabilities, Descriptor, Enforced, IdMap, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs,
+    SandboxError, Walls,
 };
 
 /// Settings of the kernel that the compartment has for itself, as read back after they were set.
@@ -332,8 +332,9 @@ fn walls(order: &Order, enforced: &Enforced) -> Walls {
     }
 }
 
-/// Looks at the sealed process from outside, completes its report, and says what differs.
-pub(super) fn confirm(enforced: &mut Enforced, pid: i32) -> Result<(), SandboxError> {
+/// Looks at the sealed process from outside, completes its report, and says what differs. In a container it sees the
+/// container's users and not ours, so there only the view from outside says who it is.
+pub(super) fn confirm(enforced: &mut Enforced, pid: i32, is_contained: bool) -> Result<(), SandboxError> {
     let process = pid.to_string();
     let outside = status(&process)?;
     let disagreement = |what: &str| Err(SandboxError::Disagreement { what: what.to_owned() });
@@ -343,11 +344,22 @@ pub(super) fn confirm(enforced: &mut Enforced, pid: i32) -> Result<(), SandboxEr
     if namespaces(&process)? != enforced.namespaces {
         return disagreement("its namespaces");
     }
-    let maps = [("uid_map", &enforced.user_map), ("gid_map", &enforced.group_map)];
+    let maps = [
+        ("uid_map", &mut enforced.user_map),
+        ("gid_map", &mut enforced.group_map),
+    ];
     for (name, inside) in maps {
-        if &identity::read_map(&process, name)? != inside {
+        let outside = identity::read_map(&process, name)?;
+        let counted = |map: &[IdMap]| map.iter().map(|line| (line.inside, line.count)).collect::<Vec<_>>();
+        let is_same = if is_contained {
+            counted(&outside) == counted(inside)
+        } else {
+            &outside == inside
+        };
+        if !is_same {
             return disagreement(name);
         }
+        *inside = outside;
     }
     for (map, name) in [
         (&mut enforced.user_map, "uid_map"),

@@ -5,7 +5,9 @@ mod caller;
 mod cgroup;
 mod channel;
 mod compartment;
+mod contained;
 mod elf;
+mod engine;
 mod identity;
 mod init;
 mod kernel_files;
@@ -39,6 +41,7 @@ mod trees;
 mod wire;
 
 pub use compartment::Compartment;
+pub use engine::engine;
 pub use launch::{launch, launch_observed};
 pub use launcher::run_if_launcher;
 pub use probe::probe;

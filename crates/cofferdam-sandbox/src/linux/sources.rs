@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::elf;
 use super::wire::{Access, Graft};
+use crate::image::is_own_place;
 use crate::plan::HOME;
 use crate::{Plan, Programs, SandboxError};
 
@@ -87,6 +88,9 @@ const INTERPRETERS_MAX: usize = 4;
 /// Longest first line of a script; Linux takes 256.
 const SHEBANG_BYTES_MAX: u64 = 256;
 
+/// Most entries of the root, and of `/etc`, of an image: each is a mount.
+const IMAGE_ENTRIES_MAX: usize = 300;
+
 /// Symbolic links that may be followed on the way to one path; Linux follows no more.
 const LINKS_MAX: usize = 40;
 
@@ -102,15 +106,18 @@ pub(super) struct Sources {
     kernel_mounts: BTreeSet<PathBuf>,
 }
 
-/// Resolves everything the plan grants, the program and what of the system goes with it.
+/// Resolves everything the plan grants, the program and what of the system goes with it. With an image, what is
+/// granted only: the rest lies in the image.
 pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
     let mut sources = Sources {
         kernel_mounts: kernel_mounts()?,
         ..Sources::default()
     };
-    let any = matches!(plan.programs, Programs::Any);
-    sources.add_system(any);
-    let data = if any { Access::Read } else { Access::Data };
+    let (any, has_image) = (matches!(plan.programs, Programs::Any), plan.image.is_some());
+    if !has_image {
+        sources.add_system(any);
+    }
+    let data = if any && !has_image { Access::Read } else { Access::Data };
     let granted = [
         (&plan.sockets, Access::Socket),
         (&plan.write, Access::Write),
@@ -124,7 +131,9 @@ pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
         }
     }
     let program = plan.command.first().map(PathBuf::from).unwrap_or_default();
-    sources.add_program(&program)?;
+    if !has_image {
+        sources.add_program(&program)?;
+    }
     if let Programs::Only(listed) = &plan.programs {
         for program in listed {
             sources.add_program(program)?;
@@ -136,7 +145,77 @@ pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
     Ok(sources)
 }
 
+/// Everything of the image around this process, and in it the places that were granted and mounted there. Files of
+/// `/etc` that are made up (`own`) are not the image's.
+pub(super) fn of_image(granted: &[Graft], own: &[&Path]) -> Result<Sources, SandboxError> {
+    let mut sources = Sources::default();
+    for graft in granted {
+        let (found, _links) = resolved(&graft.target, graft.access)?;
+        if found.identity != graft.identity {
+            let path = graft.target.clone();
+            return Err(SandboxError::SourceSwapped { path });
+        }
+        sources.grafts.push(found);
+    }
+    for path in image_entries(Path::new("/"))? {
+        if is_own_place(&path) || own.contains(&path.as_path()) {
+            continue;
+        }
+        // Folders in which something is made up, or lies a place of the compartment's own, are shown by their entries.
+        let is_shared = path == Path::new("/etc") || Path::new(HOME).starts_with(&path);
+        if !is_shared {
+            sources.add_of_image(&path);
+            continue;
+        }
+        for entry in image_entries(&path)? {
+            if !own.contains(&entry.as_path()) && entry != Path::new(HOME) {
+                sources.add_of_image(&entry);
+            }
+        }
+    }
+    for path in DEVICES {
+        sources.add_if_present(Path::new(path), Access::Device);
+    }
+    sources.grafts.sort_by_key(|graft| graft.target.components().count());
+    Ok(sources)
+}
+
+/// What lies in a folder of the image; a link in its place has nothing in it.
+fn image_entries(folder: &Path) -> Result<Vec<PathBuf>, SandboxError> {
+    let is_folder = fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir());
+    if !is_folder {
+        return Ok(Vec::new());
+    }
+    let failed = |error: io::Error| source_error(folder, &error);
+    let entries = fs::read_dir(folder).map_err(failed)?.take(IMAGE_ENTRIES_MAX + 1);
+    let entries: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
+    if entries.len() > IMAGE_ENTRIES_MAX {
+        return Err(SandboxError::SourceForbidden {
+            path: folder.to_path_buf(),
+            reason: format!("the image has more than {IMAGE_ENTRIES_MAX} entries in it"),
+        });
+    }
+    Ok(entries)
+}
+
 impl Sources {
+    /// A file, folder or link of the image. What is none of these, or cannot be read there, is not shown.
+    fn add_of_image(&mut self, path: &Path) {
+        match fs::read_link(path) {
+            Ok(leads_to) => self.links.push((path.to_path_buf(), leads_to)),
+            Err(_not_a_link) => {
+                if let Ok((graft, _links)) = resolved(path, Access::System)
+                    && self.grafts.iter().all(|other| other.target != graft.target)
+                {
+                    self.grafts.push(graft);
+                }
+            }
+        }
+    }
+
     /// The system read-only: all of `/usr`, or its libraries only.
     fn add_system(&mut self, programs: bool) {
         let whole = ["/usr"];
