@@ -58,6 +58,15 @@ impl Manifest {
         if !self.isolation.waive.is_empty() {
             pair("waive", &list(&self.isolation.waive), &mut out);
         }
+        if let Some(image) = &self.isolation.image {
+            let optional = [("engine", &image.engine), ("runtime", &image.runtime)];
+            pair("image", &quoted(&image.reference), &mut out);
+            for (key, value) in optional {
+                if let Some(value) = value {
+                    pair(key, &quoted(value), &mut out);
+                }
+            }
+        }
         section(
             "client",
             "What it may ask of the client: `roots`, `elicitation`, `sampling`.",
