@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use cofferdam_manifest::{Image, Manifest};
-use nix::unistd::geteuid;
+use nix::unistd::{User, geteuid};
 use serde::Deserialize;
 
 use line::{ImageLine, image_line};
@@ -67,6 +67,53 @@ pub(crate) fn engine(named: Option<&str>) -> Result<PathBuf, Failure> {
     })
 }
 
+/// An engine as it says it is.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) program: PathBuf,
+    pub(crate) version: String,
+    pub(crate) runtime: String,
+    /// It belongs to an ordinary user.
+    pub(crate) is_rootless: bool,
+}
+
+/// Asks the engine of this machine what it is; for `doctor`.
+///
+/// # Errors
+/// There is none, or it does not work for this user: with what it said, and what to do.
+pub(crate) fn examined() -> Result<Engine, Failure> {
+    let program = engine(None)?;
+    let fix = "`podman info` as this user shows more: rootless podman needs uidmap and a range in `/etc/subuid` and `/etc/subgid`";
+    let unusable = |why: String| Failure::not_enforced(format!("`{}`: {why}", program.display())).help(fix);
+    let user = User::from_uid(geteuid()).ok().flatten();
+    let user = user.ok_or_else(|| unusable("this user has no passwd entry".to_owned()))?;
+    let mut command = cofferdam_sandbox::engine(&program, &user.dir).map_err(|error| unusable(error.to_string()))?;
+    command
+        .args(["--log-level=error", "info", "--format=json"])
+        .stdin(Stdio::null());
+    let answered = command.output().map_err(|cause| unusable(cause.to_string()))?;
+    if !answered.status.success() {
+        return Err(unusable(last_line(&answered.stderr)));
+    }
+    let facts: serde_json::Value =
+        serde_json::from_slice(&answered.stdout).map_err(|cause| unusable(format!("its answer: {cause}")))?;
+    let word = |path: &str| {
+        let found = facts.pointer(path).and_then(serde_json::Value::as_str);
+        escaped(found.unwrap_or("unknown").as_bytes())
+    };
+    Ok(Engine {
+        version: word("/version/Version"),
+        runtime: word("/host/ociRuntime/name"),
+        is_rootless: facts.pointer("/host/security/rootless") == Some(&serde_json::Value::Bool(true)),
+        program,
+    })
+}
+
+fn last_line(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    escaped(said.lines().next_back().unwrap_or_default().as_bytes())
+}
+
 /// What an image says of itself. None of it counts when the server runs; `add` writes it down for a person to see.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -107,9 +154,7 @@ pub(crate) fn baked(home: &Home, engine: &Path, reference: &str) -> Result<Baked
     let answered = command.stdin(Stdio::null()).output();
     let answered = answered.map_err(|cause| unusable(format!("`{}`: {cause}", engine.display())))?;
     if !answered.status.success() {
-        let said = String::from_utf8_lossy(&answered.stderr);
-        let said = escaped(said.lines().next_back().unwrap_or_default().as_bytes());
-        return Err(unusable(said).help(
+        return Err(unusable(last_line(&answered.stderr)).help(
             "nothing is fetched here: `podman pull NAME@sha256:…` (or `podman load`, `podman build`) brings it into \
              podman's store, and `podman images --digests` shows the digest",
         ));

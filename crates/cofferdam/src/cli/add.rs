@@ -38,6 +38,8 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
                 .help("choose another name, or `--replace` it"),
         );
     }
+    // What is refused by its words alone is refused before anything is said to start.
+    wanted(home, &args)?;
     let package = packaged(&args)?;
     for finding in cofferdam_scan::launch_line(&args.command) {
         // What is installed here once is one exact version from then on.

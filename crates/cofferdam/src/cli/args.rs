@@ -42,7 +42,7 @@ pub(crate) enum Verb {
     /// Be the server, sealed and gated: what an MCP client starts instead of it.
     Run(Target),
     /// Watch a server once, sealed, and write its manifest.
-    Add(Add),
+    Add(Box<Add>),
     /// Seal the servers that MCP clients have: observe each, show it, and make its client start it through the gate.
     Protect(Protect),
     /// Put clients' configurations back as they were.

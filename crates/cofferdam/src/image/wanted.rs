@@ -37,7 +37,7 @@ pub(crate) fn wanted(home: &Home, args: &Add) -> Result<Option<Wanted>, Failure>
         },
     };
     let image = Image {
-        reference: line.reference.clone(),
+        reference: untagged(&line.reference),
         engine: args.engine.clone(),
         runtime: args.runtime.clone().or_else(|| line.runtime.clone()),
     };
@@ -47,14 +47,28 @@ pub(crate) fn wanted(home: &Home, args: &Add) -> Result<Option<Wanted>, Failure>
     Ok(Some(Wanted { image, line }))
 }
 
+/// A pinned reference without the tag that it may have as well: the digest says all, and podman does not take both.
+fn untagged(reference: &str) -> String {
+    match reference.split_once('@') {
+        Some((name, digest)) => format!("{}@{digest}", without_tag(name)),
+        None => reference.to_owned(),
+    }
+}
+
+/// A name without its tag; a colon before a slash is a registry's port.
+fn without_tag(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((before, tag)) if !tag.contains('/') => before,
+        _ => name,
+    }
+}
+
 /// A tag can be moved to another image; whoever has the image is told what pins it.
 fn unpinned(home: &Home, image: &Image) -> Failure {
-    let shown = escaped(image.reference.as_bytes());
+    let stated = image.reference.as_str();
+    let shown = escaped(stated.as_bytes());
     let failure = Failure::misconfigured(format!("the image `{shown}` is not pinned by its digest"));
-    let name = image
-        .reference
-        .rsplit_once('@')
-        .map_or(image.reference.as_str(), |(name, _)| name);
+    let name = without_tag(stated.split_once('@').map_or(stated, |(name, _)| name));
     let known = engine(image.engine.as_deref())
         .and_then(|engine| baked(home, &engine, &image.reference))
         .ok()
