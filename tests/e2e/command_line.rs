@@ -80,7 +80,7 @@ fn a_manifest_that_does_not_check_starts_nothing() {
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     let stage = Stage::with_fixture(&[]);
     stage.edit_manifest("fixture", |manifest| {
-        manifest + "\n[secrets.TOKEN]\nsource = \"vault:kv/data/token#value\"\ndeliver = \"egress\"\nhosts = [\"api.test\"]\n"
+        manifest + "\n[secrets.TOKEN]\nsource = \"keyring:x\"\nttl = \"10m\"\ndeliver = \"fd\"\n"
     });
     let refused = stage.run(&["run", "fixture"]);
     assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));

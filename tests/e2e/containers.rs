@@ -428,3 +428,54 @@ fn doctor_tells_which_engine_there_is() {
     let said = text(&bench.run(&["doctor"]).stdout);
     assert!(said.contains("oci      podman 4."), "{said}");
 }
+
+#[test]
+fn a_real_server_in_an_image_answers_as_it_does_outside() {
+    let bench = Bench::new(Who::User);
+    let folder = bench.workspace();
+    std::fs::write(folder.join("hello"), "hello from a granted folder").unwrap();
+    nix::unistd::chown(&folder.join("hello"), Some(64_321.into()), Some(64_321.into())).unwrap();
+    let index = "/app/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js";
+    let image = bench.image(
+        "node",
+        &["/usr/bin/node"],
+        "WORKDIR /app\nENTRYPOINT [\"node\"]\n",
+        |root| {
+            let modules = crate::driven::installed("node/node_modules");
+            std::fs::create_dir_all(root.join("app")).unwrap();
+            let copied = std::process::Command::new("cp")
+                .args(["-a", &modules])
+                .arg(root.join("app"))
+                .status();
+            assert!(copied.unwrap().success());
+        },
+    );
+    let shared = folder.to_str().unwrap();
+    let added = bench.add("files", &["--image", &image, "--read", shared], &[index, shared]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    let mut gate = bench.converse("files");
+    let answer = gate.call("read_text_file", json!({"path": folder.join("hello")}));
+    assert_eq!(said_in(&answer), "hello from a granted folder", "{answer}");
+    let refused = gate.call("read_text_file", json!({"path": "/etc/passwd"}));
+    assert!(!said_in(&refused).contains("sandbox"), "{refused}");
+    assert!(gate.end().success());
+    leaves_no_container(&bench);
+}
+
+#[test]
+fn two_sessions_at_once_have_a_container_each() {
+    let bench = Bench::new(Who::User);
+    added(&bench, &[]);
+    let mut gates: Vec<_> = (0..3).map(|_| bench.converse("fixture")).collect();
+    assert_eq!(bench.containers().len(), 3);
+    for gate in &mut gates {
+        assert!(said_in(&gate.call("look", json!({}))).contains("processes 1"));
+    }
+    let mut first = gates.remove(0);
+    first.child.kill().unwrap();
+    first.wait();
+    for gate in gates {
+        assert!(gate.end().success());
+    }
+    leaves_no_container(&bench);
+}
