@@ -479,3 +479,51 @@ fn two_sessions_at_once_have_a_container_each() {
     }
     leaves_no_container(&bench);
 }
+
+#[test]
+fn a_link_of_the_image_leads_no_grant_to_a_place_without_masks() {
+    let bench = Bench::new(Who::User);
+    let folder = bench.workspace();
+    std::fs::write(folder.join(".env"), "TOKEN=hidden").unwrap();
+    let top = folder
+        .ancestors()
+        .nth(folder.components().count() - 2)
+        .unwrap()
+        .to_owned();
+    let instructions = "ENTRYPOINT [\"fixture_server\"]\n";
+    let image = bench.image("linked", &[&fixture()], instructions, |root| {
+        std::fs::create_dir_all(root.join("usr/share/elsewhere")).unwrap();
+        std::os::unix::fs::symlink("/usr/share/elsewhere", root.join(top.strip_prefix("/").unwrap())).unwrap();
+    });
+    let refused = bench.add("linked", &["--image", &image, "--read", folder.to_str().unwrap()], &[]);
+    assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("/usr/share/elsewhere") && said.contains("by a link of the image"),
+        "{said}"
+    );
+    // Without the grant nothing is led anywhere.
+    let added = bench.add("linked", &["--image", &image], &[]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    leaves_no_container(&bench);
+}
+
+#[test]
+fn what_the_engines_configuration_mounts_in_every_container_is_refused() {
+    let bench = Bench::new(Who::User);
+    added(&bench, &[]);
+    let secret = bench.workspace().join("secret");
+    std::fs::write(&secret, "not granted").unwrap();
+    let folder = bench.workspace().parent().unwrap().join("home/.config/containers");
+    std::fs::create_dir_all(&folder).unwrap();
+    let volume = format!("[containers]\nvolumes = [\"{}:/srv/secret:ro\"]\n", secret.display());
+    std::fs::write(folder.join("containers.conf"), volume).unwrap();
+    let refused = bench.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("`/srv/secret`"),
+        "{}",
+        text(&refused.stderr)
+    );
+    leaves_no_container(&bench);
+}

@@ -88,6 +88,14 @@ const INTERPRETERS_MAX: usize = 4;
 /// Longest first line of a script; Linux takes 256.
 const SHEBANG_BYTES_MAX: u64 = 256;
 
+/// What an engine mounts in every container, and we on it, besides what lies in places of the container's own.
+const ENGINE_MOUNTS: [&str; 5] = [
+    "/",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/ld.so.preload",
+];
 /// Most entries of the root, and of `/etc`, of an image: each is a mount.
 const IMAGE_ENTRIES_MAX: usize = 300;
 
@@ -148,6 +156,7 @@ pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
 /// Everything of the image around this process, and in it the places that were granted and mounted there. Files of
 /// `/etc` that are made up (`own`) are not the image's.
 pub(super) fn of_image(granted: &[Graft], own: &[&Path]) -> Result<Sources, SandboxError> {
+    refuse_strange_mounts(granted)?;
     let mut sources = Sources::default();
     for graft in granted {
         let (found, _links) = resolved(&graft.target, graft.access)?;
@@ -178,6 +187,41 @@ pub(super) fn of_image(granted: &[Graft], own: &[&Path]) -> Result<Sources, Sand
     }
     sources.grafts.sort_by_key(|graft| graft.target.components().count());
     Ok(sources)
+}
+
+/// Refuses whatever is mounted in the container and was not asked for: what the engine's own configuration puts into
+/// every container, and what a link of the image has led to another place, where it would be seen without its masks.
+fn refuse_strange_mounts(granted: &[Graft]) -> Result<(), SandboxError> {
+    let table = "/proc/self/mountinfo";
+    let text = fs::read_to_string(table).map_err(|error| SandboxError::Measure {
+        what: table.to_owned(),
+        errno: error.raw_os_error().unwrap_or(0),
+    })?;
+    let is_known = |path: &Path| {
+        ENGINE_MOUNTS.iter().any(|known| path == Path::new(known))
+            || path
+                .ancestors()
+                .any(|above| is_own_place(above) && above != Path::new("/tmp"))
+            || granted.iter().any(|graft| graft.target == path)
+    };
+    let strange = text
+        .lines()
+        .filter_map(super::mountinfo::parse)
+        .find(|mount| !is_known(&mount.path));
+    let missing = |graft: &&Graft| {
+        let mut mounts = text.lines().filter_map(super::mountinfo::parse);
+        !mounts.any(|mount| mount.path == graft.target)
+    };
+    let path = strange.map(|mount| mount.path);
+    match path.or_else(|| granted.iter().find(missing).map(|graft| graft.target.clone())) {
+        None => Ok(()),
+        Some(path) => Err(SandboxError::SourceForbidden {
+            path,
+            reason: "it is mounted in the container where nobody asked for it: by a link of the image, or by the \
+                     engine's own configuration (`volumes`, `mounts` in containers.conf)"
+                .to_owned(),
+        }),
+    }
 }
 
 /// What lies in a folder of the image; a link in its place has nothing in it.
