@@ -4,9 +4,10 @@ mod line;
 mod wanted;
 
 use std::fs::DirBuilder;
+use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use cofferdam_manifest::{Image, Manifest};
 use nix::unistd::{User, geteuid};
@@ -22,7 +23,9 @@ use crate::home::Home;
 /// Where an engine is looked for: not along `PATH`, which is whatever the client has.
 const PODMAN: [&str; 3] = ["/usr/bin/podman", "/usr/local/bin/podman", "/bin/podman"];
 /// Most bytes of an engine's answer about one image.
-const INSPECTED_BYTES_MAX: usize = 4 << 20;
+const INSPECTED_BYTES_MAX: u64 = 4 << 20;
+/// Most of what it says about a failure.
+const SAID_BYTES_MAX: u64 = 64 << 10;
 
 /// The image of a manifest as the compartment's plan needs it.
 ///
@@ -88,15 +91,10 @@ pub(crate) fn examined() -> Result<Engine, Failure> {
     let user = User::from_uid(geteuid()).ok().flatten();
     let user = user.ok_or_else(|| unusable("this user has no passwd entry".to_owned()))?;
     let mut command = cofferdam_sandbox::engine(&program, &user.dir).map_err(|error| unusable(error.to_string()))?;
-    command
-        .args(["--log-level=error", "info", "--format=json"])
-        .stdin(Stdio::null());
-    let answered = command.output().map_err(|cause| unusable(cause.to_string()))?;
-    if !answered.status.success() {
-        return Err(unusable(last_line(&answered.stderr)));
-    }
+    command.args(["--log-level=error", "info", "--format=json"]);
+    let answer = answer(&mut command).map_err(unusable)?;
     let facts: serde_json::Value =
-        serde_json::from_slice(&answered.stdout).map_err(|cause| unusable(format!("its answer: {cause}")))?;
+        serde_json::from_slice(&answer).map_err(|cause| unusable(format!("its answer: {cause}")))?;
     let word = |path: &str| {
         let found = facts.pointer(path).and_then(serde_json::Value::as_str);
         escaped(found.unwrap_or("unknown").as_bytes())
@@ -109,9 +107,40 @@ pub(crate) fn examined() -> Result<Engine, Failure> {
     })
 }
 
-fn last_line(said: &[u8]) -> String {
-    let said = String::from_utf8_lossy(said);
-    escaped(said.lines().next_back().unwrap_or_default().as_bytes())
+/// What the engine printed, or why it printed nothing that can be used.
+fn answer(command: &mut Command) -> Result<Vec<u8>, String> {
+    let mut engine = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|cause| cause.to_string())?;
+    let (mut answer, mut said) = (Vec::new(), Vec::new());
+    let read = engine
+        .stdout
+        .take()
+        .map(|out| out.take(INSPECTED_BYTES_MAX + 1).read_to_end(&mut answer));
+    let is_whole =
+        matches!(read, Some(Ok(bytes)) if u64::try_from(bytes).is_ok_and(|bytes| bytes <= INSPECTED_BYTES_MAX));
+    if !is_whole {
+        // It would wait for ever for somebody to read the rest.
+        let _ended = engine.kill();
+    }
+    let heard = engine
+        .stderr
+        .take()
+        .map(|err| err.take(SAID_BYTES_MAX).read_to_end(&mut said));
+    let status = engine.wait().map_err(|cause| cause.to_string())?;
+    match (is_whole, status.success(), heard) {
+        (false, ..) => Err(format!(
+            "its answer is over {INSPECTED_BYTES_MAX} bytes, or cannot be read"
+        )),
+        (_, true, Some(Ok(_))) => Ok(answer),
+        _ => {
+            let said = String::from_utf8_lossy(&said);
+            Err(escaped(said.lines().next_back().unwrap_or_default().as_bytes()))
+        }
+    }
 }
 
 /// What an image says of itself. None of it counts when the server runs; `add` writes it down for a person to see.
@@ -151,19 +180,14 @@ pub(crate) fn baked(home: &Home, engine: &Path, reference: &str) -> Result<Baked
     let mut command =
         cofferdam_sandbox::engine(engine, &home.user_home).map_err(|error| unusable(error.to_string()))?;
     command.args(["--log-level=error", "image", "inspect", "--", reference]);
-    let answered = command.stdin(Stdio::null()).output();
-    let answered = answered.map_err(|cause| unusable(format!("`{}`: {cause}", engine.display())))?;
-    if !answered.status.success() {
-        return Err(unusable(last_line(&answered.stderr)).help(
+    let answer = answer(&mut command).map_err(|why| {
+        unusable(why).help(
             "nothing is fetched here: `podman pull NAME@sha256:…` (or `podman load`, `podman build`) brings it into \
              podman's store, and `podman images --digests` shows the digest",
-        ));
-    }
-    if answered.stdout.len() > INSPECTED_BYTES_MAX {
-        return Err(unusable(format!("its description is over {INSPECTED_BYTES_MAX} bytes")));
-    }
+        )
+    })?;
     let images: Vec<Inspected> =
-        serde_json::from_slice(&answered.stdout).map_err(|cause| unusable(format!("its description: {cause}")))?;
+        serde_json::from_slice(&answer).map_err(|cause| unusable(format!("its description: {cause}")))?;
     let image = images.into_iter().next();
     image
         .map(|image| Baked {

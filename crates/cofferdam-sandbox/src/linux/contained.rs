@@ -14,7 +14,7 @@ use super::launcher::{self, HANDED_OVER};
 use super::synthetic::Synthetic;
 use super::syscalls::{self, Cloned};
 use super::wire::{self, Order};
-use super::{errno, seal, sources};
+use super::{errno, image_files, seal};
 use crate::SandboxError;
 use crate::image::OURS;
 
@@ -99,7 +99,7 @@ fn completed(mut order: Order) -> Result<Order, SandboxError> {
     let files = order.synthetic.files.iter().map(|(path, _)| path.as_path());
     let links = order.synthetic.links.iter().map(|(path, _)| path.as_path());
     let own: Vec<&Path> = files.chain(links).collect();
-    let sources = sources::of_image(&order.grafts, &own)?;
+    let sources = image_files::of_image(&order.grafts, &own)?;
     order.grafts = sources.grafts;
     order.links = sources.links;
     if let Some(program) = order.plan.command.first_mut() {

@@ -319,37 +319,38 @@ fn mount(from: &Path, to: &Path, is_read_only: bool) -> String {
     format!("--mount={}", fields.join(","))
 }
 
+/// What every container is made with.
+const FIXED: [&str; 25] = [
+    "run",
+    "--rm",
+    "--pull=never",
+    "--sig-proxy=false",
+    "--log-driver=none",
+    "--network=none",
+    "--pid=private",
+    "--ipc=private",
+    "--uts=private",
+    "--read-only",
+    "--read-only-tmpfs=false",
+    "--cap-drop=all",
+    "--security-opt=no-new-privileges",
+    // The compartment inside has a `/proc` of its own, which the kernel gives only where this one is whole.
+    "--security-opt=unmask=ALL",
+    "--no-hosts",
+    "--no-healthcheck",
+    "--http-proxy=false",
+    "--image-volume=ignore",
+    "--systemd=false",
+    "--sdnotify=ignore",
+    "--passwd=false",
+    "--unsetenv-all",
+    "--umask=0022",
+    "--workdir=/",
+    "--restart=no",
+];
+
 /// Everything the engine is told: it is to take all away that it can, and the image's own settings do not count.
 fn arguments(image: &Image, order: &Order, folder: &Path, parts: &[(String, PathBuf)]) -> Vec<String> {
-    const FIXED: [&str; 26] = [
-        "run",
-        "--rm",
-        "--pull=never",
-        "--sig-proxy=false",
-        "--log-driver=none",
-        "--network=none",
-        "--pid=private",
-        "--ipc=private",
-        "--uts=private",
-        "--cgroups=disabled",
-        "--read-only",
-        "--read-only-tmpfs=false",
-        "--cap-drop=all",
-        "--security-opt=no-new-privileges",
-        // The compartment inside has a `/proc` of its own, which the kernel gives only where this one is whole.
-        "--security-opt=unmask=ALL",
-        "--no-hosts",
-        "--no-healthcheck",
-        "--http-proxy=false",
-        "--image-volume=ignore",
-        "--systemd=false",
-        "--sdnotify=ignore",
-        "--passwd=false",
-        "--unsetenv-all",
-        "--umask=0022",
-        "--workdir=/",
-        "--restart=no",
-    ];
     let mut all = vec!["--log-level=error".to_owned()];
     all.extend(image.runtime.iter().map(|runtime| format!("--runtime={runtime}")));
     all.extend(FIXED.iter().map(|option| (*option).to_owned()));
@@ -363,6 +364,10 @@ fn arguments(image: &Image, order: &Order, folder: &Path, parts: &[(String, Path
         let most = getrlimit(resource).maximum.map_or(wanted, |hard| hard.min(wanted));
         format!("--ulimit={name}={most}:{most}")
     }));
+    if image.runtime.as_deref().is_none_or(|runtime| runtime.ends_with("crun")) {
+        // The compartment's own groups hold it; other runtimes than crun cannot do without some of the engine's.
+        all.push("--cgroups=disabled".to_owned());
+    }
     all.push(format!("--hostname={}", order.plan.hostname));
     all.push(format!("--user={INSIDE}:{INSIDE}"));
     if rustix::process::geteuid().is_root() {
@@ -378,6 +383,13 @@ fn arguments(image: &Image, order: &Order, folder: &Path, parts: &[(String, Path
     all.push(mount(&folder.join("nothing"), Path::new("/etc/ld.so.preload"), true));
     let granted = |graft: &Graft| mount(&graft.source, &graft.target, graft.access != Access::Write);
     all.extend(order.grafts.iter().map(granted));
+    all.push(entry_point(parts));
+    all.extend([image.reference.clone(), SUBCOMMAND.to_owned()]);
+    all
+}
+
+/// Our first process, by a loader of ours where it needs one: whatever the image has by these names is not used.
+fn entry_point(parts: &[(String, PathBuf)]) -> String {
     let inside = |name: &str| format!("{OURS}/{name}");
     let entry = if parts.iter().any(|(name, _)| name == LOADER) {
         vec![
@@ -391,7 +403,5 @@ fn arguments(image: &Image, order: &Order, folder: &Path, parts: &[(String, Path
         vec![inside(PROGRAM)]
     };
     let entry: Vec<String> = entry.into_iter().map(|word| format!("\"{word}\"")).collect();
-    all.push(format!("--entrypoint=[{}]", entry.join(",")));
-    all.extend([image.reference.clone(), SUBCOMMAND.to_owned()]);
-    all
+    format!("--entrypoint=[{}]", entry.join(","))
 }

@@ -9,6 +9,7 @@ mod contained;
 mod elf;
 mod engine;
 mod identity;
+mod image_files;
 mod init;
 mod kernel_files;
 mod landlock;
