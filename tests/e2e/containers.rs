@@ -131,6 +131,13 @@ fn kill_of_the_gate_ends_the_container_at_any_moment() {
     let mut gate = bench.converse("fixture");
     assert!(said_in(&gate.call("echo", json!({"message": "still"}))).contains("still"));
     assert!(gate.end().success());
+    let left: Vec<_> = std::fs::read_dir(bench.home().join("state/run")).unwrap().collect();
+    assert!(
+        left.iter()
+            .flatten()
+            .all(|entry| !entry.file_name().to_str().unwrap().starts_with("oci-")),
+        "{left:?}"
+    );
 }
 
 #[test]
@@ -144,8 +151,23 @@ fn grants_are_what_is_seen_and_secrets_in_them_are_not() {
         path.to_str().unwrap().to_owned()
     };
     let (plain, secret) = (write("plain", "in sight"), write(".env", "TOKEN=hidden"));
-    added(&bench, &["--write", folder.to_str().unwrap()]);
+    // A name that reads like further options of the mount.
+    let odd = folder.with_file_name("odd,readonly=false,\"source=etc");
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::write(odd.join("file"), "an odd place").unwrap();
+    added(
+        &bench,
+        &["--write", folder.to_str().unwrap(), "--read", odd.to_str().unwrap()],
+    );
     let mut gate = bench.converse("fixture");
+    let seen = gate.call(
+        "look",
+        json!({"read": odd.join("file"), "write": odd.join("new"), "connect": ""}),
+    );
+    assert!(
+        said_in(&seen).contains("an odd place") && said_in(&seen).contains("write: "),
+        "{seen}"
+    );
     let made = folder.join("made").display().to_string();
     let seen = gate.call("look", json!({"read": plain, "write": made, "connect": ""}));
     assert!(said_in(&seen).contains("in sight"), "{seen}");
@@ -227,6 +249,10 @@ fn limits_hold_in_a_container() {
         assert!(take("disk").contains("os error 28"), "{who:?}");
         assert_eq!(said_in(&gate.call("echo", json!({"message": "well"}))), "well");
         assert!(gate.end().success(), "{who:?}");
+        if who == Who::Root {
+            // The group was entered from outside the container.
+            assert_eq!(bench.enforced()["memory"]["bytes"], 2_u64 << 30, "{}", bench.enforced());
+        }
     }
 }
 

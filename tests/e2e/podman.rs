@@ -37,6 +37,7 @@ mount -t overlay overlay -o "lowerdir=$1/etc:$2/etc:/etc" /etc
 mount -t overlay overlay -o "lowerdir=$2/usr:/usr" /usr
 if [ -d /sys/fs/cgroup/unified ]; then mount -t tmpfs tmpfs /sys/fs/cgroup/unified; fi
 mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs tmpfs /var/lib
 mkdir -p "/run/user/$3"
 mount --bind "$1/runtime" "/run/user/$3"
 echo ready

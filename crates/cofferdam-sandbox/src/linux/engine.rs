@@ -41,6 +41,9 @@ const LOADER: &str = "loader";
 /// Descriptors, and processes, that the engine's runtime needs beside those of the compartment.
 const ENGINE_OWN: u64 = 64;
 
+/// How the names of our folders begin; the number of the launching process follows.
+const PREFIX: &str = "oci-";
+
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
 fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
@@ -262,10 +265,25 @@ fn parts_of(program: &Path) -> Result<Vec<(String, PathBuf)>, SandboxError> {
     }
 }
 
+/// Removes what processes left that were killed while a container of theirs was starting.
+fn clear_stale(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
+        if process.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // Somebody else may have been quicker.
+            let _gone = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A folder for the container, with an empty file for each part to be mounted on. It covers what the image has there.
 fn make_folder(image: &Image, parts: &[(String, PathBuf)]) -> io::Result<PathBuf> {
+    clear_stale(&image.folder);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("oci-{}-{count}", std::process::id());
+    let name = format!("{PREFIX}{}-{count}", std::process::id());
     let folder = image.folder.join(name);
     if fs::symlink_metadata(&folder).is_ok() {
         // Of a process that had our number and was killed.

@@ -92,7 +92,7 @@ impl Wanted {
         let baked = baked(home, &engine(self.image.engine.as_deref())?, &self.image.reference)?;
         let mut notes = self.line.notes.clone();
         notes.extend(baked.ignored());
-        let directory = self.directory(&baked);
+        let directory = args.directory.clone().or_else(|| self.directory(&baked));
         let argv = self.argv(&baked, directory.as_deref())?;
         let mut args = args.clone();
         args.read.extend(self.line.read.iter().cloned());
