@@ -90,7 +90,7 @@ fn start_in_image(plan: &Plan, image: &Image, observer: Option<Observer>) -> Res
     let until = Instant::now() + Duration::from_secs(CONTAINER_SECONDS_MAX);
     let mut container = Container::start(image, &order)?;
     let control = container.connected(until, &std::mem::take(&mut order.control_groups))?;
-    let (mut launching, handed) = Launching::with(None, control, until)?;
+    let (mut launching, handed) = Launching::with(control, until)?;
     let heard = launching.hand_over(&order, handed);
     let heard = heard.and_then(|()| launching.follow(plan, &group, watching));
     // What it ended with says more than that it ended.
@@ -157,7 +157,7 @@ impl Launching {
     fn start() -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
         let (control, theirs) = channel::pair().map_err(failed("make a channel"))?;
         let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
-        let (mut launching, handed) = Self::with(None, control, until)?;
+        let (mut launching, handed) = Self::with(control, until)?;
         let stdin = launching
             .order
             .try_clone()
@@ -173,12 +173,8 @@ impl Launching {
         Ok((launching, handed))
     }
 
-    /// What a launcher is spoken to by.
-    fn with(
-        launcher: Option<Child>,
-        control: OwnedFd,
-        until: Instant,
-    ) -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
+    /// What a launcher, or what stands in for it, is spoken to by.
+    fn with(control: OwnedFd, until: Instant) -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
         let order = wire::blank().map_err(failed("make a file for the plan"))?;
         // The kernel names the sender of each message, so the sealed process is known by a number of ours.
         set_socket_passcred(&control, true).map_err(|error| failed("make a channel")(error.into()))?;
@@ -187,7 +183,7 @@ impl Launching {
         let ((input, to_stdin), (from_stdout, output), (from_stderr, errors)) = (pipe()?, pipe()?, pipe()?);
         let pipes = [to_stdin.into(), from_stdout.into(), from_stderr.into()].map(|end: OwnedFd| File::from(end));
         let launching = Self {
-            launcher,
+            launcher: None,
             order,
             control,
             lifeline,
