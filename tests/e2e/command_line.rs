@@ -166,6 +166,16 @@ fn tools_shows_how_the_live_list_stands() {
     let accepted = stage.run(&["--format", "json", "tools", "fixture"]);
     let list: Value = serde_json::from_slice(&accepted.stdout).unwrap();
     assert_eq!(list.as_array().unwrap().len(), 15);
+    let echo = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|tool| tool["name"] == "echo")
+        .unwrap();
+    assert!(
+        echo["roles"].as_object().is_some_and(|roles| !roles.is_empty()),
+        "{echo}"
+    );
     let live = stage.run(&["tools", "fixture", "--live"]);
     assert_eq!(live.status.code(), Some(0), "{}", text(&live.stderr));
     assert!(

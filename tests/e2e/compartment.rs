@@ -196,6 +196,77 @@ fn a_socket_is_reached_when_the_manifest_names_it() {
     assert_eq!(connect(&stage), "hello");
 }
 
+/// Folders are shown as they were at the start, so that no mask can be taken off them; none for writing is granted.
+#[test]
+fn strict_masks_show_folders_as_they_were() {
+    let stage = Stage::new();
+    let folder = stage.workspace().join("project");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join(".env"), "TOKEN=hunter2").unwrap();
+    std::fs::write(folder.join("readme"), "text").unwrap();
+    let added = stage.add("fixture", &["--read", folder.to_str().unwrap()], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    stage.edit_manifest("fixture", |text| {
+        text.replacen("require = []", "require = [\"mask-strict\"]", 1)
+    });
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    std::fs::write(folder.join("4913"), "TOKEN=hunter3").unwrap();
+    std::fs::rename(folder.join("4913"), folder.join(".env")).unwrap();
+    std::fs::write(folder.join("later"), "TOKEN=hunter4").unwrap();
+    let mut read = |name: &str| said_in(&gate.call("look", json!({"read": folder.join(name)}))).to_owned();
+    assert_eq!(read("readme"), "text");
+    assert_eq!(read(".env"), "");
+    assert!(read("later").contains("No such file"));
+    assert!(gate.end().success());
+    stage.edit_manifest("fixture", |text| {
+        text.replacen("write = []", &format!("write = [{:?}]", folder.to_str().unwrap()), 1)
+    });
+    let refused = stage.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused.stderr));
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("mask-strict") && said.contains("granted for writing"),
+        "{said}"
+    );
+}
+
+/// A profile loosens the compartment for one server; what that gives up is said wherever the server is looked at.
+#[test]
+fn what_the_browser_profile_gives_up_is_said_and_recorded() {
+    let stage = Stage::new();
+    let added = stage.add("fixture", &["--browser"], &[&fixture()]);
+    let said = text(&added.stderr);
+    assert!(added.status.success(), "{said}");
+    assert!(
+        said.contains("gives up") && said.contains("`no-user-namespaces` does not hold"),
+        "{said}"
+    );
+    let checked = stage.run(&["manifest", "check", "fixture"]);
+    assert!(
+        text(&checked.stderr).contains("profile `browser`"),
+        "{}",
+        text(&checked.stderr)
+    );
+    let mut gate = stage.converse(&["fixture"]);
+    gate.initialize("2025-11-25");
+    assert!(gate.end().success());
+    let records = stage.records();
+    let open = records.iter().rfind(|record| record["kind"] == "open").unwrap();
+    assert_eq!(open["facts"]["opening"]["profile"], json!("browser"), "{open}");
+    // Whoever requires what it gives up gets a refusal, not a compartment without it.
+    stage.edit_manifest("fixture", |text| {
+        text.replacen("require = []", "require = [\"no-user-namespaces\"]", 1)
+    });
+    let refused = stage.run(&["run", "fixture"]);
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(
+        text(&refused.stderr).contains("required and not enforced: `no-user-namespaces`"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
 /// What a person gives up for one server is named, is on record, and cannot be the compartment itself.
 #[test]
 fn a_waiver_is_named_and_recorded() {
@@ -248,16 +319,28 @@ fn doctor_measures_and_names_the_way_to_what_is_missing() {
     );
     let is_short = missing.iter().any(|lack| lack["required"] == true);
     assert_eq!(examined.status.code(), Some(if is_short { 5 } else { 0 }), "{facts}");
+    assert_eq!(native["tier"] == "sealed", !is_short, "{facts}");
     // Where no namespace can be made, it says so, and how to get one: in a throw-away namespace that forbids more.
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "sh", "-c"]);
-    command.arg("echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" doctor");
-    let limited = command
-        .arg(env!("CARGO_BIN_EXE_cofferdam"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let without = |kind: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c"]);
+        command.arg(format!(
+            "echo 0 > /proc/sys/user/max_{kind}_namespaces && exec \"$0\" doctor"
+        ));
+        command.arg(env!("CARGO_BIN_EXE_cofferdam"));
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    // What may be given up is missing, and the rest is measured all the same.
+    let waived = without("cgroup");
+    let said = text(&waived.stdout);
+    assert_eq!(waived.status.code(), Some(5), "{said}{}", text(&waived.stderr));
+    assert!(
+        said.contains("missing  cgroup-namespace") && said.contains("enforced user-namespace"),
+        "{said}"
+    );
+    let limited = without("user");
     let said = text(&limited.stdout);
+    assert!(said.contains("none: no server starts here"), "{said}");
     assert_eq!(limited.status.code(), Some(5), "{said}{}", text(&limited.stderr));
     assert!(
         said.contains("`user.max_user_namespaces` is 0") && said.contains("raise it with sysctl"),

@@ -136,6 +136,36 @@ fn a_call_waits_alone_and_passes_once_it_is_allowed() {
 }
 
 #[test]
+fn in_continuous_integration_nobody_is_asked_and_no_variable_leaves_it() {
+    let stage = asking();
+    // Even where the policies would ask there.
+    stage.write_policy("default.cedar", "permit(principal, action, resource) when { context.consent >= 2 };\npermit(principal, action in [Action::\"list\", Action::\"releaseResult\"], resource);\n");
+    let refused = |variable: &str| {
+        let mut command = stage.command(&["run", "fixture"]);
+        command.env("CI", variable);
+        let mut conversation = Conversation::with(command);
+        conversation.initialize("2025-11-25");
+        conversation.request("tools/list", json!({}));
+        let call = post(&mut conversation, "x");
+        let mut rule = String::new();
+        if variable == "true" || stage.home().join("config/cofferdam.toml").exists() {
+            rule = rule_of(&conversation.answer(call)).to_owned();
+            assert!(list(&stage).is_empty());
+        } else {
+            question(&stage, &[]);
+        }
+        conversation.end();
+        rule
+    };
+    assert_eq!(refused("true"), "consent/unreachable");
+    assert_eq!(refused("false"), "", "it is asked");
+    std::fs::write(stage.home().join("config/cofferdam.toml"), "[profile]\nci = true\n").unwrap();
+    assert_eq!(refused("false"), "consent/unreachable");
+    assert_eq!(refused(""), "consent/unreachable");
+    assert_eq!(echoes_sent(&stage), 0);
+}
+
+#[test]
 fn a_denial_holds_for_the_session_and_for_that_call_alone() {
     let stage = asking();
     let mut conversation = talk(&stage);

@@ -66,6 +66,8 @@ const RULES: &[Rule] = &[
             "cofferdam-manifest",
             "cofferdam-protocol",
             "jsonschema",
+            // Quotes, escapes and tokens are looked for in whole registers.
+            "memchr",
             "serde",
             "serde_json",
             "sqlparser",

@@ -35,6 +35,8 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             Set::debian(&locks, &servers, ("rsyslog", "usr/sbin/rsyslogd")),
             // Who makes containers.
             Set::debian(&locks, &servers, ("podman", "usr/bin/podman")),
+            // What the browser profile is for.
+            Set::debian(&locks, &servers, ("chromium", "usr/lib/chromium/chromium")),
         ],
     )
 }

@@ -6,10 +6,11 @@ use cofferdam_manifest::OnInstructions;
 use cofferdam_protocol::Message;
 
 use crate::finding::{Confidence, Finding, Severity};
-use crate::intent::{Place, judge};
+use crate::intent::{Place, judge_with};
 use crate::redaction::Redaction;
 use crate::rule::Rule;
-use crate::secret::{SecretValues, token_kind};
+use crate::secret::{SecretValues, token_kind_with};
+use crate::text::encoded;
 
 mod elicitation;
 mod redact;
@@ -191,7 +192,8 @@ fn is_binary(line: &[u8], piece: &Piece) -> bool {
 
 fn judge_text(text: &str, may_order: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(kind) = token_kind(text) {
+    let decoded = encoded::decoded(text);
+    if let Some(kind) = token_kind_with(text, &decoded) {
         findings.push(Finding::new(&TOKEN, Confidence::Medium, "", format!("holds {kind}")));
     }
     if carries_data(text) {
@@ -200,7 +202,11 @@ fn judge_text(text: &str, may_order: bool) -> Vec<Finding> {
     if !may_order {
         return findings;
     }
-    let worst = judge(text, Place::default())
+    let place = Place {
+        only_blocking: true,
+        ..Place::default()
+    };
+    let worst = judge_with(text, &decoded, place)
         .into_iter()
         .max_by_key(|finding| finding.severity);
     if let Some(worst) = worst.filter(Finding::blocks_by_default) {
@@ -212,7 +218,8 @@ fn judge_text(text: &str, may_order: bool) -> Vec<Finding> {
 
 /// A Markdown link or picture whose query is longer than addresses need.
 fn carries_data(text: &str) -> bool {
-    text.split("](").skip(1).any(|rest| {
+    memchr::memmem::find_iter(text.as_bytes(), "](").any(|at| {
+        let rest = text.get(at + 2..).unwrap_or_default();
         let address = rest.split([')', ' ', '\n']).next().unwrap_or_default();
         let query = address.split_once('?').map_or("", |(_, query)| query);
         address.starts_with("http") && query.len() > LINK_QUERY_MAX

@@ -103,27 +103,36 @@ impl ArgumentSchema {
     /// Judges the raw text of `params.arguments`; absent arguments are an empty object.
     #[must_use]
     pub fn check(&self, arguments: Option<&str>) -> Vec<Finding> {
-        let parsed = serde_json::from_str::<Value>(arguments.unwrap_or("{}"));
-        let Ok(instance) = parsed else {
-            return vec![refusal(
-                "the arguments hold a number or a form that cannot be read exactly",
-            )];
-        };
-        let Some(values) = values_within_depth(&instance, DEPTH_MAX) else {
+        match serde_json::from_str(arguments.unwrap_or("{}")) {
+            Ok(instance) => self.check_value(&instance),
+            Err(_) => vec![Self::unreadable()],
+        }
+    }
+
+    /// What is found where arguments cannot be parsed at all.
+    #[must_use]
+    pub fn unreadable() -> Finding {
+        refusal("the arguments hold a number or a form that cannot be read exactly")
+    }
+
+    /// Judges arguments that were parsed.
+    #[must_use]
+    pub fn check_value(&self, instance: &Value) -> Vec<Finding> {
+        let Some(values) = values_within_depth(instance, DEPTH_MAX) else {
             return vec![refusal("the arguments are nested too deep")];
         };
         let budget = Budget::start();
-        if !budget.charge(&instance, self.expansion.weight) {
+        if !budget.charge(instance, self.expansion.weight) {
             return vec![refusal(TOO_MUCH_WORK)];
         }
         // The validator was seen to panic on deep recursive schemas (`pending schema target dropped`); it keeps nothing
         // between checks, so that a panic is one refused call and not the end of the session.
         let judged = catch_unwind(AssertUnwindSafe(|| {
-            let valid = self.validator.is_valid(&instance);
+            let valid = self.validator.is_valid(instance);
             if valid || budget.is_spent() {
                 Vec::new()
             } else {
-                self.mismatches(&instance, values)
+                self.mismatches(instance, values)
             }
         }));
         let Ok(mut findings) = judged else {
@@ -132,8 +141,8 @@ impl ArgumentSchema {
         if budget.is_spent() {
             return vec![refusal(TOO_MUCH_WORK)];
         }
-        if self.may_hold_folded_key(&instance) {
-            self.folded_keys(&[&self.root], &instance, ARGUMENTS_AT, &mut findings);
+        if self.may_hold_folded_key(instance) {
+            self.folded_keys(&[&self.root], instance, ARGUMENTS_AT, &mut findings);
         }
         findings
     }

@@ -50,6 +50,7 @@ pub fn inspect_definition(definition: &str) -> Vec<Finding> {
             is_description: text.at == "/description",
             in_parameter: text.at.starts_with("/inputSchema/"),
             own_names: &names,
+            only_blocking: false,
         };
         let words = if text.is_key || text.at == "/name" {
             text.text.replace(['_', '-', '.'], " ")

@@ -30,7 +30,7 @@ mod terminal_escape;
 mod weakening;
 
 pub use not_inspected::unreadable_line;
-use sentence::{Sentence, sentences};
+use sentence::{Sentence, complete, sentences};
 
 /// Neighbouring sentences that are read together, and the bytes they may have.
 const WINDOW_SENTENCES: usize = 3;
@@ -86,7 +86,7 @@ static CUES: &[(&Rule, &[Cue])] = &[
 pub(crate) struct Cue {
     tenths: u32,
     all: Concepts,
-    any: [Concepts; 3],
+    any: [Concepts; 4],
     unless: Concepts,
     /// Whether the concepts may be spread over neighbouring sentences.
     is_spread: bool,
@@ -98,7 +98,7 @@ impl Cue {
         Self {
             tenths,
             all: Concepts::of(concepts),
-            any: [Concepts::NONE; 3],
+            any: [Concepts::NONE; 4],
             unless: Concepts::NONE,
             is_spread: false,
         }
@@ -114,9 +114,10 @@ impl Cue {
 
     /// And one of these.
     const fn with(self, concepts: &[Concept]) -> Self {
-        let [first, second, _] = self.any;
+        let [first, second, third, last] = self.any;
+        assert!(last.is_empty(), "a cue has four alternatives at most");
         Self {
-            any: [Concepts::of(concepts), first, second],
+            any: [Concepts::of(concepts), first, second, third],
             ..self
         }
     }
@@ -156,10 +157,53 @@ pub(crate) struct Place<'a> {
     pub(crate) in_parameter: bool,
     /// Names that belong to the tool itself.
     pub(crate) own_names: &'a [&'a str],
+    /// Only what blocks by default is asked for.
+    pub(crate) only_blocking: bool,
 }
+
+impl Place<'_> {
+    /// Whether sentences of common concepts alone need not be read: see [`COMMON`].
+    fn passes_over_common(self) -> bool {
+        self.only_blocking && !self.is_description && !self.in_parameter && self.own_names.is_empty()
+    }
+}
+
+/// Concepts that honest texts are full of. Whatever they are combined with each other, they add up to less than [`HIGH_FROM`]
+/// (`tests::common_concepts_never_block`), so a window that holds no other is not scored where only blocking findings count.
+const COMMON: Concepts = Concepts::of(&[
+    Concept::Address,
+    Concept::Affix,
+    Concept::Before,
+    Concept::Coerce,
+    Concept::Content,
+    Concept::Distrust,
+    Concept::Execute,
+    Concept::External,
+    Concept::Forbid,
+    Concept::Justify,
+    Concept::Leads,
+    Concept::Model,
+    Concept::Not,
+    Concept::Operation,
+    Concept::OtherName,
+    Concept::Parameter,
+    Concept::Quoting,
+    Concept::Read,
+    Concept::Reveal,
+    Concept::Supply,
+    Concept::Universal,
+    Concept::Url,
+    Concept::User,
+    Concept::When,
+]);
 
 /// What `text` at `place` wants, as findings; empty for an honest text.
 pub(crate) fn judge(text: &str, place: Place<'_>) -> Vec<Finding> {
+    judge_with(text, &encoded::decoded(text), place)
+}
+
+/// The same, with what stands encoded in the text (see [`encoded::decoded`]).
+pub(crate) fn judge_with(text: &str, decoded: &[String], place: Place<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if text.len() > TEXT_BYTES_MAX {
         findings.push(not_inspected::finding(place.at, text.len()));
@@ -176,13 +220,14 @@ pub(crate) fn judge(text: &str, place: Place<'_>) -> Vec<Finding> {
         Some(scored) => scored.report(place.at, &mut findings),
         None => findings.push(not_inspected::finding(place.at, text.len())),
     }
-    let mut inner = encoded::decoded(text);
-    let spelled = smuggled(text);
-    if !spelled.is_empty() && hidden.is_some() {
-        inner.push(spelled);
-    }
-    for decoded in inner {
-        findings.extend(score(&plain(&decoded), place).and_then(|scored| scored.encoded(place.at, &decoded)));
+    let spelled = hidden.map(|_| smuggled(text)).filter(|spelled| !spelled.is_empty());
+    let place = Place {
+        // Whatever an encoded text adds up to counts for more.
+        only_blocking: false,
+        ..place
+    };
+    for inner in decoded.iter().chain(&spelled) {
+        findings.extend(score(&plain(inner), place).and_then(|scored| scored.encoded(place.at, inner)));
     }
     findings
 }
@@ -249,10 +294,17 @@ fn confidence(severity: Severity) -> Confidence {
 
 /// The strongest window of a plain text.
 fn score(text: &str, place: Place<'_>) -> Option<Scored> {
-    let sentences = sentences(text, place)?;
+    let mut sentences = sentences(text)?;
+    let passes_over = place.passes_over_common();
     let mut best = Scored::default();
     for first in 0..sentences.len() {
-        let window = window(&sentences, first);
+        let Some(window) = window(&mut sentences, first) else {
+            break;
+        };
+        if passes_over && !union(window).has_any(COMMON.others()) {
+            continue;
+        }
+        window.iter_mut().for_each(|sentence| complete(sentence, text, place));
         let parts = score_window(window);
         let tenths = parts.iter().sum();
         if tenths > best.tenths {
@@ -268,22 +320,27 @@ fn score(text: &str, place: Place<'_>) -> Option<Scored> {
 }
 
 /// The sentences that are read together from `first` on.
-fn window(sentences: &[Sentence], first: usize) -> &[Sentence] {
-    let rest = sentences.get(first..).unwrap_or_default();
-    let start = rest.first().map_or(0, |sentence| sentence.start);
+fn window(sentences: &mut [Sentence], first: usize) -> Option<&mut [Sentence]> {
+    let rest = sentences.get_mut(first..)?;
+    let start = rest.first()?.start;
     let near = rest
         .iter()
         .take(WINDOW_SENTENCES)
         .take_while(|sentence| sentence.end - start <= WINDOW_BYTES_MAX)
         .count();
-    rest.get(..near.max(1)).unwrap_or_default()
+    rest.get_mut(..near.max(1))
+}
+
+/// Every concept in a window.
+fn union(window: &[Sentence]) -> Concepts {
+    window
+        .iter()
+        .fold(Concepts::NONE, |all, sentence| all.union(sentence.concepts))
 }
 
 /// What each rule's cues add up to in one window.
 fn score_window(window: &[Sentence]) -> [u32; CUES.len()] {
-    let together = window
-        .iter()
-        .fold(Concepts::NONE, |all, sentence| all.union(sentence.concepts));
+    let together = union(window);
     let mut tenths = [0; CUES.len()];
     let candidates = together.numbers().chain(std::iter::once(BY_CONCEPT.len() - 1));
     for (number, cue) in candidates.filter_map(|number| BY_CONCEPT.get(number)).flatten() {

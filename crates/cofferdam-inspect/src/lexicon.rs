@@ -1,4 +1,4 @@
-//! What words mean to an instruction, whatever the words: one automaton over all terms of all languages.
+//! What words mean to an instruction, whatever the words: terms of many languages, found in one pass.
 
 use std::sync::LazyLock;
 
@@ -8,6 +8,9 @@ use crate::text::plain;
 
 mod english;
 mod languages;
+mod scan;
+
+use scan::{Meaning, Scanner};
 
 /// What a term stands for. The cues of [`crate::definition`] are combinations of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub(crate) enum Concept {
     Leads,
     Forbid,
     Deceit,
+    /// No meaning of its own: what may turn out to be more when it is read word by word (a deed in a name, a variable).
+    Named,
 }
 
 /// A set of concepts.
@@ -97,6 +102,11 @@ impl Concepts {
         Self(self.0 | other.0)
     }
 
+    /// Every concept but these.
+    pub(crate) const fn others(self) -> Self {
+        Self(!self.0)
+    }
+
     pub(crate) fn has_all(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
@@ -115,7 +125,7 @@ impl Concepts {
         })
     }
 
-    pub(crate) fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
@@ -131,61 +141,114 @@ pub(crate) struct Term {
     pub(crate) concept: Concept,
 }
 
+/// Deeds that make more of a name than a name, where they are part of one.
+pub(crate) const NAMED_DEEDS: [(Concept, &[&str]); 3] = [
+    (Concept::Destroy, &["delete", "remove", "drop", "destroy", "wipe"]),
+    (
+        Concept::Send,
+        &["send", "post", "upload", "email", "publish", "transfer"],
+    ),
+    (Concept::Execute, &["exec", "execute", "shell", "run"]),
+];
+
 #[derive(Debug)]
 struct Lexicon {
+    /// Terms of ASCII characters.
+    scanner: Scanner,
+    /// All others.
     automaton: Option<AhoCorasick>,
-    /// By pattern: its meaning, and whether any ending may follow.
+    /// By pattern of the automaton: its meaning, and whether any ending may follow.
     meanings: Vec<(Concept, bool)>,
 }
 
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
-    let mut patterns = Vec::new();
-    let mut meanings = Vec::new();
+    let (mut ascii, mut foreign, mut meanings) = (Vec::new(), Vec::new(), Vec::new());
     for (concept, terms) in english::TERMS.iter().chain(languages::TERMS) {
         for term in terms.split('|').map(str::trim).filter(|term| !term.is_empty()) {
             let stem = term.strip_suffix('*');
-            patterns.push(plain(&stem.unwrap_or(term).replace("{pipe}", "|")));
-            meanings.push((*concept, stem.is_some()));
-        }
-    }
-    for (concept, obligations, deeds) in english::ORDERS {
-        for obligation in obligations.split('|') {
-            for deed in deeds.split('|') {
-                patterns.push(format!("{obligation} {deed}"));
-                meanings.push((*concept, false));
+            let pattern = plain(&stem.unwrap_or(term).replace("{pipe}", "|"));
+            if pattern.is_ascii() {
+                ascii.push((pattern, Meaning::Term(*concept, stem.is_some())));
+            } else {
+                foreign.push(pattern);
+                meanings.push((*concept, stem.is_some()));
             }
         }
     }
+    let mut deeds = Vec::new();
+    for (number, (concept, obligations, done)) in english::ORDERS.iter().enumerate() {
+        let obligations = obligations.split('|');
+        ascii.extend(obligations.map(|obligation| (obligation.to_owned(), Meaning::Order(number))));
+        deeds.push((*concept, done.split('|').collect()));
+    }
+    let named = NAMED_DEEDS.iter().flat_map(|(_, deeds)| *deeds);
+    ascii.extend(named.map(|deed| ((*deed).to_owned(), Meaning::Named)));
     let automaton = AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
         .kind(Some(AhoCorasickKind::ContiguousNFA))
-        .build(patterns)
+        .build(foreign)
         .ok();
-    Lexicon { automaton, meanings }
+    Lexicon {
+        scanner: Scanner::new(ascii, deeds),
+        automaton,
+        meanings,
+    }
 });
 
-/// Every term in `text`, which must be plain (see [`plain`]); `None` when the lexicon itself is unusable, which no text causes.
+/// Every term in `text`, which must be plain (see [`plain`]), by where it begins; `None` when the lexicon itself is unusable, which no
+/// text causes. A `$` is [`Concept::Named`].
 pub(crate) fn terms(text: &str) -> Option<Vec<Term>> {
     let lexicon = &*LEXICON;
+    let mut found = lexicon.scanner.find(text.as_bytes());
+    let count = found.len();
+    found.extend(memchr::memchr_iter(b'$', text.as_bytes()).map(|at| Term {
+        start: at,
+        end: at + 1,
+        concept: Concept::Named,
+    }));
+    if !text.is_ascii() {
+        foreign_terms(lexicon, text, &mut found)?;
+    }
+    if found.len() > count {
+        found.sort_unstable_by_key(|term| term.start);
+    }
+    Some(found)
+}
+
+/// Terms with characters beyond ASCII.
+fn foreign_terms(lexicon: &Lexicon, text: &str, found: &mut Vec<Term>) -> Option<()> {
     let bytes = text.as_bytes();
-    let found = lexicon
-        .automaton
-        .as_ref()?
-        .find_overlapping_iter(text)
-        .filter_map(|hit| {
-            let (concept, any_ending) = *lexicon.meanings.get(hit.pattern().as_usize())?;
-            let first = *bytes.get(hit.start())?;
-            let last = *bytes.get(hit.end().checked_sub(1)?)?;
-            let before = hit.start().checked_sub(1).and_then(|index| bytes.get(index));
-            let begins = !before.is_some_and(|before| joins(first, *before));
-            let ends = any_ending || !bytes.get(hit.end()).is_some_and(|after| joins(last, *after));
-            (begins && ends).then_some(Term {
+    for hit in lexicon.automaton.as_ref()?.find_overlapping_iter(text) {
+        let (concept, any_ending) = *lexicon.meanings.get(hit.pattern().as_usize())?;
+        let first = *bytes.get(hit.start())?;
+        let last = *bytes.get(hit.end().checked_sub(1)?)?;
+        let before = hit.start().checked_sub(1).and_then(|index| bytes.get(index));
+        let begins = !before.is_some_and(|before| joins(first, *before));
+        let ends = any_ending || !bytes.get(hit.end()).is_some_and(|after| joins(last, *after));
+        if begins && ends {
+            found.push(Term {
                 start: hit.start(),
                 end: hit.end(),
                 concept,
-            })
-        });
-    Some(found.collect())
+            });
+        }
+    }
+    Some(())
+}
+
+/// Every term as it is listed, without the mark of a stem.
+#[cfg(test)]
+pub(crate) fn every_term() -> Vec<String> {
+    let listed = english::TERMS.iter().chain(languages::TERMS);
+    let mut all: Vec<String> = listed
+        .flat_map(|(_, terms)| terms.split('|'))
+        .map(|term| term.trim().trim_end_matches('*').replace("{pipe}", "|"))
+        .collect();
+    for (_, obligations, deeds) in english::ORDERS {
+        let first = deeds.split('|').next().unwrap_or_default();
+        all.extend(obligations.split('|').map(|obligation| format!("{obligation} {first}")));
+    }
+    all
 }
 
 /// Whether two neighbouring bytes stand in one word. East Asian text has no spaces: its terms stand anywhere.
@@ -201,8 +264,93 @@ fn joins(ours: u8, theirs: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Concept, terms};
+    use std::collections::BTreeSet;
+
+    use aho_corasick::AhoCorasick;
+    use proptest::prelude::{Strategy as _, any};
+    use proptest::{prop_assert_eq, proptest};
+
+    use super::{Concept, english, joins, languages, terms};
     use crate::text::plain;
+
+    /// Every pattern with its meaning, spelled out: obligations joined with deeds as well.
+    fn spelled_out() -> Vec<(String, Concept, bool)> {
+        let listed = english::TERMS.iter().chain(languages::TERMS);
+        let listed = listed.flat_map(|(concept, terms)| terms.split('|').map(move |term| (*concept, term.trim())));
+        let mut all: Vec<_> = listed
+            .filter(|(_, term)| !term.is_empty())
+            .map(|(concept, term)| {
+                let stem = term.strip_suffix('*');
+                let text = plain(&stem.unwrap_or(term).replace("{pipe}", "|"));
+                (text, concept, stem.is_some())
+            })
+            .collect();
+        for (concept, obligations, deeds) in english::ORDERS {
+            for obligation in obligations.split('|') {
+                all.extend(
+                    deeds
+                        .split('|')
+                        .map(|deed| (format!("{obligation} {deed}"), *concept, false)),
+                );
+            }
+        }
+        all
+    }
+
+    /// The slow way that needs no table: every pattern at every place.
+    fn slowly(
+        text: &str,
+        patterns: &[(String, Concept, bool)],
+        automaton: &AhoCorasick,
+    ) -> BTreeSet<(usize, usize, u8)> {
+        let bytes = text.as_bytes();
+        let hits = automaton.find_overlapping_iter(text).filter(|hit| {
+            let (_, _, any_ending) = patterns[hit.pattern().as_usize()];
+            let begins = hit.start() == 0 || !joins(bytes[hit.start()], bytes[hit.start() - 1]);
+            let ends = any_ending || hit.end() == bytes.len() || !joins(bytes[hit.end() - 1], bytes[hit.end()]);
+            begins && ends
+        });
+        hits.map(|hit| (hit.start(), hit.end(), patterns[hit.pattern().as_usize()].1 as u8))
+            .collect()
+    }
+
+    fn quickly(text: &str) -> BTreeSet<(usize, usize, u8)> {
+        let found = terms(text).unwrap().into_iter();
+        found
+            .filter(|term| term.concept != Concept::Named)
+            .map(|term| (term.start, term.end, term.concept as u8))
+            .collect()
+    }
+
+    #[test]
+    fn the_table_finds_what_an_automaton_finds() {
+        let patterns = spelled_out();
+        assert!(patterns.iter().all(|(text, _, _)| text.len() >= 2));
+        let automaton = AhoCorasick::new(patterns.iter().map(|(text, _, _)| text)).unwrap();
+        for (text, _, _) in &patterns {
+            for around in [
+                text.clone(),
+                format!("x{text}y"),
+                format!(" {text}."),
+                format!("_{text}_"),
+                format!("\u{e4}{text}\u{6f22}"),
+            ] {
+                assert_eq!(quickly(&around), slowly(&around, &patterns, &automaton), "{around:?}");
+            }
+        }
+        let piece = proptest::prop_oneof![
+            (0..patterns.len()).prop_map({
+                let patterns = patterns.clone();
+                move |number| patterns[number].0.clone()
+            }),
+            "[ -~]{0,3}",
+            any::<char>().prop_map(String::from),
+        ];
+        proptest!(|(pieces in proptest::collection::vec(piece, 0..12))| {
+            let text = plain(&pieces.concat());
+            prop_assert_eq!(quickly(&text), slowly(&text, &patterns, &automaton));
+        });
+    }
 
     fn has(text: &str, concept: Concept) -> bool {
         terms(&plain(text)).unwrap().iter().any(|term| term.concept == concept)

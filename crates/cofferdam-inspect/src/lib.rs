@@ -21,6 +21,7 @@ mod role;
 mod rule;
 mod sarif;
 mod secret;
+mod shadow;
 mod suppression;
 mod text;
 
@@ -37,4 +38,5 @@ pub use role::infer_role;
 pub use rule::{Rule, rules};
 pub use sarif::{Located, sarif};
 pub use secret::{SecretValues, token_kind};
+pub use shadow::look_alikes;
 pub use suppression::{SUPPRESSION_DAYS_MAX, suppress, suppression_fault};

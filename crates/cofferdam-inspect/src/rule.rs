@@ -59,6 +59,7 @@ static SCHEMA_RULES: &[&Rule] = &[
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     [
         SCHEMA_RULES,
+        crate::shadow::RULES,
         crate::guard::RULES,
         crate::intent::RULES,
         crate::answer::RULES,

@@ -7,6 +7,7 @@ use base64ct::{Base64, Base64Url, Encoding as _};
 
 use crate::finding::is_invisible;
 use crate::text::encoded::decoded;
+use crate::text::hidden::may_hide;
 
 /// Shorter values are in too many honest texts.
 const VALUE_BYTES_MIN: usize = 8;
@@ -16,9 +17,6 @@ const WORD_BYTES_MIN: usize = 16;
 const DISTINCT_BYTES_MIN: usize = 5;
 /// Bytes of a line that is secret by itself, in a value of several lines.
 const LINE_BYTES_MIN: usize = 24;
-/// Longest text whose encodings are undone in search of tokens.
-const DECODED_BYTES_MAX: usize = 16 * 1024;
-
 /// Tokens by how they begin: what stands there, its beginning, and how many further characters it has at least.
 const TOKENS: [(&str, &str, usize); 30] = [
     ("an AWS access key", "AKIA", 12),
@@ -240,79 +238,94 @@ fn json_escaped(text: &str) -> String {
 /// What kind of well-known token `text` holds, plain, encoded, or broken up by invisible characters.
 #[must_use]
 pub fn token_kind(text: &str) -> Option<&'static str> {
+    token_kind_with(text, &decoded(text))
+}
+
+/// The same, with what stands encoded in the text (see [`decoded`]).
+pub(crate) fn token_kind_with(text: &str, decoded: &[String]) -> Option<&'static str> {
     if let Some(kind) = plain_token(text) {
         return Some(kind);
     }
-    if text.len() < 16 || text.len() > DECODED_BYTES_MAX {
-        return None;
-    }
-    if !text.is_ascii() && text.chars().any(is_invisible) {
+    if !text.is_ascii() && may_hide(text.as_bytes()) {
         let visible: String = text.chars().filter(|character| !is_invisible(*character)).collect();
         if let Some(kind) = plain_token(&visible) {
             return Some(kind);
         }
     }
-    decoded(text).iter().find_map(|text| plain_token(text))
+    decoded.iter().find_map(|text| plain_token(text))
 }
 
-/// Finds what a token may begin with: nearly every text is done after one pass.
+/// What a token without a prefix of its own is told by.
+const SIGNS: [&str; 3] = ["PRIVATE KEY-----", "://", "eyJ"];
+
+/// Finds what a token may begin with: nearly every text is done after one pass, which compares many bytes at once.
 static BEGINNINGS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let more = ["PRIVATE KEY-----", "://", "eyJ"];
-    let beginnings = TOKENS.iter().map(|(_, prefix, _)| *prefix).chain(more);
+    let beginnings = TOKENS.iter().map(|(_, prefix, _)| *prefix).chain(SIGNS);
     AhoCorasick::builder()
-        .kind(Some(AhoCorasickKind::DFA))
+        .match_kind(MatchKind::LeftmostFirst)
         .build(beginnings)
         .ok()
 });
 
 fn plain_token(text: &str) -> Option<&'static str> {
-    if BEGINNINGS.as_ref().is_some_and(|beginnings| !beginnings.is_match(text)) {
-        return None;
-    }
-    if text.contains("PRIVATE KEY-----") && text.contains("-----BEGIN ") {
-        return Some("a private key");
-    }
-    if has_password_in_url(text) {
-        return Some("a connection string with its password");
-    }
-    if text.contains("eyJ") && text.split(|character: char| !is_token_byte(character)).any(is_jwt) {
-        return Some("a signed token (JWT)");
-    }
-    TOKENS.iter().find_map(|(kind, prefix, more)| {
-        let mut rest = text;
-        while let Some(at) = rest.find(prefix) {
-            let before = rest.get(..at).and_then(|before| before.chars().next_back());
-            let after = rest.get(at + prefix.len()..)?;
-            let run = after
-                .chars()
-                .take_while(|character| is_token_byte(*character) && *character != '.')
-                .count();
-            let digits = after.chars().take(run).any(|character| character.is_ascii_digit()) || prefix.len() == 4;
-            if run >= *more && digits && !before.is_some_and(|before| before.is_ascii_alphanumeric()) {
-                return Some(*kind);
-            }
-            rest = after;
+    let Some(beginnings) = BEGINNINGS.as_ref() else {
+        // No text causes this.
+        return Some("what could not be looked for");
+    };
+    beginnings.find_iter(text).find_map(|hit| {
+        let (before, here) = text.split_at_checked(hit.start())?;
+        if here.starts_with("PRIVATE KEY-----") {
+            return text.contains("-----BEGIN ").then_some("a private key");
         }
-        None
+        if let Some(rest) = here.strip_prefix("://") {
+            return has_password(rest).then_some("a connection string with its password");
+        }
+        let is_inside = before.chars().next_back().is_some_and(is_token_byte);
+        if here.starts_with("eyJ") && !is_inside && is_jwt(run(here)) {
+            return Some("a signed token (JWT)");
+        }
+        let is_word = before
+            .bytes()
+            .next_back()
+            .is_some_and(|before| before.is_ascii_alphanumeric());
+        let kinds = TOKENS.iter().filter(|_| !is_word);
+        kinds
+            .filter(|(_, prefix, more)| has_token(here, prefix, *more))
+            .map(|(kind, _, _)| *kind)
+            .next()
     })
 }
 
-/// `scheme://user:password@host`, unless the password is a placeholder.
-fn has_password_in_url(text: &str) -> bool {
-    text.split("://").skip(1).any(|rest| {
-        let authority = rest
-            .split(['/', '?', '#', ' ', '"', '\'', '\n'])
-            .next()
-            .unwrap_or_default();
-        let password = authority
-            .rsplit_once('@')
-            .and_then(|(userinfo, _)| userinfo.split_once(':'))
-            .map(|(_, password)| password);
-        password.is_some_and(|password| {
-            password.len() >= 8
-                && password.bytes().any(|byte| byte.is_ascii_digit())
-                && !password.contains(['$', '{', '<', '*', '['])
-        })
+/// Whether `text` begins with a token of this prefix and at least `more` further characters.
+fn has_token(text: &str, prefix: &str, more: usize) -> bool {
+    text.strip_prefix(prefix).is_some_and(|rest| {
+        let rest = rest.split('.').next().map(run).unwrap_or_default();
+        let digits = prefix.len() == 4 || rest.bytes().any(|byte| byte.is_ascii_digit());
+        rest.len() >= more && digits
+    })
+}
+
+/// The characters of a token at the beginning of `text`.
+fn run(text: &str) -> &str {
+    text.split(|character| !is_token_byte(character))
+        .next()
+        .unwrap_or_default()
+}
+
+/// `scheme://user:password@host`, from behind the slashes, unless the password is a placeholder.
+fn has_password(rest: &str) -> bool {
+    let authority = rest
+        .split(['/', '?', '#', ' ', '"', '\'', '\n'])
+        .next()
+        .unwrap_or_default();
+    let password = authority
+        .rsplit_once('@')
+        .and_then(|(userinfo, _)| userinfo.split_once(':'))
+        .map(|(_, password)| password);
+    password.is_some_and(|password| {
+        password.len() >= 8
+            && password.bytes().any(|byte| byte.is_ascii_digit())
+            && !password.contains(['$', '{', '<', '*', '['])
     })
 }
 

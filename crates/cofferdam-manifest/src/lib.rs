@@ -52,7 +52,7 @@ pub use key::{KEY_FILE_BYTES_MAX, KeyError, KeyFault, PrivateKeyPem, PublicKey, 
 pub use limits::Limits;
 pub use manifest::{
     Argument, Backend, Client, ClientRequest, Consent, Deliver, Environment, Filesystem, Image, Isolation, Launch,
-    Manifest, Network, Package, Programs, Role, SECRET_TTL_SECONDS_MAX, Secret, Sockets, Tool,
+    Manifest, Network, Package, Profile, Programs, Role, SECRET_TTL_SECONDS_MAX, Secret, Sockets, Tool,
 };
 pub use mask::{MASKED_IF_KEYS, MASKED_NAMES, NOT_MASKED};
 pub use not_yet::NotYet;

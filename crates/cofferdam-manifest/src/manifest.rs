@@ -183,6 +183,9 @@ pub struct Isolation {
     /// What a container is made of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// What kind of program the compartment is loosened for, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
 }
 
 /// The image of a container, and the engine that makes it.
@@ -217,6 +220,14 @@ impl Image {
             && digest.len() == Self::DIGEST_DIGITS
             && digest.bytes().all(is_digit)
     }
+}
+
+/// A kind of program that does not run in the compartment as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// It drives a browser, which confines its own processes: it may make namespaces, UNIX sockets and filters.
+    Browser,
 }
 
 /// A kind of compartment.
@@ -350,6 +361,10 @@ impl Word for Backend {
     const WORDS: &'static [(&'static str, Self)] = &[("native", Self::Native), ("oci", Self::Oci)];
 }
 
+impl Word for Profile {
+    const WORDS: &'static [(&'static str, Self)] = &[("browser", Self::Browser)];
+}
+
 impl Word for ClientRequest {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("roots", Self::Roots),
@@ -395,7 +410,7 @@ macro_rules! display_as_word {
         }
     )*};
 }
-display_as_word!(Deliver, Backend, ClientRequest, Consent, Role);
+display_as_word!(Deliver, Backend, Profile, ClientRequest, Consent, Role);
 
 impl Manifest {
     /// The smallest manifest for a launch line: nothing granted, no tool accepted, limits at their defaults.

@@ -67,6 +67,9 @@ impl Manifest {
                 }
             }
         }
+        if let Some(profile) = self.isolation.profile {
+            pair("profile", &quoted(&profile.to_string()), &mut out);
+        }
         section(
             "client",
             "What it may ask of the client: `roots`, `elicitation`, `sampling`.",

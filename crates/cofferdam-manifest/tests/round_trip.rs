@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cofferdam_manifest::{
     Argument, Backend, ClientRequest, Consent, Day, Deliver, Digest, Endpoint, Image, Launch, Limits, Manifest,
-    OnInstructions, Package, Programs, Role, Secret, Suppression, Tool, parse,
+    OnInstructions, Package, Profile, Programs, Role, Secret, Suppression, Tool, parse,
 };
 use proptest::prelude::{Strategy, any, prop};
 use proptest::{prop_assert_eq, proptest};
@@ -74,6 +74,7 @@ fn full() -> Manifest {
     manifest.secrets.insert("GITHUB_TOKEN".into(), secret);
     manifest.isolation.require = vec!["landlock-6".into()];
     manifest.isolation.waive = vec!["masks".into()];
+    manifest.isolation.profile = Some(Profile::Browser);
     manifest.client.allow = vec![ClientRequest::Roots, ClientRequest::Sampling];
     let argument = Argument {
         role: Some(Role::SqlIdentifier),

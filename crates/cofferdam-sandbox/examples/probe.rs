@@ -268,6 +268,7 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
         "rename-over" => rename_over(argument),
         "link" => fs::hard_link(argument, format!("{argument}-linked")).map(|()| "linked".to_owned()),
         "until-hidden" => until_hidden(argument),
+        "hunt" => hunt(argument),
         "refused-flood" => refused_flood(),
         "spawn" => Command::new(argument)
             .arg("an argument")
@@ -282,6 +283,22 @@ fn rename_over(path: &str) -> io::Result<String> {
     let new = format!("{path}-new");
     fs::write(&new, "new")?;
     fs::rename(new, path).map(|()| "renamed".to_owned())
+}
+
+/// Reads every file of a folder again and again for a while, and says which ever held the word, if one did.
+fn hunt(folder: &str) -> io::Result<String> {
+    say("ready");
+    let start = std::time::Instant::now();
+    while start.elapsed() < Duration::from_millis(1500) {
+        for entry in fs::read_dir(folder)?.flatten() {
+            // It may be gone or hidden by now: another round follows.
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            if text.contains("hunter") {
+                return Ok(format!("seen in {}", entry.file_name().to_string_lossy()));
+            }
+        }
+    }
+    Ok("never seen".to_owned())
 }
 
 /// Waits until a file shows something, and then until it shows nothing; says how long it did.

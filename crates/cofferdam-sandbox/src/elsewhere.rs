@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use crate::{Doors, Ended, Enforced, Feature, Lack, Observer, Plan, Probe, SandboxError};
+use crate::{Doors, Ended, Enforced, Feature, Lack, Limits, Observer, Plan, Probe, SandboxError};
 
 /// A compartment, of which there are none on this system.
 #[derive(Debug)]
@@ -89,6 +89,32 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
 /// Always.
 pub fn launch_observed(plan: &Plan, _observer: Observer) -> Result<Compartment, SandboxError> {
     launch(plan)
+}
+
+/// A compartment in the making, of which there are none on this system.
+#[derive(Debug)]
+pub struct Prepared {
+    none: Infallible,
+}
+
+impl Prepared {
+    /// Refuses as [`launch`] does.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn new(_limits: &Limits) -> Result<Self, SandboxError> {
+        Err(SandboxError::Unsupported {
+            system: std::env::consts::OS.to_owned(),
+        })
+    }
+
+    /// Starts the program of a plan.
+    ///
+    /// # Errors
+    /// It is never called.
+    pub fn launch(self, _plan: &Plan, _observer: Option<Observer>) -> Result<Compartment, SandboxError> {
+        match self.none {}
+    }
 }
 
 /// There is no launcher on this system, so this process was not started as one.

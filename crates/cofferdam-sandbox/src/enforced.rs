@@ -45,6 +45,9 @@ pub struct Enforced {
     /// Secrets that were found there and can be read all the same.
     #[serde(default)]
     pub unmasked: Vec<PathBuf>,
+    /// Granted folders in which appears what happens in them on the host.
+    #[serde(default)]
+    pub live_folders: Vec<PathBuf>,
     /// Network interfaces that are up.
     pub interfaces_up: Vec<String>,
     /// Routes, of both protocols, in words of `/proc/net`.
@@ -271,6 +274,7 @@ impl Enforced {
             Feature::ProgramWalls => self.walls.all(),
             // Nothing measured has no mount table.
             Feature::Masks => self.unmasked.is_empty() && !self.mounts.is_empty(),
+            Feature::MaskStrict => self.live_folders.is_empty() && self.has(Feature::Masks),
         }
     }
 

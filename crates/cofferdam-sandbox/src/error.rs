@@ -94,6 +94,13 @@ pub enum SandboxError {
         /// How many names it has.
         links: u64,
     },
+    /// A granted folder could not be copied for `mask-strict`.
+    Snapshot {
+        /// The file or folder that could not.
+        path: PathBuf,
+        /// The kernel's number.
+        errno: i32,
+    },
     /// A secret that appeared while the program ran could not be masked.
     Unmasked {
         /// The kernel's number.
@@ -276,7 +283,7 @@ impl SandboxError {
             Self::Launcher { doing, errno } => (format!("cannot {doing}"), errno),
             Self::Source { path, errno } => (format!("cannot open the granted path `{}`", path.display()), errno),
             Self::SourceOwner { path, errno } => (
-                format!("cannot map the owner of `{}` for writing", path.display()),
+                format!("cannot map the owner of `{}`, to whom alone it is open", path.display()),
                 errno,
             ),
             Self::Unwatched { path, errno } => (format!("cannot watch `{}` for secrets", path.display()), errno),
@@ -285,6 +292,7 @@ impl SandboxError {
             Self::Identity { doing, errno } => (format!("cannot {doing}"), errno),
             Self::ControlGroup { path, errno } => (format!("cannot use the control group `{}`", path.display()), errno),
             Self::Mount { path, errno } => (format!("cannot mount `{}`", path.display()), errno),
+            Self::Snapshot { path, errno } => (format!("cannot copy `{}` for `mask-strict`", path.display()), errno),
             Self::PivotRoot { errno } => ("cannot change the root".to_owned(), errno),
             Self::Setting { name, errno } => (format!("cannot set `{name}` inside"), errno),
             Self::Directory { path, errno } => (
@@ -317,6 +325,9 @@ impl SandboxError {
             }
             Self::Unwatched { .. } => "raise `fs.inotify.max_user_watches` with sysctl, or grant a narrower folder",
             Self::TooMuchToMask { .. } => "grant a narrower folder",
+            Self::Snapshot { errno: 28 | 122, .. } => {
+                "grant a narrower folder, or raise `disk` and `files` in `[limits]`: a copy may be as large as they say"
+            }
             Self::LinkedSecret { .. } => {
                 "make it a file of its own (`cp FILE FILE.new && mv FILE.new FILE`), or grant a narrower folder"
             }
@@ -324,7 +335,7 @@ impl SandboxError {
             Self::Source { errno: 13, .. } => "this user may not enter one of the folders above it",
             Self::SourceSwapped { .. } => "start again; if it stays so, something is changing the path on purpose",
             Self::SourceOwner { .. } => {
-                "run as the user who owns the folder, or make it writable for everybody, or move it to a file \
+                "run as the user who owns it, or open it to everybody for what it is granted for, or move it to a file \
                  system that can map owners (ext4, xfs, btrfs, tmpfs from Linux 6.3)"
             }
             Self::Mount { path, errno: 1 } if path.as_os_str() == "/proc" => {

@@ -63,10 +63,13 @@ pub enum Feature {
     ProgramWalls,
     /// No secret that the plan masks can be read in a granted folder, and folders are watched for more.
     Masks,
+    /// What is masked stays so whatever others do in a granted folder: such folders are shown as they were at the
+    /// start, and none is granted for writing.
+    MaskStrict,
 }
 
 /// The features with a fixed name; `Landlock` carries a number.
-const NAMES: [(Feature, &str); 25] = [
+const NAMES: [(Feature, &str); 26] = [
     (Feature::UserNamespace, "user-namespace"),
     (Feature::PidNamespace, "pid-namespace"),
     (Feature::MountNamespace, "mount-namespace"),
@@ -92,6 +95,7 @@ const NAMES: [(Feature, &str); 25] = [
     (Feature::CpuLimit, "cpu-limit"),
     (Feature::ProgramWalls, "program-walls"),
     (Feature::Masks, "masks"),
+    (Feature::MaskStrict, "mask-strict"),
 ];
 
 impl Feature {

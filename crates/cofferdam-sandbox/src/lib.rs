@@ -40,7 +40,7 @@ mod linux;
 
 pub use doors::{Doors, NAMES_PORT, PORTS_MAX};
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Compartment, engine, launch, launch_observed, probe, run_if_launcher};
+pub use elsewhere::{Compartment, Prepared, engine, launch, launch_observed, probe, run_if_launcher};
 pub use enforced::{
     Capabilities, Descriptor, Ended, Enforced, IdMap, Landlock, Limit, Memory, Mount, Namespace, Walls,
 };
@@ -48,7 +48,7 @@ pub use error::SandboxError;
 pub use feature::{Feature, UnknownFeature};
 pub use image::Image;
 #[cfg(target_os = "linux")]
-pub use linux::{Compartment, engine, launch, launch_observed, probe, run_if_launcher};
+pub use linux::{Compartment, Prepared, engine, launch, launch_observed, probe, run_if_launcher};
 pub use mask::Masks;
 pub use observation::{Deed, Observation, Observer};
 pub use plan::{HOME, Limits, Plan, Programs};

@@ -51,6 +51,11 @@ pub struct Plan {
     pub hostname: String,
     /// Whether files in `/tmp` and [`HOME`] may be executed (some runtimes unpack libraries there).
     pub executable_tmp: bool,
+    /// Whether it is or starts a browser, which confines its own processes: inside, user, process and network
+    /// namespaces can be made (no mounts), filters for system calls stacked, and UNIX sockets made in `/tmp` and
+    /// [`HOME`]. [`Feature::NoUserNamespaces`] does not hold then.
+    #[serde(default)]
+    pub browser: bool,
     /// Whether TCP works on the compartment's own loopback interface: between processes inside, and to nothing
     /// else, since the network namespace has no other interface.
     pub loopback: bool,
@@ -135,6 +140,7 @@ impl Plan {
             limits: Limits::default(),
             hostname: "compartment".to_owned(),
             executable_tmp: false,
+            browser: false,
             loopback: false,
             ports: Vec::new(),
             require: Feature::DEFAULT_REQUIRED.to_vec(),
@@ -185,9 +191,22 @@ impl Plan {
         if self.image.is_some() && (self.programs != Programs::Any || !self.program_files.is_empty()) {
             return refuse("programs and program files of this system do not go with an image".to_owned());
         }
+        if self.shows_snapshots() && self.masks.is_empty() {
+            return refuse("`mask-strict` is required, and nothing is masked".to_owned());
+        }
         self.check_paths()?;
         self.check_ports()?;
         self.check_limits()
+    }
+
+    /// Whether granted folders are shown as they were at the start.
+    pub(crate) fn shows_snapshots(&self) -> bool {
+        self.require.contains(&Feature::MaskStrict)
+    }
+
+    /// Whether UNIX sockets can be made inside; those that lie in granted folders and nobody named are masked then.
+    pub(crate) fn has_unix_sockets(&self) -> bool {
+        self.browser || !self.sockets.is_empty()
     }
 
     fn check_paths(&self) -> Result<(), SandboxError> {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use cofferdam_manifest::{MASKED_IF_KEYS, MASKED_NAMES, Manifest, NOT_MASKED};
-use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Programs, SandboxError, launch, launch_observed};
+use cofferdam_manifest::{MASKED_IF_KEYS, MASKED_NAMES, Manifest, NOT_MASKED, Profile};
+use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Prepared, Programs, SandboxError, launch};
 
 use crate::egress::Grants;
 use crate::failure::{Exit, Failure};
@@ -41,6 +41,10 @@ pub(crate) fn plan(home: &Home, manifest: &Manifest) -> Result<Plan, Failure> {
         plan.programs = Programs::Only(programs.collect::<Result<_, _>>()?);
         plan.require.push(Feature::ProgramWalls);
     }
+    if manifest.isolation.profile == Some(Profile::Browser) {
+        plan.browser = true;
+        plan.require.retain(|feature| *feature != Feature::NoUserNamespaces);
+    }
     plan.ports = Grants::of(&manifest.network).ports();
     plan.limits.memory_bytes = manifest.limits.memory_bytes;
     plan.limits.processes = manifest.limits.processes.into();
@@ -58,6 +62,18 @@ pub(crate) fn plan(home: &Home, manifest: &Manifest) -> Result<Plan, Failure> {
         waive(name, &mut plan)?;
     }
     Ok(plan)
+}
+
+/// What a manifest gives up of the compartment as it is for everybody, for people.
+pub(crate) fn given_up(manifest: &Manifest) -> Vec<String> {
+    let profile = manifest.isolation.profile.map(|Profile::Browser| {
+        "profile `browser`: the server may make user, process and network namespaces and has every right inside them, \
+         so more of the kernel is in its reach (`no-user-namespaces` does not hold); it may make UNIX sockets in \
+         `/tmp` and its home, and write in `/proc` what its own processes may"
+            .to_owned()
+    });
+    let waived = manifest.isolation.waive.iter().map(|name| format!("`{name}`, waived"));
+    profile.into_iter().chain(waived).collect()
 }
 
 /// The features that `[isolation] require` names.
@@ -164,12 +180,23 @@ pub(crate) fn start(plan: &Plan) -> Result<Compartment, Failure> {
     launch(plan).map_err(|error| not_started(&error))
 }
 
-/// Starts the compartment; `observer` is told what its program executes, connects to and is refused.
+/// Starts what does not depend on the rest of the plan, while we do other things.
+///
+/// # Errors
+/// The launcher cannot be started.
+pub(crate) fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
+    Prepared::new(&plan.limits).map_err(|error| not_started(&error))
+}
+
+/// Starts the compartment that was prepared; `observer` is told what its program executes, connects to and is
+/// refused.
 ///
 /// # Errors
 /// As [`start`].
-pub(crate) fn start_observed(plan: &Plan, observer: Observer) -> Result<Compartment, Failure> {
-    launch_observed(plan, observer).map_err(|error| not_started(&error))
+pub(crate) fn start_observed(prepared: Prepared, plan: &Plan, observer: Observer) -> Result<Compartment, Failure> {
+    prepared
+        .launch(plan, Some(observer))
+        .map_err(|error| not_started(&error))
 }
 
 fn not_started(error: &SandboxError) -> Failure {

@@ -18,6 +18,7 @@ use crate::failure::{Failure, file_failure};
 use crate::gate::{InForce, Reload, escaped};
 use crate::home::Home;
 use crate::own_files::{check_folder, read_own_file};
+use crate::settings::Settings;
 
 mod folder;
 
@@ -31,8 +32,6 @@ const SHADOW_ENDING: &str = ".shadow.cedar";
 const STAMPS_MAX: usize = 4_096;
 /// Bytes of the list of accepted policy files.
 const ACCEPTED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Variable that says, in every continuous integration, that nobody can be asked. It can only make shipped policies stricter.
-const CI_VARIABLE: &str = "CI";
 
 /// The policies of every layer, as they are on disk now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,11 +255,19 @@ pub(crate) fn project_text(path: &Path) -> Result<String, Failure> {
 }
 
 /// What is known about a server before its first call.
-pub(crate) fn world(home: &Home, name: &str, manifest: &Manifest, tools: Option<Vec<ToolFacts>>) -> World {
-    World {
+///
+/// # Errors
+/// The settings, which say whether anybody can be asked, cannot be read.
+pub(crate) fn world(
+    home: &Home,
+    name: &str,
+    manifest: &Manifest,
+    tools: Option<Vec<ToolFacts>>,
+) -> Result<World, Failure> {
+    Ok(World {
         user: home.user_name.clone(),
         groups: groups(),
-        is_ci: std::env::var_os(CI_VARIABLE).is_some_and(|value| !value.is_empty() && value != "0" && value != "false"),
+        is_ci: Settings::load(home)?.is_ci,
         server: ServerFacts {
             name: name.to_owned(),
             is_pinned: tools.is_some(),
@@ -270,11 +277,14 @@ pub(crate) fn world(home: &Home, name: &str, manifest: &Manifest, tools: Option<
             programs: !manifest.programs.allow.is_empty(),
         },
         tools: tools.unwrap_or_default(),
-    }
+    })
 }
 
 /// The world of an accepted contract.
-pub(crate) fn pinned_world(home: &Home, contract: &Contract) -> World {
+///
+/// # Errors
+/// As [`world`].
+pub(crate) fn pinned_world(home: &Home, contract: &Contract) -> Result<World, Failure> {
     let tools = contract.definitions.iter().map(|(name, definition)| ToolFacts {
         name: name.to_owned(),
         definition: definition.to_owned(),

@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use cofferdam_audit::{Entry, Kind, Log, Opening, Options, Veiling};
 use cofferdam_inspect::{Reach, Release, SecretValues, suppression_fault};
 use cofferdam_manifest::{Digest, Manifest};
-use cofferdam_sandbox::{Compartment, Feature, Plan, Programs};
+use cofferdam_sandbox::{Compartment, Feature, Plan, Prepared, Programs};
 use serde_json::json;
 
 use crate::approvals::Approvers;
@@ -49,6 +49,9 @@ impl Session {
             "command": manifest.launch.command,
             "waived": manifest.isolation.waive,
         });
+        if let (Some(profile), Some(members)) = (manifest.isolation.profile, about.as_object_mut()) {
+            members.insert("profile".to_owned(), json!(profile));
+        }
         if let (Place::Project(project), Some(members)) = (&contract.place, about.as_object_mut()) {
             members.insert("project".to_owned(), json!(project.file));
         }
@@ -56,7 +59,8 @@ impl Session {
             members.insert("signed_by".to_owned(), json!(signer));
         }
         let plan = pinned_plan(home, contract)?;
-        let world = policy::pinned_world(home, contract);
+        let world = policy::pinned_world(home, contract)?;
+        let is_ci = world.is_ci;
         let binding = format!("{} {}", manifest.digest(), contract.program.digest());
         let terms = Terms {
             name: contract.name.clone(),
@@ -69,7 +73,8 @@ impl Session {
             pins: Some(contract.pins()),
             in_force: Arc::new(policies.in_force(&world, &binding)?),
             reload: Some(policies.reload(home, world, binding)),
-            approvals: Some(home.runtime()),
+            // In continuous integration there is nobody to ask, whatever the policies say.
+            approvals: (!is_ci).then(|| home.runtime()),
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
@@ -97,6 +102,7 @@ impl Session {
         let policies = policy::PolicyFiles::read(home)?;
         let about = json!({"unpinned": true, "policy": policies.digest().to_string(), "for": what, "command": manifest.launch.command});
         let plan = compartment::plan(home, manifest)?;
+        let world = policy::world(home, name, manifest, None)?;
         let terms = Terms {
             name: name.to_owned(),
             limits: manifest.limits.clone(),
@@ -106,12 +112,9 @@ impl Session {
             reach: reach(manifest),
             suppress: manifest.suppress.clone(),
             pins: None,
-            in_force: Arc::new(policies.in_force(
-                &policy::world(home, name, manifest, None),
-                &manifest.digest().to_string(),
-            )?),
+            in_force: Arc::new(policies.in_force(&world, &manifest.digest().to_string())?),
             reload: None,
-            approvals: Some(home.runtime()),
+            approvals: (!world.is_ci).then(|| home.runtime()),
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
@@ -149,6 +152,7 @@ impl Session {
             executed,
             veiling,
         } = self;
+        let prepared = compartment::prepare(&plan);
         let settings = Settings::load(home)?;
         let options = settings.record_options(terms.limits.record_bytes_per_hour);
         let log = open_log(home, &terms.name, (options, veiling), about)?;
@@ -173,7 +177,7 @@ impl Session {
         };
         let witness = Witness::start(home, &log, &terms.name, settings.publish)
             .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
-        let launched = match launch(&plan, &executed) {
+        let launched = match prepared.and_then(|prepared| launch(prepared, &plan, &executed)) {
             Ok(launched) => launched,
             Err(failure) => {
                 let facts = json!({"cause": "not-started", "why": failure.what}).to_string();
@@ -269,15 +273,15 @@ fn plan_again(home: &Home, name: &str, accepted: &[Digest; 2]) -> Result<Plan, F
 
 /// Starts another process and puts on record what is enforced on it.
 fn relaunch(log: &Log, plan: &Plan, executed: &Executed) -> Result<Launched, Failure> {
-    let launched = launch(plan, executed)?;
+    let launched = launch(compartment::prepare(plan)?, plan, executed)?;
     record_enforcement(log, &launched.compartment)?;
     Ok(launched)
 }
 
-fn launch(plan: &Plan, executed: &Executed) -> Result<Launched, Failure> {
+fn launch(prepared: Prepared, plan: &Plan, executed: &Executed) -> Result<Launched, Failure> {
     let (observer, observations) = observations(executed.clone());
     Ok(Launched {
-        compartment: compartment::start_observed(plan, observer)?,
+        compartment: compartment::start_observed(prepared, plan, observer)?,
         observations,
     })
 }

@@ -28,6 +28,8 @@ const FILE_BYTES_MAX: usize = 64 * 1024;
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=4 * 1024 * 1024 * 1024;
 /// Free space on the record's disk below which people are warned, unless the settings say otherwise.
 const WARN_BELOW: u64 = 1024 * 1024 * 1024;
+/// The variable that continuous integration sets. It makes everything stricter, so anybody may set it.
+const CI_VARIABLE: &str = "CI";
 /// How long a question for consent stays open unless the settings say otherwise, in milliseconds.
 const QUESTION_MS: u64 = 120_000;
 /// The shortest and the longest time it can, in seconds.
@@ -52,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) sinks: Vec<SinkSettings>,
     /// Whether `run` starts the shipper.
     pub(crate) ship_with_run: bool,
+    /// Whether this is continuous integration: there is nobody to ask. No variable takes that back.
+    pub(crate) is_ci: bool,
     /// How long a question for consent stays open, in milliseconds.
     pub(crate) question_ms: u64,
     /// Where questions for consent are posted to.
@@ -67,6 +71,13 @@ struct Written {
     sinks: Vec<toml::Table>,
     shipping: WrittenShipping,
     approvals: WrittenApprovals,
+    profile: WrittenProfile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenProfile {
+    ci: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -137,22 +148,22 @@ impl Settings {
         let expires_seconds = [above.approvals.expires_seconds, own.approvals.expires_seconds];
         let expires_seconds = expires_seconds.into_iter().flatten().min();
         let webhook = above.approvals.webhook.or(own.approvals.webhook);
-        let (above, own) = (above.record, own.record);
-        let durability = above.durability.max(own.durability);
+        let durability = above.record.durability.max(own.record.durability);
         Ok(Self {
             durability: match durability {
                 Some(WrittenDurability::Synced) => Durability::Synced,
                 Some(WrittenDurability::Written) | None => Durability::Written,
             },
             rotation: Rotation {
-                bytes: segment_bytes(above.segment.or(own.segment).as_deref())?,
-                age: segment_age(above.segment_hours.or(own.segment_hours))?,
+                bytes: segment_bytes(above.record.segment.or(own.record.segment).as_deref())?,
+                age: segment_age(above.record.segment_hours.or(own.record.segment_hours))?,
             },
-            recipients: Recipients::parse(&[above.recipients, own.recipients].concat())?,
-            warn_below: warn_below(own.warn_below.or(above.warn_below).as_deref())?,
+            recipients: Recipients::parse(&[above.record.recipients, own.record.recipients].concat())?,
+            warn_below: warn_below(own.record.warn_below.or(above.record.warn_below).as_deref())?,
             publish: publish.map(absolute).transpose()?,
             sinks: sinks::read(sinks)?,
             ship_with_run: with_run.unwrap_or(false),
+            is_ci: above.profile.ci || own.profile.ci || is_variable_set(CI_VARIABLE),
             question_ms: question_ms(expires_seconds)?,
             approvals_webhook: webhook.map(sinks::approvals_webhook).transpose()?,
         })
@@ -202,6 +213,11 @@ fn warn_below(text: Option<&str>) -> Result<u64, Failure> {
         parse_bytes(text)
             .map_err(|cause| Failure::misconfigured(format!("`warn_below = \"{text}\"` in {FILE_NAME}: {cause}")))
     })
+}
+
+/// Whether a variable says yes: anything but nothing, `0` and `false`.
+fn is_variable_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0" && value != "false")
 }
 
 fn question_ms(seconds: Option<u64>) -> Result<u64, Failure> {

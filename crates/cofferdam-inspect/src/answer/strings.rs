@@ -64,11 +64,10 @@ pub(super) fn walk(line: &[u8], mut see: impl FnMut(Piece, &[Level])) {
 /// Where the string that begins at `from` has its closing quote, or the line's end.
 fn end_of_string(line: &[u8], from: usize) -> usize {
     let mut at = from;
-    while let Some(byte) = line.get(at) {
-        match byte {
-            b'"' => return at,
-            b'\\' => at += 2,
-            _ => at += 1,
+    while let Some(found) = line.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        match line.get(at + found) {
+            Some(b'\\') => at += found + 2,
+            _ => return at + found,
         }
     }
     line.len()
@@ -92,7 +91,7 @@ pub(super) fn pointer(line: &[u8], levels: &[Level]) -> String {
 /// What a raw string says; itself where it holds no escape.
 pub(super) fn decode(raw: &[u8]) -> Cow<'_, str> {
     if !raw.contains(&b'\\') {
-        return String::from_utf8_lossy(raw);
+        return std::str::from_utf8(raw).map_or_else(|_cause| String::from_utf8_lossy(raw), Cow::Borrowed);
     }
     let quoted = [b"\"", raw, b"\""].concat();
     serde_json::from_slice::<String>(&quoted).map_or_else(|_cause| String::from_utf8_lossy(raw), Cow::Owned)

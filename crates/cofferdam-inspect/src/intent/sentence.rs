@@ -1,7 +1,7 @@
 //! A plain text cut into sentences, each with the concepts that stand in it.
 
 use super::Place;
-use crate::lexicon::{Concept, Concepts, terms};
+use crate::lexicon::{Concept, Concepts, NAMED_DEEDS, terms};
 
 /// A longer sentence is cut: what stands far apart does not belong together.
 const SENTENCE_BYTES_MAX: usize = 320;
@@ -12,47 +12,54 @@ pub(super) struct Sentence {
     pub(super) start: usize,
     pub(super) end: usize,
     pub(super) concepts: Concepts,
+    /// Those with which it begins.
+    at_start: Concepts,
+    is_complete: bool,
 }
 
-/// The sentences of `text` (plain), or `None` when the lexicon is unusable.
-pub(super) fn sentences(text: &str, place: Place<'_>) -> Option<Vec<Sentence>> {
+/// The sentences of `text` (plain) with the terms in them, or `None` when the lexicon is unusable. What else a sentence holds is
+/// looked for by [`complete`], in those that matter.
+pub(super) fn sentences(text: &str) -> Option<Vec<Sentence>> {
     let mut all = cut(text);
-    let mut found = terms(text)?;
-    found.sort_unstable_by_key(|term| term.start);
-    let mut found = found.into_iter().peekable();
-    for (index, sentence) in all.iter_mut().enumerate() {
-        let mut at_start = Concepts::NONE;
+    let mut found = terms(text)?.into_iter().peekable();
+    for sentence in &mut all {
         while let Some(term) = found.next_if(|term| term.start < sentence.end) {
             sentence.concepts.add(term.concept);
             if term.start <= sentence.start + 2 {
-                at_start.add(term.concept);
+                sentence.at_start.add(term.concept);
             }
-        }
-        let words = text.get(sentence.start..sentence.end)?;
-        let beginning = words.trim_start();
-        let begins_with = |beginnings: &[&str]| beginnings.iter().any(|word| beginning.starts_with(word));
-        let is_first = index == 0 && place.is_description;
-        let opens = at_start.has_any(LEADERS) && !begins_with(&PLAIN_BEGINNINGS) || begins_with(&ADDRESSING);
-        let leads = opens || begins_with(&LEADING_WORDS);
-        for (holds, concept) in [
-            (leads, Concept::Leads),
-            (is_first, Concept::First),
-            (opens && is_first, Concept::Opens),
-        ] {
-            if holds {
-                sentence.concepts.add(concept);
-            }
-        }
-        if may_hold_literals(words, place) {
-            for concept in literals(words, place) {
-                sentence.concepts.add(concept);
-            }
-        }
-        if place.in_parameter {
-            sentence.concepts.add(Concept::InParameter);
         }
     }
     Some(all)
+}
+
+/// Adds what a sentence, the first of its text or not, holds by its form and its place.
+pub(super) fn complete(sentence: &mut Sentence, text: &str, place: Place<'_>) {
+    if sentence.is_complete {
+        return;
+    }
+    sentence.is_complete = true;
+    let words = text.get(sentence.start..sentence.end).unwrap_or_default();
+    let beginning = words.trim_start();
+    let begins_with = |beginnings: &[&str]| beginnings.iter().any(|word| beginning.starts_with(word));
+    let is_first = sentence.start == 0 && place.is_description;
+    let opens = sentence.at_start.has_any(LEADERS) && !begins_with(&PLAIN_BEGINNINGS) || begins_with(&ADDRESSING);
+    let leads = opens || begins_with(&LEADING_WORDS);
+    for (holds, concept) in [
+        (leads, Concept::Leads),
+        (is_first, Concept::First),
+        (opens && is_first, Concept::Opens),
+        (place.in_parameter, Concept::InParameter),
+    ] {
+        if holds {
+            sentence.concepts.add(concept);
+        }
+    }
+    if may_hold_literals(words, place) {
+        for concept in literals(words, place) {
+            sentence.concepts.add(concept);
+        }
+    }
 }
 
 /// What a sentence begins with that lays down a rule instead of saying what the tool does.
@@ -98,12 +105,12 @@ fn cut(text: &str) -> Vec<Sentence> {
         let mut from = start;
         while end - from > SENTENCE_BYTES_MAX {
             let window = text.get(from..end).unwrap_or_default();
-            let to = window
-                .char_indices()
-                .find(|(index, character)| {
-                    *index >= SENTENCE_BYTES_MAX && (*character == ' ' || *index >= 2 * SENTENCE_BYTES_MAX)
+            let to = (SENTENCE_BYTES_MAX..window.len())
+                .find(|index| {
+                    let is_end = *index >= 2 * SENTENCE_BYTES_MAX || window.as_bytes().get(*index) == Some(&b' ');
+                    is_end && window.is_char_boundary(*index)
                 })
-                .map_or(end, |(index, _)| from + index);
+                .map_or(end, |index| from + index);
             if to <= from {
                 break;
             }
@@ -123,6 +130,8 @@ fn sentence(start: usize, end: usize) -> Sentence {
         start,
         end,
         concepts: Concepts::NONE,
+        at_start: Concepts::NONE,
+        is_complete: false,
     }
 }
 
@@ -207,10 +216,8 @@ fn named_deeds(word: &str) -> Option<Concept> {
     if !word.contains('_') {
         return None;
     }
-    word.split('_').find_map(|part| match part {
-        "delete" | "remove" | "drop" | "destroy" | "wipe" => Some(Concept::Destroy),
-        "send" | "post" | "upload" | "email" | "publish" | "transfer" => Some(Concept::Send),
-        "exec" | "execute" | "shell" | "run" => Some(Concept::Execute),
-        _ => None,
+    word.split('_').find_map(|part| {
+        let named = NAMED_DEEDS.iter().find(|(_, deeds)| deeds.contains(&part));
+        named.map(|(concept, _)| *concept)
     })
 }

@@ -11,6 +11,10 @@ const RUN_BYTES_MAX: usize = 64 * 1024;
 /// Shorter runs are words or numbers.
 const BASE64_RUN_MIN: usize = 16;
 const HEX_RUN_MIN: usize = 16;
+/// Characters of base64, a multiple of four, by which it is told whether the whole can be text.
+const BEGINNING_BYTES: usize = 64;
+/// Fewer escapes are an accident.
+const ESCAPES_MIN: usize = 3;
 
 /// Every readable text that stands encoded in `text`, layer by layer. Empty for nearly all texts.
 pub(crate) fn decoded(text: &str) -> Vec<String> {
@@ -23,7 +27,7 @@ fn layer(text: &str, layers_left: usize, all: &mut Vec<String>) {
     let Some(layers_left) = layers_left.checked_sub(1) else {
         return;
     };
-    let mut found: Vec<String> = runs(text).filter_map(decoded_run).collect();
+    let mut found: Vec<String> = runs(text).into_iter().filter_map(decoded_run).collect();
     found.extend(unescaped(text));
     for inner in found {
         if all.len() >= RUNS_MAX {
@@ -34,13 +38,48 @@ fn layer(text: &str, layers_left: usize, all: &mut Vec<String>) {
     }
 }
 
+/// By byte: whether base64 or hexadecimal is written with it.
+static IS_IN_RUN: [bool; 256] = {
+    let mut is_in_run = [false; 256];
+    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-";
+    while let [first, others @ ..] = rest {
+        if let Some(byte) = is_in_run.split_at_mut(*first as usize).1.first_mut() {
+            *byte = true;
+        }
+        rest = others;
+    }
+    is_in_run
+};
+
 /// Runs of characters that base64 or hexadecimal is written in.
-fn runs(text: &str) -> impl Iterator<Item = &str> {
-    text.as_bytes()
-        .split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'_' | b'-')))
-        .filter(|run| run.len() >= BASE64_RUN_MIN && run.len() <= RUN_BYTES_MAX)
-        .filter_map(|run| std::str::from_utf8(run).ok())
-        .take(RUNS_MAX)
+///
+/// A run of the least length that begins at `at` or later covers the place that lies this length ahead, so most bytes are never looked at.
+fn runs(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let is_in_run = |byte: &&u8| IS_IN_RUN.get(usize::from(**byte)) == Some(&true);
+    let mut found = Vec::new();
+    // The byte before `at` is in no run.
+    let mut at = 0;
+    while let Some((before, behind)) = bytes.split_at_checked(at + BASE64_RUN_MIN - 1) {
+        let ahead = behind.iter().take_while(is_in_run).count();
+        let back = before
+            .get(at..)
+            .unwrap_or_default()
+            .iter()
+            .rev()
+            .take_while(is_in_run)
+            .count();
+        let end = before.len() + ahead;
+        at = end + 1;
+        if ahead == 0 || !(BASE64_RUN_MIN..=RUN_BYTES_MAX).contains(&(back + ahead)) {
+            continue;
+        }
+        found.extend(text.get(end - back - ahead..end));
+        if found.len() >= RUNS_MAX {
+            break;
+        }
+    }
+    found
 }
 
 fn decoded_run(run: &str) -> Option<String> {
@@ -60,13 +99,38 @@ fn decoded_run(run: &str) -> Option<String> {
     [0, 1, 2, 3].into_iter().find_map(|skip| {
         let run = run.get(skip..)?;
         let whole = run.get(..run.len() - usize::from(run.len() % 4 == 1))?;
-        let bytes = if whole.bytes().any(|byte| matches!(byte, b'-' | b'_')) {
-            Base64UrlUnpadded::decode_vec(whole).ok()
-        } else {
-            decode_lenient(whole)
-        };
-        bytes.and_then(readable)
+        let is_url = memchr::memchr2(b'-', b'_', whole.as_bytes()).is_some();
+        // A picture is told by its beginning.
+        let beginning = whole.get(..BEGINNING_BYTES).unwrap_or(whole);
+        if !may_be_readable(&decode(beginning, is_url)?) {
+            return None;
+        }
+        decode(whole, is_url).and_then(readable)
     })
+}
+
+fn decode(run: &str, is_url: bool) -> Option<Vec<u8>> {
+    if is_url {
+        Base64UrlUnpadded::decode_vec(run).ok()
+    } else {
+        decode_lenient(run)
+    }
+}
+
+/// Whether a text that begins with these bytes, the last character perhaps cut, can be [`readable`].
+fn may_be_readable(bytes: &[u8]) -> bool {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) if error.error_len().is_some() => None,
+        Err(error) => bytes
+            .get(..error.valid_up_to())
+            .and_then(|valid| std::str::from_utf8(valid).ok()),
+    };
+    text.is_some_and(|text| !text.chars().any(is_unreadable))
+}
+
+fn is_unreadable(character: char) -> bool {
+    character.is_control() && !character.is_whitespace()
 }
 
 /// Unpadded base64, trailing bits ignored as most decoders do.
@@ -89,7 +153,7 @@ fn readable(bytes: Vec<u8>) -> Option<String> {
     let text = String::from_utf8(bytes).ok()?;
     let (mut all, mut fluent) = (0_usize, 0_usize);
     for character in text.chars() {
-        if character.is_control() && !character.is_whitespace() {
+        if is_unreadable(character) {
             return None;
         }
         all += 1;
@@ -103,16 +167,19 @@ fn readable(bytes: Vec<u8>) -> Option<String> {
 
 /// `text` with percent, backslash and HTML escapes undone; nothing where it has none.
 fn unescaped(text: &str) -> Option<String> {
-    let escapes = text.contains('\\') && (text.contains("\\x") || text.contains("\\u"));
-    let candidates = escapes || text.contains('%') || text.contains('&') && text.contains("&#");
-    if !candidates || text.len() > RUN_BYTES_MAX {
+    if text.len() > RUN_BYTES_MAX {
+        return None;
+    }
+    // No escape holds the beginning of another.
+    let beginnings = memchr::memchr3_iter(b'%', b'\\', b'&', text.as_bytes());
+    let escapes = beginnings.filter(|at| text.get(*at..).and_then(escape).is_some());
+    if escapes.take(ESCAPES_MIN).count() < ESCAPES_MIN {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len());
-    let (mut rest, mut undone) = (text, 0_usize);
+    let mut rest = text;
     while let Some(first) = rest.as_bytes().first() {
         if let Some((character, used)) = escape(rest) {
-            undone += 1;
             bytes.extend(character);
             rest = rest.get(used..)?;
         } else {
@@ -123,7 +190,7 @@ fn unescaped(text: &str) -> Option<String> {
             rest = rest.get(next..)?;
         }
     }
-    (undone >= 3).then(|| String::from_utf8_lossy(&bytes).into_owned())
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// One escape at the beginning of `rest`: the bytes it stands for and its length.

@@ -25,10 +25,7 @@ pub(crate) struct Seen {
 /// The worst hidden character in `text`, if any. Joiners in emoji and in scripts that need them do not count, nor do the tags of
 /// a flag and single variation selectors.
 pub(crate) fn worst(text: &str) -> Option<Seen> {
-    if text
-        .bytes()
-        .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r'))
-    {
+    if !may_hide(text.as_bytes()) {
         return None;
     }
     let mut worst: Option<Seen> = None;
@@ -44,6 +41,33 @@ pub(crate) fn worst(text: &str) -> Option<Seen> {
         before = character;
     }
     worst
+}
+
+/// Whether any control or invisible character ([`is_invisible`]) may be in these bytes of UTF-8: looked at in whole registers, and
+/// wrong only where a character shares its first bytes with one.
+pub(crate) fn may_hide(bytes: &[u8]) -> bool {
+    let from = |skip: usize| bytes.get(skip..).unwrap_or_default();
+    let places = from(0).iter().zip(from(1)).zip(from(2));
+    let odd = places.map(|((a, b), c)| u8::from(begins_hidden(*a, *b, *c)));
+    let last = match bytes {
+        [.., a, b] => begins_hidden(*a, *b, 0) | begins_hidden(*b, 0, 0),
+        [a] => begins_hidden(*a, 0, 0),
+        [] => false,
+    };
+    odd.fold(u8::from(last), |all, odd| all | odd) != 0
+}
+
+/// By the first three bytes of a character. No branch: the compiler compares many at once.
+fn begins_hidden(a: u8, b: u8, c: u8) -> bool {
+    let is_in = |byte: u8, from: u8, to: u8| byte.wrapping_sub(from) <= to - from;
+    let control = ((a < b' ') & (a != b'\t') & (a != b'\n') & (a != b'\r')) | (a == 0x7F);
+    let two = ((a == 0xC2) & (is_in(b, 0x80, 0x9F) | (b == 0xAD)))
+        | ((a == 0xCD) & (b == 0x8F))
+        | ((a == 0xD8) & (b == 0x9C));
+    let general = (a == 0xE2)
+        & (((b == 0x80) & (is_in(c, 0x8B, 0x8F) | is_in(c, 0xA8, 0xAE))) | ((b == 0x81) & is_in(c, 0xA0, 0xAF)));
+    let three = (a == 0xE1) | ((a == 0xE3) & (b == 0x85)) | (a == 0xEE) | ((a == 0xEF) & (b != 0xBC) & (b != 0xBD));
+    control | two | general | three | (a >= 0xF0)
 }
 
 fn kind(before: char, character: char, after: char) -> Option<Hidden> {
@@ -91,7 +115,23 @@ pub(crate) fn smuggled(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hidden, smuggled, worst};
+    use super::{Hidden, may_hide, smuggled, worst};
+    use crate::finding::is_invisible;
+
+    #[test]
+    fn no_hidden_character_is_passed_over() {
+        for character in '\0'..=char::MAX {
+            let is_hidden =
+                is_invisible(character) || character.is_control() && !matches!(character, '\t' | '\n' | '\r');
+            let text = format!("a{character}b");
+            assert!(may_hide(text.as_bytes()) || !is_hidden, "{character:?}");
+        }
+        let honest = "plain caf\u{e9} \u{2013} \u{6f22}\u{ff0c}\u{3002} \u{43f}";
+        assert!(!may_hide(honest.as_bytes()));
+        for (before, behind) in [("", ""), (honest, ""), ("", honest), (honest, honest)] {
+            assert!(may_hide(format!("{before}\u{200b}{behind}").as_bytes()));
+        }
+    }
 
     #[test]
     fn honest_texts_hide_nothing() {

@@ -118,6 +118,9 @@ impl Rights {
         self.list_turned("filesystem.mask", [&then, &now], ["hides more", "hides less"]);
         let (then, now) = (strings(&before.isolation.waive), strings(&after.isolation.waive));
         self.compared("isolation.waive", &then, &now, ["gives up more", "gives up less"]);
+        let profile = |manifest: &Manifest| strings(manifest.isolation.profile.as_slice());
+        let (then, now) = (profile(before), profile(after));
+        self.compared("isolation.profile", &then, &now, ["gives up more", "gives up less"]);
         let summary = "another kind of compartment";
         self.value(
             "isolation.backend",

@@ -4,7 +4,7 @@ use super::table::{Faults, Table, Text};
 use crate::grant::path_fault;
 use crate::manifest::{Backend, Image, Isolation, Manifest};
 
-const KEYS: &[&str] = &["backend", "require", "waive", "image", "engine", "runtime"];
+const KEYS: &[&str] = &["backend", "require", "waive", "image", "engine", "runtime", "profile"];
 const OF_IMAGES: [&str; 3] = ["image", "engine", "runtime"];
 
 pub(super) fn isolation(root: &Table<'_>, faults: &mut Faults) -> Isolation {
@@ -28,6 +28,7 @@ pub(super) fn isolation(root: &Table<'_>, faults: &mut Faults) -> Isolation {
         require,
         waive,
         image: image(&section, backend, faults),
+        profile: section.word("profile", faults),
     }
 }
 
@@ -97,6 +98,7 @@ pub(super) fn check_image(manifest: &Manifest, root: &Table<'_>, faults: &mut Fa
         ("programs", !manifest.programs.allow.is_empty(), "`programs.allow`"),
         ("launch", !manifest.launch.program.is_empty(), "`launch.program`"),
         ("launch", manifest.launch.package.is_some(), "`launch.package`"),
+        ("isolation", manifest.isolation.profile.is_some(), "`isolation.profile`"),
     ];
     for (section, is_there, name) in of_this_system {
         if is_there {

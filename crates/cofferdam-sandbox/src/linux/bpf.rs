@@ -85,7 +85,7 @@ fn give(verdict: Verdict) -> sock_filter {
 
 const JUMP_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const JUMP_FROM: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
-const JUMP_ABOVE: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
 const JUMP_ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 
 /// A filter that does not fit the jumps of classic BPF.
@@ -93,7 +93,8 @@ const JUMP_ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 pub(super) struct TooLong;
 
 impl Filter {
-    /// The program of this filter. None of its jumps goes further than one rule.
+    /// The program of this filter. The number is found by halving, because the kernel reads the program once for
+    /// every number there is when it is installed, and again for each call it could not judge then.
     pub(super) fn assemble(&self) -> Result<Vec<sock_filter>, TooLong> {
         let mut program = vec![
             load(ARCHITECTURE),
@@ -104,28 +105,43 @@ impl Filter {
         if let Some(foreign) = self.foreign_from {
             program.extend([jump(JUMP_FROM, foreign, 0, 1), give(Verdict::Kill)]);
         }
-        let (ranges, judged) = self.ranges()?;
-        for (first, last, verdict) in ranges {
-            program.extend([
-                jump(JUMP_FROM, first, 0, 2),
-                jump(JUMP_ABOVE, last, 1, 0),
-                give(verdict),
-            ]);
-        }
-        for rule in judged {
-            let body = rule.assemble()?;
-            let length = u8::try_from(body.len()).map_err(|_over| TooLong)?;
-            let number = u32::try_from(rule.number).map_err(|_over| TooLong)?;
-            program.push(jump(JUMP_EQUAL, number, 0, length));
-            program.extend(body);
-        }
-        program.extend([
-            jump(JUMP_ABOVE, self.newest, 0, 1),
-            give(self.unknown),
-            give(self.unlisted),
-        ]);
+        program.extend(halved(&self.ranges()?)?);
         Ok(program)
     }
+}
+
+/// Numbers from one on, up to the next range, and what is done with them.
+struct Range<'filter> {
+    first: u32,
+    judged: Judged<'filter>,
+}
+
+#[derive(Clone, Copy)]
+enum Judged<'filter> {
+    Always(Verdict),
+    ByArguments(&'filter Rule),
+}
+
+/// A program that finds the range of the number in the accumulator. Every path through it ends in a verdict.
+fn halved(ranges: &[Range<'_>]) -> Result<Vec<sock_filter>, TooLong> {
+    let (lower, upper) = ranges.split_at(ranges.len() / 2);
+    let (Some(first), false) = (upper.first(), lower.is_empty()) else {
+        return match ranges.first().map(|range| range.judged) {
+            Some(Judged::ByArguments(rule)) => rule.assemble(),
+            Some(Judged::Always(verdict)) => Ok(vec![give(verdict)]),
+            None => Ok(vec![give(Verdict::Kill)]),
+        };
+    };
+    let (lower, upper) = (halved(lower)?, halved(upper)?);
+    // Only a jump without a condition goes further than 255.
+    let over = u32::try_from(lower.len()).map_err(|_over| TooLong)?;
+    let mut program = match u8::try_from(over) {
+        Ok(over) => vec![jump(JUMP_FROM, first.first, over, 0)],
+        Err(_far) => vec![jump(JUMP_FROM, first.first, 0, 1), statement(JUMP, over)],
+    };
+    program.extend(lower);
+    program.extend(upper);
+    Ok(program)
 }
 
 impl Filter {
@@ -142,21 +158,34 @@ impl Filter {
         }
     }
 
-    /// Neighbouring numbers that are always treated alike, as first, last and verdict; and the other rules.
-    /// Ranges keep the program short, which the kernel reads once for every number there is.
-    #[expect(clippy::type_complexity, reason = "two lists that are taken apart at once")]
-    fn ranges(&self) -> Result<(Vec<(u32, u32, Verdict)>, Vec<&Rule>), TooLong> {
-        let (mut always, judged): (Vec<&Rule>, Vec<&Rule>) = self.rules.iter().partition(|rule| rule.cases.is_empty());
-        always.sort_by_key(|rule| rule.number);
-        let mut ranges: Vec<(u32, u32, Verdict)> = Vec::new();
-        for rule in always {
-            let number = u32::try_from(rule.number).map_err(|_over| TooLong)?;
-            match ranges.last_mut() {
-                Some((_, last, verdict)) if *last + 1 == number && *verdict == rule.otherwise => *last = number,
-                _ => ranges.push((number, number, rule.otherwise)),
+    /// All numbers from 0 on, in ranges: neighbours that are always treated alike are one.
+    fn ranges(&self) -> Result<Vec<Range<'_>>, TooLong> {
+        let mut rules: Vec<&Rule> = self.rules.iter().collect();
+        rules.sort_by_key(|rule| rule.number);
+        let mut ranges: Vec<Range<'_>> = Vec::new();
+        let mut add = |first, judged| {
+            let before = ranges.last().map(|range| range.judged);
+            match (before, judged) {
+                (Some(Judged::Always(before)), Judged::Always(verdict)) if before == verdict => {}
+                _ => ranges.push(Range { first, judged }),
             }
+        };
+        let mut next = 0;
+        for rule in rules {
+            let number = u32::try_from(rule.number).map_err(|_over| TooLong)?;
+            if next < number {
+                add(next, Judged::Always(self.unlisted));
+            }
+            let is_judged = !rule.cases.is_empty();
+            let always = Judged::Always(rule.otherwise);
+            add(number, if is_judged { Judged::ByArguments(rule) } else { always });
+            next = number + 1;
         }
-        Ok((ranges, judged))
+        if next <= self.newest {
+            add(next, Judged::Always(self.unlisted));
+        }
+        add(next.max(self.newest + 1), Judged::Always(self.unknown));
+        Ok(ranges)
     }
 }
 

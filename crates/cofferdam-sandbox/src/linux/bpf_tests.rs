@@ -2,7 +2,7 @@
 
 use libc::sock_filter;
 
-use super::{Filter, Rule, Test, TooLong, Verdict};
+use super::{Filter, Rule, Test, TooLong, Verdict, give};
 
 /// What the kernel's interpreter does with the few instructions used here.
 pub(in crate::linux) fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
@@ -32,7 +32,7 @@ pub(in crate::linux) fn run(program: &[sock_filter], architecture: u32, number: 
             match code & 0xf0 {
                 libc::BPF_JEQ => branch(accumulator == instruction.k),
                 libc::BPF_JGE => branch(accumulator >= instruction.k),
-                libc::BPF_JGT => branch(accumulator > instruction.k),
+                libc::BPF_JA => at += instruction.k as usize,
                 libc::BPF_JSET => branch(accumulator & instruction.k != 0),
                 other => panic!("instruction {other:#x}"),
             }
@@ -92,6 +92,26 @@ fn calls_are_judged_by_number_and_architecture() {
     assert_eq!(judge(ARCHITECTURE, 0x4000_000b), KILL);
     assert_eq!(judge(ARCHITECTURE, u32::MAX), KILL);
     assert_eq!(judge(0x4000_0003, 11), KILL);
+}
+
+#[test]
+fn every_number_gets_the_verdict_of_its_rule_however_many_there_are() {
+    let mut many = filter();
+    // Each a range of its own, and together too long for short jumps.
+    let rules = (20..440).step_by(3).map(|number| Rule {
+        number,
+        cases: vec![vec![Test::AnyBit { argument: 0, mask: 1 }]],
+        then: Verdict::Errno(7),
+        otherwise: Verdict::Allow,
+    });
+    many.rules.extend(rules);
+    let program = many.assemble().expect("assembled");
+    for number in (0..500).chain([0x3fff_ffff, 0x4000_0000]) {
+        for arguments in [[0; 6], [1; 6]] {
+            let expected = give(many.verdict(number, &arguments)).k;
+            assert_eq!(run(&program, ARCHITECTURE, number, arguments), expected, "{number}");
+        }
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::{Enforced, SandboxError};
 
 /// Longest report, in bytes. The measurement of a compartment with hundreds of mounts is far below it.
 pub(super) const REPORT_BYTES_MAX: usize = 128 * 1024;
-/// Longest word between our own processes.
-pub(super) const WORD_BYTES_MAX: usize = 256;
+/// Longest word between our own processes; paths of control groups are in one.
+pub(super) const WORD_BYTES_MAX: usize = 16 * 1024;
 /// Most descriptors beside one message; the kernel takes 253.
 pub(super) const DESCRIPTORS_MAX: usize = 200;
 
@@ -28,9 +28,11 @@ pub(super) enum Report {
     Started { pid: i32 },
     /// The network is made; its sockets are beside this message.
     Doors,
-    /// The process is sealed, has measured itself and waits for a word. What an observer listens on is beside
-    /// this message, if there is to be one.
-    Measured { enforced: Box<Enforced>, variant: Variant },
+    /// The process is sealed and measures itself. What an observer listens on is beside this message, if there is
+    /// to be one.
+    Sealed { variant: Variant },
+    /// It has measured itself and waits for a word.
+    Measured { enforced: Box<Enforced> },
     /// A step failed; nothing of the program has run.
     Failed(SandboxError),
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{WaitOptions, wait};
 
+use super::cgroup::Places;
 use super::channel::{self, Report, WORD_BYTES_MAX};
 use super::launcher::{self, HANDED_OVER};
 use super::synthetic::Synthetic;
@@ -87,10 +88,15 @@ fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
     let wrong = || failed("receive the pipes of the program")(io::ErrorKind::InvalidData.into());
     let message = channel::receive(control, WORD_BYTES_MAX).map_err(failed("receive the pipes of the program"))?;
     let mut descriptors = message.descriptors;
-    let order = descriptors.pop().ok_or_else(wrong)?;
+    let told = descriptors.pop().ok_or_else(wrong)?;
     let handed: [OwnedFd; HANDED_OVER] = descriptors.try_into().map_err(|_other_number| wrong())?;
-    let order = wire::unseal(&order).map_err(|problem| SandboxError::NotALauncher { problem })?;
-    launcher::bring_forth(control, handed, completed(order)?)
+    // The first process of the compartment reads the order where it is without a container.
+    let order = wire::blank().map_err(failed("make a file for the plan"))?;
+    rustix::stdio::dup2_stdin(&order).map_err(|error| failed("make a file for the plan")(error.into()))?;
+    launcher::bring_forth(control, handed, &Places::default(), || {
+        let told = wire::unseal(&told).map_err(|problem| SandboxError::NotALauncher { problem })?;
+        wire::seal(&completed(told)?, &order).map_err(failed("seal the plan"))
+    })
 }
 
 /// The order with what only is seen in here: the files of the image.

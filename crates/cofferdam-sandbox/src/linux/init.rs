@@ -13,13 +13,13 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::channel::{self, Report, WORD_BYTES_MAX};
 use super::identity::INSIDE;
 use super::kernel_files::OwnSettings;
-use super::launcher::{HANDED_OVER, READY};
+use super::launcher::{HANDED_OVER, ORDERED, READY};
 use super::measure::Settings;
 use super::seccomp::Variant;
 use super::syscalls::{self, Cloned};
-use super::wire::Order;
+use super::wire::{self, Order};
 use super::{errno, landlock, limits, measure, mounts, network, seal, seccomp};
-use crate::{Ended, Landlock, SandboxError};
+use crate::{Ended, Feature, Landlock, SandboxError};
 
 /// What the launching process sends when the program may run.
 pub(super) const RUN: &[u8] = b"run";
@@ -28,7 +28,6 @@ const FORWARDED: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SI
 
 /// What the first process is born with.
 pub(super) struct Newborn {
-    pub(super) order: Order,
     /// To the launching process.
     pub(super) control: OwnedFd,
     /// To the launcher.
@@ -49,31 +48,37 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 /// Runs the first process to its end.
 pub(super) fn run(newborn: Newborn) -> ! {
     let Newborn {
-        order,
         control,
         launcher,
         handed,
         drops,
     } = newborn;
-    let built = build(&order, &control, &launcher, drops);
-    drop(launcher);
-    let Err(error) = built.and_then(|settings| start(&order, &control, handed, settings));
+    let built = wait_for_launcher(&launcher).and_then(|(order, trees)| {
+        drop(launcher);
+        let settings = build(&order, &control, drops.then_some(trees))?;
+        Ok((order, settings))
+    });
+    let Err(error) = built.and_then(|(order, settings)| start(&order, &control, handed, settings));
     // Without a listener nobody needs the reason.
     let _unheard = channel::report(&control, &Report::Failed(error), &[]);
     syscalls::end(1)
 }
 
-/// Builds the compartment around this process.
-fn build(order: &Order, control: &OwnedFd, launcher: &OwnedFd, drops: bool) -> Result<Settings, SandboxError> {
-    let handed = wait_for_launcher(launcher)?;
+/// Builds the compartment around this process. `handed` are the folders the launcher opened, when this process
+/// becomes somebody else.
+fn build(order: &Order, control: &OwnedFd, handed: Option<Vec<OwnedFd>>) -> Result<Settings, SandboxError> {
     // The one namespace that is not made with the process: it shows the group the process is in by now.
-    syscalls::unshare_cgroup_namespace().map_err(|error| SandboxError::Namespaces { errno: errno(&error) })?;
+    match syscalls::unshare_cgroup_namespace() {
+        // Who gave it up starts without; the measurement says so.
+        Err(_not_here) if !order.plan.require.contains(&Feature::CgroupNamespace) => {}
+        made => made.map_err(|error| SandboxError::Namespaces { errno: errno(&error) })?,
+    }
     let own = OwnSettings::open()?;
     let mut settings = Settings::default();
     if !order.plan.executable_tmp {
         settings.memfd_noexec = own.forbid_executable_memory_files()?;
     }
-    become_inside(drops)?;
+    become_inside(handed.is_some())?;
     rustix::process::setsid().map_err(|error| failed("start a session")(error.into()))?;
     match syscalls::join_new_session_keyring() {
         // A kernel without keys has none to leave behind.
@@ -84,7 +89,7 @@ fn build(order: &Order, control: &OwnedFd, launcher: &OwnedFd, drops: bool) -> R
     }
     syscalls::reset_personality().map_err(failed("reset the execution domain"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    mounts::enter(order, drops.then_some(handed))?;
+    mounts::enter(order, handed)?;
     // A container has it already, and its engine's filter may refuse setting it.
     let hostname = order.plan.hostname.as_bytes();
     if rustix::system::uname().nodename().to_bytes() != hostname {
@@ -98,15 +103,15 @@ fn build(order: &Order, control: &OwnedFd, launcher: &OwnedFd, drops: bool) -> R
         let borrowed: Vec<_> = opened.iter().map(OwnedFd::as_fd).collect();
         channel::report(control, &Report::Doors, &borrowed).map_err(failed("hand the sockets out"))?;
     }
-    settings.max_user_namespaces = own.forbid_namespaces()?;
+    settings.max_user_namespaces = own.forbid_namespaces(order.plan.browser)?;
     limits::set(&order.plan.limits, order.memory_is_capped)?;
     seal::give_up_privileges()?;
     Ok(settings)
 }
 
-/// Waits until the maps are written, and takes what the launcher opened.
-fn wait_for_launcher(launcher: &OwnedFd) -> Result<Vec<OwnedFd>, SandboxError> {
-    let mut trees = Vec::new();
+/// Waits until the maps are written and the order is complete, reads it, and takes what the launcher opened.
+fn wait_for_launcher(launcher: &OwnedFd) -> Result<(Order, Vec<OwnedFd>), SandboxError> {
+    let (mut order, mut trees) = (None, Vec::new());
     loop {
         let message = channel::receive(launcher, WORD_BYTES_MAX).map_err(failed("hear from the launcher"))?;
         if message.bytes.is_empty() {
@@ -114,8 +119,13 @@ fn wait_for_launcher(launcher: &OwnedFd) -> Result<Vec<OwnedFd>, SandboxError> {
             syscalls::end(1);
         }
         trees.extend(message.descriptors);
-        if message.bytes == READY {
-            return Ok(trees);
+        match (message.bytes.as_slice(), order.take()) {
+            (ORDERED, _) => {
+                let read = wire::unseal(rustix::stdio::stdin());
+                order = Some(read.map_err(|problem| SandboxError::NotALauncher { problem })?);
+            }
+            (READY, Some(order)) => return Ok((order, trees)),
+            (_, before) => order = before,
         }
     }
 }
@@ -183,7 +193,6 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
             problem: "the command is empty".to_owned(),
         });
     };
-    syscalls::default_signal_actions();
     syscalls::block_signals(&[]).map_err(failed("unblock signals"))?;
     // So that it can be measured from outside too; PID 1 stays closed to everybody.
     seal::set_dumpable(true)?;
@@ -191,17 +200,17 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
     let landlock: Landlock = landlock::restrict(order)?;
     let variant = Variant {
         refuses_memory_files: !plan.executable_tmp && settings.memfd_noexec.is_none(),
-        has_unix_sockets: !plan.sockets.is_empty(),
+        has_unix_sockets: plan.has_unix_sockets(),
+        is_browser: plan.browser,
     };
+    let listening = measure::listening();
     let listener = seccomp::install(variant, order.is_observed)?;
-    let enforced = measure::inside(order, landlock, settings)?;
+    // From here on it can be measured from outside, which happens while it measures itself.
     let beside: Vec<BorrowedFd<'_>> = listener.iter().map(OwnedFd::as_fd).collect();
-    let report = Report::Measured {
-        enforced: Box::new(enforced),
-        variant,
-    };
-    channel::report(control, &report, &beside).map_err(failed("report the measurement"))?;
+    channel::report(control, &Report::Sealed { variant }, &beside).map_err(failed("report the seal"))?;
     drop(listener);
+    let enforced = Box::new(measure::inside(order, landlock, settings, listening)?);
+    channel::report(control, &Report::Measured { enforced }, &[]).map_err(failed("report the measurement"))?;
     let word = channel::receive(control, WORD_BYTES_MAX).map_err(failed("hear the word"))?;
     if word.bytes != RUN {
         syscalls::end(1);

@@ -21,6 +21,7 @@ const REMOVE_FOLDER: u64 = 1 << 4;
 const REMOVE_FILE: u64 = 1 << 5;
 const MAKE_FOLDER: u64 = 1 << 7;
 const MAKE_FILE: u64 = 1 << 8;
+const MAKE_SOCKET: u64 = 1 << 9;
 const MAKE_FIFO: u64 = 1 << 10;
 const MAKE_LINK: u64 = 1 << 12;
 const REFER: u64 = 1 << 13;
@@ -124,7 +125,9 @@ fn known(accepts: impl Fn(u64) -> bool) -> u64 {
 fn allow_system(order: &Order, ruleset: &OwnedFd, handled: u64) -> Result<(), SandboxError> {
     let allow = |path: &str, rights: u64| allow(ruleset, Path::new(path), rights & handled);
     allow("/etc", READ)?;
-    allow("/proc", READ)?;
+    // The maps of a user namespace are files there.
+    let of_processes = if order.plan.browser { WRITE_FILE } else { 0 };
+    allow("/proc", READ | of_processes)?;
     let may_execute = if order.plan.executable_tmp { EXECUTE } else { 0 };
     for private in ["/tmp", HOME] {
         // Rights go down into what is granted below it, where a pipe would lie in wait for a program outside.
@@ -134,7 +137,13 @@ fn allow_system(order: &Order, ruleset: &OwnedFd, handled: u64) -> Result<(), Sa
         } else {
             MAKE_FIFO
         };
-        allow(private, WRITE | pipes | may_execute)?;
+        // A browser's processes meet at sockets. Nobody outside can come to them.
+        let sockets = if order.plan.browser && pipes != 0 {
+            MAKE_SOCKET | RESOLVE_UNIX
+        } else {
+            0
+        };
+        allow(private, WRITE | pipes | sockets | may_execute)?;
     }
     allow("/dev/shm", WRITE)?;
     for device in order.grafts.iter().filter(|graft| graft.access == Access::Device) {

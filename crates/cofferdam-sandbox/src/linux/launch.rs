@@ -2,26 +2,28 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_passcred;
+use rustix::net::{Shutdown, shutdown};
 
 use super::cgroup::ControlGroup;
 use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
 use super::engine::{self, Container};
-use super::launcher::HANDED_OVER;
+use super::launcher::{HANDED_OVER, ORDERED};
 use super::masker::Namespaces;
+use super::measure::Outside;
 use super::seccomp::Variant;
 use super::secrets::Secrets;
 use super::synthetic::Synthetic;
-use super::wire::{self, Order, SUBCOMMAND};
+use super::wire::{self, Access, Graft, Order, SUBCOMMAND};
 use super::{errno, init, mask_watch, measure, network, observe, seccomp, secrets, sources};
-use crate::{Doors, Enforced, Image, Observer, Plan, SandboxError};
+use crate::{Doors, Enforced, Image, Limits, Observer, Plan, SandboxError};
 
 /// How long a start may take. A granted folder on a dead network mount would hold it for ever.
 const START_SECONDS_MAX: u64 = 30;
@@ -44,7 +46,11 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 /// Whatever step failed, with the kernel's number; [`SandboxError::NotEnforced`] when all succeeded and
 /// something required is missing all the same.
 pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
-    start(plan, None)
+    plan.check()?;
+    match &plan.image {
+        Some(image) => start_in_image(plan, image, None),
+        None => Prepared::new(&plan.limits)?.launch(plan, None),
+    }
 }
 
 /// The same, and tells `observer` what the program executes, connects to, and is refused.
@@ -56,43 +62,90 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
 /// # Errors
 /// As [`launch`], and when no thread can be made.
 pub fn launch_observed(plan: &Plan, observer: Observer) -> Result<Compartment, SandboxError> {
-    start(plan, Some(observer))
+    plan.check()?;
+    match &plan.image {
+        Some(image) => start_in_image(plan, image, Some(observer)),
+        None => Prepared::new(&plan.limits)?.launch(plan, Some(observer)),
+    }
 }
 
-fn start(plan: &Plan, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
-    plan.check()?;
-    if let Some(image) = &plan.image {
-        return start_in_image(plan, image, observer);
+/// A compartment in the making: what does not depend on a plan is done while the caller does other things.
+///
+/// The launcher starts and makes the namespaces, in which nothing runs yet, and waits. Dropping it ends both.
+#[derive(Debug)]
+pub struct Prepared {
+    /// None once it was launched.
+    parts: Option<(Launching, ControlGroup)>,
+    limits: Limits,
+}
+
+impl Prepared {
+    /// Starts the launcher of a compartment with these limits.
+    ///
+    /// # Errors
+    /// The launcher could not be started.
+    pub fn new(limits: &Limits) -> Result<Self, SandboxError> {
+        let (launching, handed) = Launching::start()?;
+        let group = ControlGroup::make(limits);
+        let handed = launching.hand_over(&group, handed);
+        let prepared = Self {
+            parts: Some((launching, group)),
+            limits: *limits,
+        };
+        handed.map(|()| prepared)
     }
-    // The launcher starts while the plan is being prepared, and waits for it.
-    let (mut launching, handed) = Launching::start()?;
-    let watching = Watching {
-        observer: observer.map(|observer| Arc::new(Mutex::new(observer))),
-        secrets: None,
-    };
-    let (heard, group) = match prepare(plan, watching) {
-        Ok((order, group, watching)) => {
-            let heard = launching.hand_over(&order, handed);
-            (heard.and_then(|()| launching.follow(plan, &group, watching)), group)
+
+    /// Starts the program of a plan, as [`launch`] and, with an observer, [`launch_observed`] do.
+    ///
+    /// # Errors
+    /// As [`launch`], and when the plan has other limits than it was prepared for.
+    pub fn launch(mut self, plan: &Plan, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
+        plan.check()?;
+        if let Some(image) = &plan.image {
+            // What was prepared is of no use in a container, and ends with this.
+            drop(self);
+            return start_in_image(plan, image, observer);
         }
-        Err(error) => (Err(error), ControlGroup::default()),
-    };
-    launching.finish(heard, group)
+        let other_limits = || SandboxError::Plan {
+            problem: "it has other limits than were prepared for".to_owned(),
+        };
+        if plan.limits != self.limits {
+            return Err(other_limits());
+        }
+        let (mut launching, group) = self.parts.take().ok_or_else(other_limits)?;
+        launching.until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        let prepared = prepare(plan, &group, observer);
+        let heard = prepared.and_then(|(order, watching)| {
+            launching.order(&order)?;
+            launching.follow(plan, &group, watching)
+        });
+        launching.finish(heard, group)
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some((launching, group)) = self.parts.take() {
+            // What was called off is cleaned up by its own error.
+            let _called_off = launching.finish(Err(SandboxError::LauncherEnded), group);
+        }
+    }
 }
 
 /// The same in a container of the image: its first process stands in for the launcher.
 fn start_in_image(plan: &Plan, image: &Image, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
-    let watching = Watching {
-        observer: observer.map(|observer| Arc::new(Mutex::new(observer))),
-        secrets: None,
-    };
-    let (mut order, group, watching) = prepare(plan, watching)?;
+    let group = ControlGroup::make(&plan.limits);
+    let (order, watching) = prepare(plan, &group, observer)?;
     let until = Instant::now() + Duration::from_secs(CONTAINER_SECONDS_MAX);
     let mut container = Container::start(image, &order)?;
-    let control = container.connected(until, &std::mem::take(&mut order.control_groups))?;
+    let control = container.connected(until, &group.places())?;
     let (mut launching, handed) = Launching::with(control, until)?;
-    let heard = launching.hand_over(&order, handed);
-    let heard = heard.and_then(|()| launching.follow(plan, &group, watching));
+    // The groups were entered from out here, where they are.
+    let heard = launching.hand_over(&ControlGroup::default(), handed);
+    let heard = heard.and_then(|()| {
+        launching.order(&order)?;
+        launching.follow(plan, &group, watching)
+    });
     // What it ended with says more than that it ended.
     let heard = match heard {
         Err(SandboxError::LauncherEnded) => Err(container.failed()),
@@ -109,12 +162,21 @@ struct Watching {
     secrets: Option<Secrets>,
 }
 
-/// Resolves everything the plan names, finds what is to be masked, and makes the control groups.
-fn prepare(plan: &Plan, mut watching: Watching) -> Result<(Order, ControlGroup, Watching), SandboxError> {
+/// Resolves everything the plan names, and finds what is to be masked.
+fn prepare(plan: &Plan, group: &ControlGroup, observer: Option<Observer>) -> Result<(Order, Watching), SandboxError> {
     let sources = sources::resolve(plan)?;
-    watching.secrets = secrets::find(plan, &sources.grafts)?;
+    if plan.shows_snapshots() {
+        refuse_written_folders(&sources.grafts)?;
+    }
+    let mut watching = Watching {
+        observer: observer.map(|observer| Arc::new(Mutex::new(observer))),
+        secrets: secrets::find(plan, &sources.grafts)?,
+    };
     let masks = watching.secrets.as_mut().map(Secrets::take_found).unwrap_or_default();
-    let group = ControlGroup::make(&plan.limits);
+    if plan.shows_snapshots() {
+        // Nothing that happens in a granted folder appears inside.
+        watching.secrets = None;
+    }
     let order = Order {
         plan: plan.clone(),
         grafts: sources.grafts,
@@ -122,23 +184,39 @@ fn prepare(plan: &Plan, mut watching: Watching) -> Result<(Order, ControlGroup, 
         links: sources.links,
         synthetic: Synthetic::compose(plan),
         executables: sources.executables,
-        control_groups: group.places(),
         memory_is_capped: group.memory.is_some(),
         is_observed: watching.observer.is_some(),
     };
-    Ok((order, group, watching))
+    Ok((order, watching))
 }
 
-/// What the sealed process sent.
-struct Measured {
-    enforced: Enforced,
+/// The sealed process, before it has measured itself.
+struct Sealed {
     pid: i32,
     variant: Variant,
     /// What an observer listens on.
     listener: Option<OwnedFd>,
+    outside: Outside,
+}
+
+/// What is written has to be the folder itself, and in the folder itself others can take a mask off.
+fn refuse_written_folders(grafts: &[Graft]) -> Result<(), SandboxError> {
+    let is_written = |graft: &&Graft| graft.is_folder && graft.access == Access::Write;
+    match grafts.iter().find(is_written) {
+        None => Ok(()),
+        Some(graft) => {
+            let folder = graft.target.display();
+            let problem = format!(
+                "`mask-strict` is required, and the folder `{folder}` is granted for writing: what others change in \
+                 it appears inside, also a secret before it is masked"
+            );
+            Err(SandboxError::Plan { problem })
+        }
+    }
 }
 
 /// A launcher at work.
+#[derive(Debug)]
 struct Launching {
     /// None where a container's first process does its work.
     launcher: Option<Child>,
@@ -195,29 +273,40 @@ impl Launching {
         Ok((launching, [input.into(), output.into(), errors.into(), life]))
     }
 
-    /// Seals the order, and hands the launcher what it waits for. Our copies of it are closed with this.
-    fn hand_over(&self, order: &Order, handed: [OwnedFd; HANDED_OVER]) -> Result<(), SandboxError> {
-        wire::seal(order, &self.order).map_err(failed("seal the plan"))?;
+    /// Hands the launcher what it needs to make the namespaces. Our copies of it are closed with this.
+    fn hand_over(&self, group: &ControlGroup, handed: [OwnedFd; HANDED_OVER]) -> Result<(), SandboxError> {
+        let places = serde_json::to_vec(&group.places()).map_err(|error| failed("name the groups")(error.into()))?;
         let mut beside = handed.each_ref().map(OwnedFd::as_fd).to_vec();
         if self.launcher.is_none() {
             beside.push(self.order.as_fd());
         }
-        match channel::send(&self.control, b"pipes", &beside) {
+        self.send(&places, &beside)
+    }
+
+    /// Seals the order and says so.
+    fn order(&self, order: &Order) -> Result<(), SandboxError> {
+        wire::seal(order, &self.order).map_err(failed("seal the plan"))?;
+        self.send(ORDERED, &[])
+    }
+
+    fn send(&self, word: &[u8], beside: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
+        match channel::send(&self.control, word, beside) {
             // A program that does not know the launcher's part has ended or closed the channel.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SandboxError::LauncherEnded),
-            sent => sent.map_err(failed("hand over the pipes")),
+            sent => sent.map_err(failed("send a word to the launcher")),
         }
     }
 
     /// Hears the reports until the program runs.
     fn follow(&mut self, plan: &Plan, group: &ControlGroup, watching: Watching) -> Result<Enforced, SandboxError> {
-        let Measured {
-            mut enforced,
+        let (sealed, mut enforced) = self.measured(plan)?;
+        let Sealed {
             pid,
             variant,
             listener,
-        } = self.measured(plan)?;
-        measure::confirm(&mut enforced, pid, plan.image.is_some())?;
+            outside,
+        } = sealed;
+        measure::confirm(&mut enforced, outside, plan.image.is_some())?;
         measure::confirm_ports(&enforced, plan)?;
         enforced.memory = group.memory.clone();
         enforced.cpu_percent = group.cpu_percent;
@@ -255,17 +344,16 @@ impl Launching {
         if !last.bytes.is_empty() {
             return Err(match parse(&last)? {
                 Report::Failed(error) => error,
-                Report::Started { .. } | Report::Doors | Report::Measured { .. } => {
-                    failed("hear a report that makes sense")(io::ErrorKind::InvalidData.into())
-                }
+                _ => senseless(),
             });
         }
         measure::confirm_after_start(&mut enforced, pid)?;
         Ok(enforced)
     }
 
-    /// Waits for the measurement of the sealed process, and for the number of that process.
-    fn measured(&mut self, plan: &Plan) -> Result<Measured, SandboxError> {
+    /// Waits for the sealed process, looks at it, and waits for what it measured itself.
+    fn measured(&mut self, plan: &Plan) -> Result<(Sealed, Enforced), SandboxError> {
+        let mut sealed = None;
         loop {
             let message = self.receive()?;
             if message.bytes.is_empty() {
@@ -287,14 +375,19 @@ impl Launching {
                     self.init = message.descriptors.into_iter().next().and_then(known);
                 }
                 Report::Doors => self.doors = Some(network::doors(&plan.ports, message.descriptors)?),
-                Report::Measured { enforced, variant } => {
-                    let nobody = || failed("learn who sent the measurement")(io::ErrorKind::InvalidData.into());
-                    return Ok(Measured {
-                        enforced: *enforced,
-                        pid: sender.ok_or_else(nobody)?,
+                Report::Sealed { variant } => {
+                    let pid = sender.ok_or_else(senseless)?;
+                    sealed = Some(Sealed {
+                        pid,
                         variant,
                         listener: message.descriptors.into_iter().next(),
+                        outside: Outside::of(pid)?,
                     });
+                }
+                Report::Measured { enforced } => {
+                    let who_sent_it = |sealed: &Sealed| Some(sealed.pid) == sender;
+                    let sealed = sealed.filter(who_sent_it).ok_or_else(senseless)?;
+                    return Ok((sealed, *enforced));
                 }
             }
         }
@@ -315,8 +408,30 @@ impl Launching {
         }
     }
 
+    /// Tells whoever waits for a word that none will come, and learns of the first process if it exists: it is a
+    /// child of ours and has to be reaped.
+    fn call_off(&mut self) {
+        // Nobody may be there any more.
+        let _ended = shutdown(&self.control, Shutdown::Write);
+        while let (None, Ok(message)) = (&self.init, self.receive()) {
+            if message.bytes.is_empty() {
+                return;
+            }
+            if let Ok(Report::Started { pid }) = parse(&message) {
+                self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
+            }
+        }
+    }
+
     /// Turns a start into a compartment, or cleans up after one that failed.
-    fn finish(self, heard: Result<Enforced, SandboxError>, group: ControlGroup) -> Result<Compartment, SandboxError> {
+    fn finish(
+        mut self,
+        heard: Result<Enforced, SandboxError>,
+        group: ControlGroup,
+    ) -> Result<Compartment, SandboxError> {
+        if heard.is_err() {
+            self.call_off();
+        }
         let Self {
             mut launcher,
             control,
@@ -326,7 +441,6 @@ impl Launching {
             doors,
             ..
         } = self;
-        // Whoever still waits for a word hears that none will come.
         drop(control);
         let compartment = init.map(|init| Compartment::new(init, lifeline, pipes, group));
         if let Some(launcher) = &mut launcher {
@@ -344,6 +458,10 @@ impl Launching {
             (Ok(_), None) => Err(SandboxError::LauncherEnded),
         }
     }
+}
+
+fn senseless() -> SandboxError {
+    failed("hear a report that makes sense")(io::ErrorKind::InvalidData.into())
 }
 
 fn parse(message: &Message) -> Result<Report, SandboxError> {

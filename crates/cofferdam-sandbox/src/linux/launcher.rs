@@ -14,19 +14,22 @@ use rustix::fs::{Gid, Uid};
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
 
+use super::cgroup::Places;
 use super::channel::{self, DESCRIPTORS_MAX, Report, WORD_BYTES_MAX};
 use super::identity::{self, Identity};
 use super::init::{self, Newborn};
 use super::syscalls::{self, Cloned};
-use super::wire::{self, Order, SUBCOMMAND};
+use super::wire::{self, SUBCOMMAND};
 use super::{contained, errno, masker, trees};
 use crate::SandboxError;
 
 /// Exit code of a launcher that was started by hand: wrong usage.
 const EXIT_USAGE: u8 = 2;
-/// What the launching process sends with its first message: the three ends of the program's pipes, and the
-/// compartment's end of the lifeline.
+/// What the launching process sends with its first message, which says in which control groups the compartment is
+/// to be: the three ends of the program's pipes, and the compartment's end of the lifeline.
 pub(super) const HANDED_OVER: usize = 4;
+/// Its second message: the order is complete, and sealed. The launcher passes it on to the first process.
+pub(super) const ORDERED: &[u8] = b"ordered";
 /// The last message to the first process.
 pub(super) const READY: &[u8] = b"ready";
 
@@ -74,6 +77,8 @@ pub fn run_if_launcher() -> Option<ExitCode> {
 
 /// Carries the order out, and reports what failed.
 fn launch() -> ExitCode {
+    // What the compartment's processes inherit, done here because there is time: the order is still being written.
+    syscalls::default_signal_actions();
     let control = match take_channel() {
         Ok(control) => control,
         Err(_unreachable) => return ExitCode::FAILURE,
@@ -102,18 +107,25 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 }
 
 fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
-    let message = channel::receive(control, WORD_BYTES_MAX).map_err(failed("receive the pipes of the program"))?;
+    let receiving = || failed("receive the pipes of the program");
+    let message = channel::receive(control, WORD_BYTES_MAX).map_err(receiving())?;
+    let places: Places =
+        serde_json::from_slice(&message.bytes).map_err(|error| receiving()(io::Error::other(error)))?;
     let handed: [OwnedFd; HANDED_OVER] = message
         .descriptors
         .try_into()
-        .map_err(|_other_number| failed("receive the pipes of the program")(io::ErrorKind::InvalidData.into()))?;
-    // The plan is complete with the first message, and sealed: not before, not otherwise.
-    let order = wire::unseal(rustix::stdio::stdin()).map_err(|problem| SandboxError::NotALauncher { problem })?;
-    bring_forth(control, handed, order)
+        .map_err(|_other_number| receiving()(io::ErrorKind::InvalidData.into()))?;
+    bring_forth(control, handed, &places, || Ok(()))
 }
 
-/// Makes the first process of the compartment, and gives it what only this one can.
-pub(super) fn bring_forth(control: &OwnedFd, handed: [OwnedFd; HANDED_OVER], order: Order) -> Result<(), SandboxError> {
+/// Makes the first process of the compartment, and gives it what only this one can. `complete` is called when the
+/// launching process has said that the order is sealed.
+pub(super) fn bring_forth(
+    control: &OwnedFd,
+    handed: [OwnedFd; HANDED_OVER],
+    places: &Places,
+    complete: impl FnOnce() -> Result<(), SandboxError>,
+) -> Result<(), SandboxError> {
     let (ours, theirs) = channel::pair().map_err(failed("make a channel"))?;
     let own = Identity {
         uid: rustix::process::geteuid().as_raw(),
@@ -131,14 +143,14 @@ pub(super) fn bring_forth(control: &OwnedFd, handed: [OwnedFd; HANDED_OVER], ord
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | libc::CLONE_PARENT;
-    let group = enter_groups(&order)?;
+    let group = enter_groups(places)?;
+    // The namespaces are made while the launching process still looks for what is to be in them.
     let cloned = syscalls::clone_process(flags, group.as_ref());
-    match cloned.map_err(|error| not_cloned(&order, &error))? {
+    match cloned.map_err(|error| not_cloned(places, &error))? {
         Cloned::Child => {
             drop(ours);
             let control = control.try_clone().map_err(failed("keep the channel"))?;
             init::run(Newborn {
-                order,
                 control,
                 launcher: theirs,
                 handed,
@@ -153,15 +165,22 @@ pub(super) fn bring_forth(control: &OwnedFd, handed: [OwnedFd; HANDED_OVER], ord
             if drops {
                 give_pipes(&handed, who)?;
             }
-            raise(&order, &ours, pid, who, drops)
+            identity::write_maps(pid, who, drops)?;
+            let word = channel::receive(control, WORD_BYTES_MAX).map_err(failed("hear of the order"))?;
+            if word.bytes != ORDERED {
+                // Called off. The first process hears it as well, when this one ends.
+                return Ok(());
+            }
+            complete()?;
+            raise(&ours, who, drops)
         }
     }
 }
 
 /// Whether the namespaces or the place in a control group of version 2 was refused.
-fn not_cloned(order: &Order, error: &io::Error) -> SandboxError {
+fn not_cloned(places: &Places, error: &io::Error) -> SandboxError {
     let errno = errno(error);
-    match &order.control_groups.v2 {
+    match &places.v2 {
         // What only entering a group gives: not ours to enter, threaded, or gone.
         Some(path) if matches!(errno, libc::EACCES | libc::EBUSY | libc::EOPNOTSUPP | libc::ENODEV) => {
             SandboxError::ControlGroup {
@@ -184,29 +203,25 @@ fn give_pipes(handed: &[OwnedFd; HANDED_OVER], who: Identity) -> Result<(), Sand
 }
 
 /// Enters the control groups of version 1, and opens the one of version 2 for what will be made in it.
-fn enter_groups(order: &Order) -> Result<Option<OwnedFd>, SandboxError> {
+fn enter_groups(places: &Places) -> Result<Option<OwnedFd>, SandboxError> {
     let failed = |path: &Path, error: io::Error| SandboxError::ControlGroup {
         path: path.to_path_buf(),
         errno: errno(&error),
     };
-    for tasks in &order.control_groups.v1 {
+    for tasks in &places.v1 {
         fs::write(tasks, "0").map_err(|error| failed(tasks, error))?;
     }
     let open = |folder: &PathBuf| fs::File::open(folder).map_err(|error| failed(folder, error));
-    Ok(order
-        .control_groups
-        .v2
-        .as_ref()
-        .map(open)
-        .transpose()?
-        .map(OwnedFd::from))
+    Ok(places.v2.as_ref().map(open).transpose()?.map(OwnedFd::from))
 }
 
-/// Gives the waiting first process what only this one can: its identity, and, when it will be somebody else,
-/// the folders it could not open.
-fn raise(order: &Order, newborn: &OwnedFd, pid: i32, who: Identity, drops: bool) -> Result<(), SandboxError> {
-    identity::write_maps(pid, who, drops)?;
+/// Gives the waiting first process what only this one can, when it will be somebody else: the folders it could not
+/// open.
+fn raise(newborn: &OwnedFd, who: Identity, drops: bool) -> Result<(), SandboxError> {
+    // The first process reads the order while this one opens what it names.
+    channel::send(newborn, ORDERED, &[]).map_err(failed("pass on that the order is complete"))?;
     if drops {
+        let order = wire::unseal(rustix::stdio::stdin()).map_err(|problem| SandboxError::NotALauncher { problem })?;
         let trees = trees::open_all(&order.grafts, Some(who))?;
         let borrowed: Vec<BorrowedFd<'_>> = trees.iter().map(OwnedFd::as_fd).collect();
         for some in borrowed.chunks(DESCRIPTORS_MAX) {

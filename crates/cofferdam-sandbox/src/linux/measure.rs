@@ -12,8 +12,8 @@ use rustix::fs::{CWD, FileType, MemfdFlags, Mode, memfd_create, mknodat};
 use super::identity;
 use super::kernel_files::MEMFD_NOEXEC_ENFORCED;
 use super::private_proc::is_of_processes;
-use super::wire::Order;
-use super::{errno, limits, mountinfo, syscalls};
+use super::wire::{Graft, Order};
+use super::{errno, limits, mountinfo, netlink, syscalls};
 use crate::{
     Capabilities, Descriptor, Enforced, IdMap, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs,
     SandboxError, Walls,
@@ -30,7 +30,11 @@ pub(super) struct Settings {
 const REREADINGS_MAX: usize = 20;
 const REREADING_PAUSE: Duration = Duration::from_millis(5);
 
+/// One of the parts of a status that are compared.
+const CAPABILITIES: &str = "capabilities";
 const NAMESPACES: [&str; 7] = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
+/// The maps of a user namespace.
+const MAPS: [&str; 2] = ["uid_map", "gid_map"];
 /// Folders of programs: with one of them mounted, programs are in sight that nobody listed.
 const PROGRAM_FOLDERS: [&str; 8] = [
     "/usr",
@@ -55,8 +59,13 @@ fn read(path: &str) -> Result<String, SandboxError> {
 }
 
 /// What the sealed process sees of itself. `landlock` and `settings` are what was asked for; whether they
-/// hold is tried.
-pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> Result<Enforced, SandboxError> {
+/// hold is tried. `listening` is what [`listening`] found before the filter refused to ask.
+pub(super) fn inside(
+    order: &Order,
+    landlock: Landlock,
+    settings: Settings,
+    listening: BTreeSet<u16>,
+) -> Result<Enforced, SandboxError> {
     let mut enforced = status("self")?;
     enforced.namespaces = namespaces("self")?;
     enforced.user_map = identity::read_map("self", "uid_map")?;
@@ -70,9 +79,10 @@ pub(super) fn inside(order: &Order, landlock: Landlock, settings: Settings) -> R
     enforced.memfd_noexec = settings.memfd_noexec;
     enforced.mounts = mounts(order)?;
     masks(order, &mut enforced);
+    enforced.live_folders = live_folders(order);
     enforced.interfaces_up = interfaces_up();
     enforced.routes = routes()?;
-    enforced.listening = listening();
+    enforced.listening = listening.into_iter().collect();
     enforced.limits = limits::measured();
     enforced.disk = disk()?;
     enforced.descriptors = descriptors()?;
@@ -102,6 +112,17 @@ fn masks(order: &Order, enforced: &mut Enforced) {
     let is_open = |path: &PathBuf| !enforced.masks.contains(path) && fs::File::open(path).is_ok();
     let wanted = order.masks.iter().map(|mask| mask.target.clone());
     enforced.unmasked = wanted.filter(is_open).collect();
+}
+
+/// Granted folders that are the host's own, by device and inode, and not copies.
+fn live_folders(order: &Order) -> Vec<PathBuf> {
+    let is_live = |graft: &&Graft| {
+        // What cannot be looked at is not known to be a copy.
+        graft.is_granted_folder()
+            && rustix::fs::stat(&graft.target).map_or(true, |found| (found.st_dev, found.st_ino) == graft.identity)
+    };
+    let live = order.grafts.iter().filter(is_live);
+    live.map(|graft| graft.target.clone()).collect()
 }
 
 /// What `/proc/PID/status` says (proc(5)); everything else is left empty.
@@ -219,9 +240,15 @@ fn routes() -> Result<Vec<String>, SandboxError> {
     Ok(routes)
 }
 
-/// Ports in the state of listening, of both protocols (proc_net_tcp: the second field is the address with the
-/// port after the colon, the fourth the state).
-fn listening() -> Vec<u16> {
+/// Ports in the state of listening, of both protocols. To be asked before the filter is on, which has no room for
+/// the question; nobody but us is in the network namespace by then.
+pub(super) fn listening() -> BTreeSet<u16> {
+    netlink::listening_ports().unwrap_or_else(|_no_such_interface| listening_in_proc())
+}
+
+/// The same from `/proc` (proc_net_tcp: the second field is the address with the port after the colon, the fourth
+/// the state), where the kernel has no other way. Each reading goes through every connection of the machine.
+fn listening_in_proc() -> BTreeSet<u16> {
     const LISTENING: &str = "0A";
     let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default());
     let port = |line: &str| {
@@ -231,8 +258,7 @@ fn listening() -> Vec<u16> {
         let (_address, port) = address.rsplit_once(':').filter(|_| is_listening)?;
         u16::from_str_radix(port, 16).ok()
     };
-    let found: BTreeSet<u16> = tables.iter().flat_map(|table| table.lines()).filter_map(port).collect();
-    found.into_iter().collect()
+    tables.iter().flat_map(|table| table.lines()).filter_map(port).collect()
 }
 
 /// Whether connections are accepted on the ports of the plan and no other.
@@ -270,12 +296,7 @@ fn descriptors() -> Result<Vec<Descriptor>, SandboxError> {
             continue;
         };
         // The descriptor of this very listing is closed on execution as well.
-        let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{number}")) else {
-            continue;
-        };
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
-        let flags = flags.and_then(|flags| i32::from_str_radix(flags, 8).ok()).unwrap_or(0);
-        if flags & libc::O_CLOEXEC == 0 {
+        if !syscalls::is_closed_on_execution(number).map_err(failed(folder))? {
             let what = fs::read_link(format!("{folder}/{number}")).unwrap_or_default();
             found.push(Descriptor {
                 number,
@@ -332,42 +353,59 @@ fn walls(order: &Order, enforced: &Enforced) -> Walls {
     }
 }
 
-/// Looks at the sealed process from outside, completes its report, and says what differs. In a container it sees the
-/// container's users and not ours, so there only the view from outside says who it is.
-pub(super) fn confirm(enforced: &mut Enforced, pid: i32, is_contained: bool) -> Result<(), SandboxError> {
-    let process = pid.to_string();
-    let outside = status(&process)?;
+/// The sealed process as it is seen from outside, and this process beside it.
+pub(super) struct Outside {
+    status: Enforced,
+    namespaces: Vec<Namespace>,
+    maps: [Vec<IdMap>; 2],
+    own_namespaces: Vec<Namespace>,
+    own_maps: [Vec<IdMap>; 2],
+}
+
+impl Outside {
+    /// Looks at a process that has sealed itself.
+    pub(super) fn of(pid: i32) -> Result<Self, SandboxError> {
+        let process = pid.to_string();
+        let maps = |process: &str| {
+            let [users, groups] = MAPS.map(|name| identity::read_map(process, name));
+            Ok::<_, SandboxError>([users?, groups?])
+        };
+        Ok(Self {
+            status: status(&process)?,
+            namespaces: namespaces(&process)?,
+            maps: maps(&process)?,
+            own_namespaces: namespaces("self")?,
+            own_maps: maps("self")?,
+        })
+    }
+}
+
+/// Compares the report of the sealed process with how it is seen from outside, completes it, and says what
+/// differs. In a container it sees the container's users and not ours, so there only the view from outside says who it
+/// is.
+pub(super) fn confirm(enforced: &mut Enforced, outside: Outside, is_contained: bool) -> Result<(), SandboxError> {
     let disagreement = |what: &str| Err(SandboxError::Disagreement { what: what.to_owned() });
-    if what_changed(enforced, &outside).is_some() {
+    if what_changed(enforced, &outside.status).is_some() {
         return disagreement("the status of the process");
     }
-    if namespaces(&process)? != enforced.namespaces {
+    if outside.namespaces != enforced.namespaces {
         return disagreement("its namespaces");
     }
-    let maps = [
-        ("uid_map", &mut enforced.user_map),
-        ("gid_map", &mut enforced.group_map),
-    ];
-    for (name, inside) in maps {
-        let outside = identity::read_map(&process, name)?;
+    let inside = [&mut enforced.user_map, &mut enforced.group_map];
+    for (((name, inside), seen), own) in MAPS.iter().zip(inside).zip(outside.maps).zip(outside.own_maps) {
         let counted = |map: &[IdMap]| map.iter().map(|line| (line.inside, line.count)).collect::<Vec<_>>();
         let is_same = if is_contained {
-            counted(&outside) == counted(inside)
+            counted(&seen) == counted(inside)
         } else {
-            &outside == inside
+            seen == *inside
         };
         if !is_same {
             return disagreement(name);
         }
-        *inside = outside;
+        *inside = seen;
+        identity::seen_further_out(inside, &own);
     }
-    for (map, name) in [
-        (&mut enforced.user_map, "uid_map"),
-        (&mut enforced.group_map, "gid_map"),
-    ] {
-        identity::seen_further_out(map, &identity::read_map("self", name)?);
-    }
-    for (theirs, ours) in enforced.namespaces.iter_mut().zip(namespaces("self")?) {
+    for (theirs, ours) in enforced.namespaces.iter_mut().zip(outside.own_namespaces) {
         theirs.ours = ours.inode;
     }
     enforced.confirmed_outside = true;
@@ -377,7 +415,7 @@ pub(super) fn confirm(enforced: &mut Enforced, pid: i32, is_contained: bool) -> 
 /// Which part of the status differs, if any.
 fn what_changed(before: &Enforced, now: &Enforced) -> Option<&'static str> {
     let same = [
-        ("capabilities", before.capabilities == now.capabilities),
+        (CAPABILITIES, before.capabilities == now.capabilities),
         ("no new privileges", before.no_new_privileges == now.no_new_privileges),
         (
             "the system-call filter",
@@ -399,7 +437,7 @@ pub(super) fn confirm_after_start(enforced: &mut Enforced, pid: i32) -> Result<(
             ..now
         };
         differs = what_changed(enforced, &now);
-        if differs.is_none() {
+        if differs.is_none() || (differs == Some(CAPABILITIES) && is_in_inner_namespace(enforced, pid)) {
             enforced.confirmed_after_start = true;
             return Ok(());
         }
@@ -407,6 +445,13 @@ pub(super) fn confirm_after_start(enforced: &mut Enforced, pid: i32) -> Result<(
     }
     let what = differs.unwrap_or_default().to_owned();
     Err(SandboxError::Changed { what })
+}
+
+/// Whether a process that may make user namespaces has gone into one: its capabilities are of that one then.
+fn is_in_inner_namespace(enforced: &Enforced, pid: i32) -> bool {
+    let may_make_some = enforced.max_user_namespaces != Some(0);
+    let of_user = |namespaces: &[Namespace]| namespaces.first().map(|namespace| namespace.inode);
+    may_make_some && namespaces(&pid.to_string()).is_ok_and(|now| of_user(&now) != of_user(&enforced.namespaces))
 }
 
 /// The status of a process; none when it has ended and is at most waiting to be reaped.

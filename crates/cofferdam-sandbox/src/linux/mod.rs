@@ -29,6 +29,7 @@ mod probe;
 mod seal;
 mod seccomp;
 mod secrets;
+mod snapshot;
 mod sources;
 mod synthetic;
 mod syscall_names;
@@ -43,7 +44,7 @@ mod wire;
 
 pub use compartment::Compartment;
 pub use engine::engine;
-pub use launch::{launch, launch_observed};
+pub use launch::{Prepared, launch, launch_observed};
 pub use launcher::run_if_launcher;
 pub use probe::probe;
 

@@ -15,6 +15,7 @@ use rustix::mount::{
 };
 use rustix::process::{fchdir, pivot_root};
 
+use super::snapshot::Copier;
 use super::wire::{Graft, Order};
 use super::{errno, private_proc, syscalls, trees};
 use crate::plan::HOME;
@@ -25,6 +26,8 @@ const ROOT_BYTES: u64 = 4 << 20;
 const ROOT_INODES: u64 = 8192;
 const EMPTY_ATTRIBUTES: u64 =
     libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+/// Where what is mounted folder by folder lies meanwhile.
+const MEANWHILE: &str = "/.private";
 /// Private folders, all on one file system so that one limit holds for them together.
 const PRIVATE: [(&str, &str, u32); 3] = [
     ("tmp", "/tmp", 0o1777),
@@ -71,9 +74,14 @@ pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), S
             .map_err(failed(link))?;
     }
     mount_private(&root, &order.plan.limits, order.plan.executable_tmp).map_err(failed(Path::new("/tmp")))?;
+    let opened = if order.plan.shows_snapshots() {
+        snapshots(&root, order, opened)?
+    } else {
+        opened
+    };
     mount_grafts(&root, order, &opened)?;
     mount_masks(&root, order)?;
-    private_proc::mount(&root, &order.synthetic.proc).map_err(failed(Path::new("/proc")))?;
+    private_proc::mount(&root, &order.synthetic.proc, order.plan.browser).map_err(failed(Path::new("/proc")))?;
     pivot(&root).map_err(|error| SandboxError::PivotRoot { errno: errno(&error) })
 }
 
@@ -92,7 +100,7 @@ fn mount_grafts(root: &OwnedFd, order: &Order, opened: &[OwnedFd]) -> Result<(),
 
 /// Mounts nothing over what is not to be read. What is gone by now, or out of this user's reach, needs no mask.
 fn mount_masks(root: &OwnedFd, order: &Order) -> Result<(), SandboxError> {
-    if order.plan.masks.is_empty() && order.plan.sockets.is_empty() {
+    if order.plan.masks.is_empty() && !order.plan.has_unix_sockets() {
         return Ok(());
     }
     let at = Path::new(EMPTY_FILE);
@@ -162,31 +170,34 @@ pub(super) fn place(root: &OwnedFd, path: &Path, is_folder: bool, may_create: bo
     let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
     let relative = within(path);
     match open(relative) {
-        Err(Errno::NOENT) if may_create => {
-            let mut folder = open(Path::new("."))?;
-            let last = relative.file_name().filter(|_| !is_folder);
-            let folders = if last.is_some() {
-                relative.parent().unwrap_or(relative)
-            } else {
-                relative
-            };
-            for part in folders.components().filter(|part| matches!(part, Component::Normal(_))) {
-                match mkdirat(&folder, part.as_os_str(), Mode::from_raw_mode(0o755)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-                folder = openat(&folder, part.as_os_str(), flags, Mode::empty())?;
-            }
-            if let Some(name) = last {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-                openat(&folder, name, flags, Mode::from_raw_mode(0o444))?;
-            }
-        }
-        Err(error) => return Err(error.into()),
-        Ok(found) => return of_kind(found, is_folder),
+        Err(Errno::NOENT) if may_create => create(open(Path::new("."))?, relative, is_folder),
+        Err(error) => Err(error.into()),
+        Ok(found) => of_kind(found, is_folder),
     }
-    of_kind(open(relative)?, is_folder)
+}
+
+/// Makes the folders of a path that do not exist yet, and the file at its end.
+fn create(root: OwnedFd, relative: &Path, is_folder: bool) -> io::Result<OwnedFd> {
+    let name = relative.file_name().filter(|_| !is_folder);
+    let folders = match name {
+        Some(_) => relative.parent().unwrap_or(relative),
+        None => relative,
+    };
+    let mut folder = root;
+    for part in folders.components().filter(|part| matches!(part, Component::Normal(_))) {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let open = |within: &OwnedFd| openat(within, part.as_os_str(), flags, Mode::empty());
+        folder = match open(&folder) {
+            Err(Errno::NOENT) => {
+                mkdirat(&folder, part.as_os_str(), Mode::from_raw_mode(0o755))?;
+                open(&folder)?
+            }
+            opened => opened?,
+        };
+    }
+    let Some(name) = name else { return Ok(folder) };
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(openat(&folder, name, flags, Mode::from_raw_mode(0o444))?)
 }
 
 fn of_kind(found: OwnedFd, is_folder: bool) -> io::Result<OwnedFd> {
@@ -198,31 +209,103 @@ fn of_kind(found: OwnedFd, is_folder: bool) -> io::Result<OwnedFd> {
     }
 }
 
-/// `/tmp`, home and `/dev/shm`: private, limited together, gone at the end. They are folders of one file
-/// system, which is mounted at a place of its own meanwhile: before Linux 6.15 only what is mounted can be
-/// mounted a second time.
-fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> io::Result<()> {
-    let private = tmpfs(limits.disk_bytes, limits.inodes, NOSUID_NODEV)?;
-    let meanwhile = Path::new("/.private");
-    attach(&private, place(root, meanwhile, true, true)?, Path::new(""))?;
-    for (name, path, mode) in PRIVATE {
-        mkdirat(&private, name, Mode::from_raw_mode(mode))?;
+/// A memory file system of which single folders are mounted, each at a place of its own, so that one limit holds
+/// for them together.
+struct Shared<'root> {
+    root: &'root OwnedFd,
+    files: OwnedFd,
+    /// Before Linux 6.15 only what is mounted can be mounted a second time. (Unmounting it again waits for every
+    /// processor, so it is not done where it need not.)
+    is_mounted: bool,
+}
+
+impl<'root> Shared<'root> {
+    fn new(root: &'root OwnedFd, limits: &Limits) -> io::Result<Self> {
+        Ok(Self {
+            root,
+            files: tmpfs(limits.disk_bytes, limits.inodes, NOSUID_NODEV)?,
+            is_mounted: false,
+        })
+    }
+
+    /// A new folder of it.
+    fn folder(&self, name: &str, mode: u32) -> io::Result<OwnedFd> {
+        mkdirat(&self.files, name, Mode::from_raw_mode(mode))?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        let folder = openat(&private, name, flags, Mode::empty())?;
+        let folder = openat(&self.files, name, flags, Mode::empty())?;
         // The caller's umask may have taken bits away.
         rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode))?;
+        Ok(folder)
+    }
+
+    /// A mount of one of its folders.
+    fn mount_of(&mut self, folder: &OwnedFd, attributes: u64) -> io::Result<OwnedFd> {
+        match trees::clone_of(folder, attributes) {
+            Err(error) if errno(&error) == libc::EINVAL && !self.is_mounted => {
+                attach(
+                    &self.files,
+                    place(self.root, Path::new(MEANWHILE), true, true)?,
+                    Path::new(""),
+                )?;
+                self.is_mounted = true;
+                trees::clone_of(folder, attributes)
+            }
+            cloned => cloned,
+        }
+    }
+
+    /// Leaves the folders that were mounted, and nothing else of it.
+    fn finish(self) -> io::Result<()> {
+        if self.is_mounted {
+            // Relative to the new root, which is this process's working directory by now.
+            unmount(within(Path::new(MEANWHILE)), UnmountFlags::DETACH)?;
+            unlinkat(self.root, within(Path::new(MEANWHILE)), AtFlags::REMOVEDIR)?;
+        }
+        Ok(())
+    }
+}
+
+/// `/tmp`, home and `/dev/shm`: private, limited together, gone at the end.
+fn mount_private(root: &OwnedFd, limits: &Limits, executable: bool) -> io::Result<()> {
+    let mut private = Shared::new(root, limits)?;
+    for (name, path, mode) in PRIVATE {
+        let folder = private.folder(name, mode)?;
         let noexec = if executable && name != "shm" {
             0
         } else {
             libc::MOUNT_ATTR_NOEXEC
         };
         let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | noexec;
-        let tree = trees::clone_of(&folder, attributes)?;
+        let tree = private.mount_of(&folder, attributes)?;
         attach(&tree, place(root, Path::new(path), true, true)?, Path::new(""))?;
     }
-    // Relative to the new root, which is this process's working directory by now.
-    unmount(within(meanwhile), UnmountFlags::DETACH)?;
-    Ok(unlinkat(root, within(meanwhile), AtFlags::REMOVEDIR)?)
+    private.finish()
+}
+
+/// Copies of granted folders in the place of the folders, for a plan that wants them shown as they were.
+fn snapshots(root: &OwnedFd, order: &Order, opened: Vec<OwnedFd>) -> Result<Vec<OwnedFd>, SandboxError> {
+    let failed = |graft: &Graft| {
+        let path = graft.target.clone();
+        move |error: io::Error| SandboxError::Snapshot {
+            path,
+            errno: errno(&error),
+        }
+    };
+    let mut copies = Shared::new(root, &order.plan.limits).map_err(self::failed(Path::new("/")))?;
+    let mut copier = Copier::new(order);
+    let mut copied = Vec::with_capacity(opened.len());
+    for (number, (graft, tree)) in order.grafts.iter().zip(opened).enumerate() {
+        if !graft.is_granted_folder() {
+            copied.push(tree);
+            continue;
+        }
+        let folder = copies.folder(&number.to_string(), 0o700).map_err(failed(graft))?;
+        copier.copy(graft, &tree, &folder)?;
+        let attributes = trees::attributes(graft.access).attr_set;
+        copied.push(copies.mount_of(&folder, attributes).map_err(failed(graft))?);
+    }
+    copies.finish().map_err(self::failed(Path::new("/")))?;
+    Ok(copied)
 }
 
 /// Makes the new root, which is the working directory, the root, lets go of the old one, and takes away the

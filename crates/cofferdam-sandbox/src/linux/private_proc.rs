@@ -32,7 +32,8 @@ pub(super) fn detached(hidden: bool) -> io::Result<OwnedFd> {
 }
 
 /// Mounts it in the new root, with these files over the kernel's by which programs count processors and memory.
-pub(super) fn mount(root: &OwnedFd, files: &[(String, String)]) -> io::Result<()> {
+/// `is_written` is for programs that make user namespaces, whose maps are files there.
+pub(super) fn mount(root: &OwnedFd, files: &[(String, String)], is_written: bool) -> io::Result<()> {
     let proc = detached(true)?;
     attach(&proc, place(root, Path::new("/proc"), true, true)?, Path::new(""))?;
     for (name, text) in files {
@@ -49,6 +50,9 @@ pub(super) fn mount(root: &OwnedFd, files: &[(String, String)]) -> io::Result<()
         // From Linux 7 on that can no longer be changed after mounting.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => cover_kernel_files(root, files)?,
         taken => taken?,
+    }
+    if is_written {
+        return Ok(());
     }
     let read_only = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_RDONLY,

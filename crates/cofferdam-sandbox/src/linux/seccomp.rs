@@ -85,7 +85,7 @@ fn socket_rules(unix: bool) -> [Rule; 2] {
 }
 
 /// Calls that are allowed or refused by an argument.
-fn argument_rules(unix: bool) -> Vec<Rule> {
+fn argument_rules(unix: bool, is_browser: bool) -> Vec<Rule> {
     const PR_SET_SECCOMP: u32 = libc::PR_SET_SECCOMP as u32;
     const PR_SET_MM: u32 = libc::PR_SET_MM as u32;
     let any_bit = |argument, mask| vec![Test::AnyBit { argument, mask }];
@@ -106,12 +106,16 @@ fn argument_rules(unix: bool) -> Vec<Rule> {
         refuse_if(SETRLIMIT, vec![vec![equal(0, CORE)]]),
         // A lease on a file would hold up whoever opens it outside.
         refuse_if(libc::SYS_fcntl, vec![vec![equal(1, F_SETLEASE)]]),
-        refuse_if(libc::SYS_clone, vec![any_bit(0, NEW_NAMESPACES)]),
+        refuse_if(libc::SYS_clone, vec![any_bit(0, refused_namespaces(is_browser))]),
         refuse_if(libc::SYS_ioctl, commands.collect()),
         refuse_if(libc::SYS_execveat, vec![any_bit(4, libc::AT_EMPTY_PATH as u32)]),
         refuse_if(
             libc::SYS_prctl,
-            vec![vec![equal(0, PR_SET_SECCOMP)], vec![equal(0, PR_SET_MM)]],
+            [PR_SET_MM, PR_SET_SECCOMP]
+                .into_iter()
+                .filter(|what| !is_browser || *what != PR_SET_SECCOMP)
+                .map(|what| vec![equal(0, what)])
+                .collect(),
         ),
     ];
     rules.extend(
@@ -137,6 +141,33 @@ fn argument_rules(unix: bool) -> Vec<Rule> {
     }
     rules.extend(socket_rules(unix));
     rules
+}
+
+/// Namespaces that cannot be made.
+fn refused_namespaces(is_browser: bool) -> u32 {
+    const OF_BROWSERS: u32 = (libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNET).cast_unsigned();
+    if is_browser {
+        NEW_NAMESPACES & !OF_BROWSERS
+    } else {
+        NEW_NAMESPACES
+    }
+}
+
+/// With the rights of an inner namespace these would leave capabilities on files that outlive the compartment.
+const LENDING_RIGHTS: [i64; 3] = [libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr];
+
+/// How a browser confines its own processes. What they get rights over is their own namespaces, in which nothing
+/// can be mounted.
+fn browser_rules() -> [Rule; 3] {
+    let flags = vec![Test::AnyBit {
+        argument: 0,
+        mask: refused_namespaces(true),
+    }];
+    [
+        refuse_if(libc::SYS_unshare, vec![flags]),
+        Rule::always(libc::SYS_chroot, Verdict::Allow),
+        Rule::always(libc::SYS_seccomp, Verdict::Allow),
+    ]
 }
 
 /// Memory files only with the seal that they are never executable.
@@ -214,14 +245,21 @@ pub(super) struct Variant {
     pub(super) refuses_memory_files: bool,
     /// UNIX sockets can be made, since some may be connected to.
     pub(super) has_unix_sockets: bool,
+    /// Namespaces of three kinds can be made, and further filters be stacked.
+    pub(super) is_browser: bool,
 }
 
 /// The filter of this architecture.
 pub(super) fn filter(variant: Variant) -> Filter {
-    let mut rules = argument_rules(variant.has_unix_sockets);
+    let mut rules = argument_rules(variant.has_unix_sockets, variant.is_browser);
+    if variant.is_browser {
+        rules.extend(browser_rules());
+    }
     rules.push(memory_file_rule(variant.refuses_memory_files));
     rules.push(Rule::always(libc::SYS_personality, REFUSED));
-    rules.extend(ALLOWED.iter().map(|number| Rule::always(*number, Verdict::Allow)));
+    let is_refused = |number: &&i64| variant.is_browser && LENDING_RIGHTS.contains(*number);
+    let allowed = ALLOWED.iter().filter(|number| !is_refused(number));
+    rules.extend(allowed.map(|number| Rule::always(*number, Verdict::Allow)));
     rules.extend(ABSENT.iter().map(|number| Rule::always(*number, MISSING)));
     Filter {
         architecture: ARCHITECTURE,
@@ -261,6 +299,7 @@ mod tests {
     const STRICT: Variant = Variant {
         refuses_memory_files: true,
         has_unix_sockets: false,
+        is_browser: false,
     };
 
     #[test]

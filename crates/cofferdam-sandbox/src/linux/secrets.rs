@@ -15,16 +15,16 @@ use crate::mask::Judge;
 use crate::{Plan, SandboxError};
 
 /// Most entries of granted folders that are looked at; a walk of that many takes a second or two.
-const ENTRIES_MAX: usize = 400_000;
+pub(super) const ENTRIES_MAX: usize = 400_000;
 /// Deepest folder that is looked at.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 /// Most masks of one compartment.
 pub(super) const MASKS_MAX: usize = 256;
 /// So much of a file is read to see whether it holds a key or credentials.
-const HEAD_BYTES: u64 = 64 * 1024;
+pub(super) const HEAD_BYTES: u64 = 64 * 1024;
 /// Folders of installed packages: what is in them came from a registry and is pinned. Passed over among the
 /// program's own files, never in folders that are granted as data.
-const PACKAGES: [&str; 3] = ["node_modules", "site-packages", "dist-packages"];
+pub(super) const PACKAGES: [&str; 3] = ["node_modules", "site-packages", "dist-packages"];
 
 /// A granted folder: where it lies, where it appears, and whether it is the program's own.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub(super) fn find(plan: &Plan, grafts: &[Graft]) -> Result<Option<Secrets>, San
         .filter(|graft| graft.is_folder)
         .map(root)
         .collect();
-    let hides_sockets = !plan.sockets.is_empty();
+    let hides_sockets = plan.has_unix_sockets();
     if (plan.masks.is_empty() && !hides_sockets) || roots.is_empty() {
         return Ok(None);
     }
@@ -312,13 +312,13 @@ fn is_git_configuration(path: &Path) -> bool {
     is_git_name(path) && path.with_file_name("HEAD").symlink_metadata().is_ok()
 }
 
-fn is_git_name(path: &Path) -> bool {
+pub(super) fn is_git_name(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name == "config" || name == "config.worktree")
 }
 
 /// A password or token in an address, or a header with one (git-config(1)).
-fn holds_credentials(text: &str) -> bool {
+pub(super) fn holds_credentials(text: &str) -> bool {
     let has_password = |line: &str| {
         line.split("://").skip(1).any(|rest| {
             let authority = rest.split(['/', ' ', '"', '?', '#']).next().unwrap_or_default();

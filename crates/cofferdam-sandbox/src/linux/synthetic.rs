@@ -119,8 +119,9 @@ fn proc_files(limits: &Limits) -> Vec<(String, String)> {
     let processors = thread::available_parallelism()
         .map_or(1, NonZero::get)
         .min(PROCESSORS_MAX);
-    let of_host = short_text(Path::new("/proc/meminfo")).and_then(|text| total_kib(&text));
-    let kib = of_host.unwrap_or(u64::MAX).min(limits.memory_bytes / 1024);
+    let host = rustix::system::sysinfo();
+    let of_host = host.totalram.saturating_mul(host.mem_unit.into()) / 1024;
+    let kib = of_host.min(limits.memory_bytes / 1024);
     let (mut cpuinfo, mut stat) = (String::new(), "cpu  0 0 0 0 0 0 0 0 0 0\n".to_owned());
     for number in 0..processors {
         // Writing to a string cannot fail.
@@ -140,17 +141,17 @@ fn proc_files(limits: &Limits) -> Vec<(String, String)> {
     ]
 }
 
-fn total_kib(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Synthetic, total_kib};
+    use super::Synthetic;
     use crate::Plan;
+
+    fn total_kib(meminfo: &str) -> Option<u64> {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
 
     fn link(made: &Synthetic, path: &str) -> Option<PathBuf> {
         let found = made.links.iter().find(|(link, _)| link == Path::new(path));
@@ -188,5 +189,10 @@ mod tests {
             .find(|(name, _)| name == "meminfo")
             .map(|(_, text)| text);
         assert_eq!(meminfo.and_then(|text| total_kib(text)), Some(65_536));
+        plan.limits.memory_bytes = u64::MAX;
+        let of_host = std::fs::read_to_string("/proc/meminfo").expect("on Linux");
+        let made = Synthetic::compose(&plan);
+        let shown = made.proc.iter().find(|(name, _)| name == "meminfo");
+        assert_eq!(shown.and_then(|(_, text)| total_kib(text)), total_kib(&of_host));
     }
 }

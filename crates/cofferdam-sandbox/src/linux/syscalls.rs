@@ -81,6 +81,13 @@ pub(super) fn close_from(first: u32, on_exec_only: bool) -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) }).map(drop)
 }
 
+/// Whether a descriptor of this process, by its number, is closed by `execve`.
+pub(super) fn is_closed_on_execution(number: RawFd) -> io::Result<bool> {
+    // SAFETY: the call takes numbers, and of a number that is no descriptor it says so.
+    let flags = checked(c_long::from(unsafe { libc::fcntl(number, libc::F_GETFD) }))?;
+    Ok(flags & c_long::from(libc::FD_CLOEXEC) != 0)
+}
+
 /// `mount_setattr` on the whole tree a descriptor stands for.
 pub(super) fn set_mount_attributes(tree: impl AsFd, attributes: &libc::mount_attr, recursive: bool) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };

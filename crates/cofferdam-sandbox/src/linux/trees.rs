@@ -81,7 +81,7 @@ pub(super) fn pin(graft: &Graft) -> Result<OwnedFd, SandboxError> {
 }
 
 /// The attributes of a mount, by what it may be used for.
-fn attributes(access: Access) -> libc::mount_attr {
+pub(super) fn attributes(access: Access) -> libc::mount_attr {
     let base = libc::MOUNT_ATTR_NOSUID;
     let set = match access {
         Access::System | Access::Read => base | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY,
@@ -100,8 +100,8 @@ fn attributes(access: Access) -> libc::mount_attr {
     }
 }
 
-/// Makes what the owner of the graft owns appear as the program's own. Where the file system cannot, a folder
-/// granted for reading is shown as it is, and one granted for writing must be writable for everybody.
+/// Makes what the owner of the graft owns appear as the program's own. Where the file system cannot, it is shown as
+/// it is, and must be open to everybody for what it is granted for: otherwise the program would find it closed.
 fn map_owner(graft: &Graft, pinned: &OwnedFd, tree: &OwnedFd, owners: &mut Owners) -> Result<(), SandboxError> {
     let namespace = owners.namespace_for(graft)?;
     let attributes = libc::mount_attr {
@@ -114,8 +114,15 @@ fn map_owner(graft: &Graft, pinned: &OwnedFd, tree: &OwnedFd, owners: &mut Owner
         return Ok(());
     };
     let mode = fstat(pinned).map_or(0, |found| found.st_mode);
-    let is_open_to_all = mode & 0o002 != 0;
-    if graft.access != Access::Write || is_open_to_all {
+    let (enter, read, write) = (0o1, 0o4, 0o2);
+    let needed = match (graft.access, graft.is_folder) {
+        (Access::Write, true) => write | enter,
+        (Access::Write, false) => write,
+        (_, true) => read | enter,
+        (_, false) => read,
+    };
+    // Connecting to a socket is judged by whoever listens there.
+    if graft.access == Access::Socket || mode & needed == needed {
         return Ok(());
     }
     Err(SandboxError::SourceOwner {

@@ -1,7 +1,7 @@
 //! What travels to the launcher in the sealed memory file: the plan, and the paths as they were resolved.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use super::cgroup::Places;
 use super::synthetic::Synthetic;
 use crate::Plan;
 
@@ -37,7 +36,6 @@ pub(super) struct Order {
     pub(super) synthetic: Synthetic,
     /// Files that may be executed, as paths inside, when only listed ones may.
     pub(super) executables: Vec<PathBuf>,
-    pub(super) control_groups: Places,
     /// Whether one of them caps memory.
     pub(super) memory_is_capped: bool,
     /// Whether the launching process observes calls.
@@ -57,6 +55,13 @@ pub(super) struct Graft {
     pub(super) owner: (u32, u32),
     pub(super) is_folder: bool,
     pub(super) access: Access,
+}
+
+impl Graft {
+    /// Whether it is a folder somebody granted, in which secrets may lie.
+    pub(super) fn is_granted_folder(&self) -> bool {
+        self.is_folder && matches!(self.access, Access::Read | Access::Data | Access::Write)
+    }
 }
 
 /// A place inside that shows nothing.
@@ -116,16 +121,15 @@ pub(super) fn unseal(file: impl AsFd) -> Result<Order, String> {
     if !seals.contains(SEALS) {
         return Err("the plan that came with it is not sealed".to_owned());
     }
-    let copy = file
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|error| format!("the plan cannot be read: {error}"))?;
-    let mut file = File::from(copy);
-    io::Seek::rewind(&mut file).map_err(|error| format!("the plan cannot be read: {error}"))?;
-    let mut bytes = Vec::new();
-    file.take(ORDER_BYTES_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("the plan cannot be read: {error}"))?;
+    let unreadable = |error: &io::Error| format!("the plan cannot be read: {error}");
+    let copy = file.as_fd().try_clone_to_owned();
+    let file = File::from(copy.map_err(|error| unreadable(&error))?);
+    let length = file.metadata().map_err(|error| unreadable(&error))?.len();
+    let length = usize::try_from(length.min(ORDER_BYTES_MAX)).unwrap_or_default();
+    let mut bytes = vec![0; length];
+    // Not by the position of the descriptor: two processes read it at once.
+    let read = file.read_exact_at(&mut bytes, 0);
+    read.map_err(|error| unreadable(&error))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("the plan that came with it is not one: {error}"))
 }
 
@@ -135,7 +139,6 @@ mod tests {
 
     use super::{Order, blank, is_memory_file, seal, unseal};
     use crate::Plan;
-    use crate::linux::cgroup::Places;
     use crate::linux::synthetic::Synthetic;
 
     fn order() -> Order {
@@ -146,7 +149,6 @@ mod tests {
             links: Vec::new(),
             synthetic: Synthetic::default(),
             executables: Vec::new(),
-            control_groups: Places::default(),
             memory_is_capped: false,
             is_observed: false,
         }

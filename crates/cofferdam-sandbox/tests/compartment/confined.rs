@@ -248,14 +248,17 @@ fn a_root_owned_folder_is_written_by_a_compartment_of_root() {
 }
 
 #[test]
-fn where_owners_cannot_be_mapped_a_folder_for_writing_is_refused() {
+fn where_owners_cannot_be_mapped_a_folder_that_is_theirs_alone_is_refused() {
     crate::bench::require_root();
     let bench = Bench::new(Caller::Root);
     let folder = bench.folder("work");
     // A file system without mapped owners, mounted for this one driver only.
-    let drive = |mode: &str| {
-        let mut plan = bench.probe(&["write", folder.join("new").to_str().unwrap()]);
-        plan.write = vec![folder.clone()];
+    let drive = |mode: &str, is_written: bool| {
+        let deed = if is_written { "write" } else { "list" };
+        let target = if is_written { folder.join("new") } else { folder.clone() };
+        let mut plan = bench.probe(&[deed, target.to_str().unwrap()]);
+        let grants = if is_written { &mut plan.write } else { &mut plan.read };
+        grants.push(folder.clone());
         let inner = bench.command(&plan);
         let mount = format!("mount -t ramfs -o mode={mode} none \"$0\" && exec \"$@\"");
         let mut command = std::process::Command::new("unshare");
@@ -271,10 +274,13 @@ fn where_owners_cannot_be_mapped_a_folder_for_writing_is_refused() {
             String::from_utf8(output.stderr).unwrap(),
         )
     };
-    let (code, said, reason) = drive("700");
-    assert_eq!((code, said.as_str()), (Some(125), ""));
-    assert!(reason.starts_with("cannot map the owner of `"), "{reason}");
-    assert_eq!(drive("777"), (Some(0), "written\n".to_owned(), String::new()));
+    for is_written in [false, true] {
+        let (code, said, reason) = drive("700", is_written);
+        assert_eq!((code, said.as_str()), (Some(125), ""));
+        assert!(reason.starts_with("cannot map the owner of `"), "{reason}");
+    }
+    assert_eq!(drive("777", true), (Some(0), "written\n".to_owned(), String::new()));
+    assert_eq!(drive("755", false).0, Some(0));
 }
 
 #[test]

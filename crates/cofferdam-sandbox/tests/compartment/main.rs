@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bench;
+mod browser;
 mod confined;
 mod doors;
 mod lifetime;

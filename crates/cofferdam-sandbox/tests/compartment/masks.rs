@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bench::{Bench, Caller, eventually, everybody};
-use cofferdam_sandbox::{Masks, Plan};
+use cofferdam_sandbox::{Feature, Masks, Plan};
 
 fn masks() -> Masks {
     Masks {
@@ -97,6 +97,131 @@ fn what_an_editor_renames_over_a_secret_is_masked_again() {
             "{caller:?}: {said}"
         );
     }
+}
+
+/// Saves a secret as editors do, again and again: under another name first, then over the old one; and under new
+/// names of secrets.
+fn save_as_editors_do(bench: &Bench, secret: &Path, until: impl Fn() -> bool) {
+    for number in 0.. {
+        if until() {
+            return;
+        }
+        let new = bench.path("project/4913");
+        fs::write(&new, format!("TOKEN=hunter{number}")).unwrap();
+        fs::rename(new, secret).unwrap();
+        let other = bench.path(&format!("project/.env.{}", number % 8));
+        fs::write(&other, "TOKEN=hunter").unwrap();
+        fs::remove_file(other).unwrap();
+    }
+}
+
+/// What the program sees of it, hunting for a secret.
+fn hunted(bench: &Bench, folder: &Path, secret: &Path, change: impl Fn(&mut Plan)) -> String {
+    let mut plan = bench.probe(&["hunt", folder.to_str().unwrap()]);
+    granting(folder, false)(&mut plan);
+    change(&mut plan);
+    let (mut driver, _enforced) = bench.start(&plan);
+    let mut stdout = driver.0.stdout.take().unwrap();
+    let said = std::thread::spawn(move || {
+        let mut said = String::new();
+        stdout.read_to_string(&mut said).map(|_| said).unwrap()
+    });
+    save_as_editors_do(bench, secret, || said.is_finished());
+    said.join().unwrap().trim_end().to_owned()
+}
+
+fn strict(plan: &mut Plan) {
+    plan.require.push(Feature::MaskStrict);
+}
+
+#[test]
+fn strictly_masked_nothing_is_seen_of_what_an_editor_saves() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let (folder, secret) = project(&bench, ".env", "TOKEN=hunter2");
+        bench.file("project/readme", "text");
+        assert_eq!(hunted(&bench, &folder, &secret, strict), "never seen", "{caller:?}");
+        // The other half: masks that are put on again leave a window, and the first name has none at all.
+        let seen = hunted(&bench, &folder, &secret, |_| {});
+        assert!(seen.starts_with("seen in "), "{caller:?}: {seen}");
+    }
+}
+
+#[test]
+fn strictly_masked_folders_are_as_they_were_but_for_their_secrets() {
+    for caller in everybody() {
+        let bench = Bench::new(caller);
+        let (folder, secret) = project(&bench, ".env", "TOKEN=hunter2");
+        bench.file("project/readme", "text");
+        bench.file("project/server.pem", "-----BEGIN PRIVATE KEY-----");
+        bench.file("project/public.pem", "-----BEGIN CERTIFICATE-----");
+        bench.folder("project/sub");
+        bench.folder("project/sub/.ssh");
+        bench.file("project/sub/.ssh/id", "key");
+        let script = bench.file("project/sub/run", "#!/bin/sh");
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o750)).unwrap();
+        std::os::unix::fs::symlink("../readme", folder.join("sub/link")).unwrap();
+        let shown = |name: &str| {
+            let path = folder.join(name);
+            bench.says_with(&["read", path.to_str().unwrap()], |plan| {
+                granting(&folder, false)(plan);
+                strict(plan);
+            })
+        };
+        assert_eq!(shown("readme"), "text");
+        assert_eq!(shown("sub/link"), "text");
+        assert_eq!(shown("public.pem"), "-----BEGIN CERTIFICATE-----");
+        assert_eq!([shown(".env"), shown("server.pem")], ["", ""]);
+        assert_eq!(shown("sub/.ssh/id"), "errno 2");
+        let mut plan = bench.probe(&["write", secret.with_file_name("readme").to_str().unwrap()]);
+        granting(&folder, false)(&mut plan);
+        strict(&mut plan);
+        let driven = bench.drive(&plan);
+        assert_eq!(
+            driven.stdout.trim_end(),
+            "errno 30",
+            "{caller:?}: a copy is not for writing"
+        );
+        let enforced = driven.enforced.unwrap();
+        assert_eq!(enforced.live_folders, Vec::<PathBuf>::new());
+        let live = {
+            let mut plan = bench.probe(&["echo"]);
+            granting(&folder, false)(&mut plan);
+            bench.drive(&plan).enforced.unwrap()
+        };
+        assert_eq!(live.live_folders, std::slice::from_ref(&folder), "{caller:?}");
+        assert_eq!(live.missing(&[Feature::MaskStrict]), [Feature::MaskStrict]);
+    }
+}
+
+#[test]
+fn strict_masks_are_refused_where_they_could_not_hold() {
+    let bench = Bench::new(Caller::Ordinary);
+    let (folder, secret) = project(&bench, ".env", "TOKEN=hunter2");
+    let refused = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = bench.probe(&["echo"]);
+        strict(&mut plan);
+        change(&mut plan);
+        let driven = bench.drive(&plan);
+        assert_eq!((driven.code, driven.stdout.as_str()), (125, ""));
+        driven.stderr
+    };
+    let written = refused(&granting(&folder, true));
+    assert!(written.contains("is granted for writing"), "{written}");
+    let unmasked = refused(&|plan| plan.read.push(folder.clone()));
+    assert!(unmasked.contains("nothing is masked"), "{unmasked}");
+    fs::write(folder.join("large"), vec![0; 2 << 20]).unwrap();
+    let large = refused(&|plan| {
+        granting(&folder, false)(plan);
+        plan.limits.disk_bytes = 1 << 20;
+    });
+    assert!(
+        large.contains("cannot copy") && large.contains("no space left"),
+        "{large}"
+    );
+    fs::remove_file(folder.join("large")).unwrap();
+    fs::hard_link(secret, folder.join("harmless")).unwrap();
+    assert!(refused(&granting(&folder, false)).contains("it has 2 names"));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cofferdam_inspect::{Finding, Severity, show_safely};
 use cofferdam_manifest::{
-    Access, Consent, Definitions, Deliver, Interpreter, Isolation, Launch, Manifest, Program, ProgramKind, ProgramPins,
-    SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
+    Access, Consent, Definitions, Deliver, Interpreter, Isolation, Launch, Manifest, Profile, Program, ProgramKind,
+    ProgramPins, SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
 };
 use serde_json::Value;
 
@@ -18,6 +18,7 @@ use super::output::{Output, Style};
 use super::person::proven;
 use super::run::understood;
 use crate::client::Declares;
+use crate::compartment::given_up;
 use crate::contract::folder::{Before, Texts};
 use crate::contract::project::Project;
 use crate::contract::{Contract, Place, own_folder, program_json};
@@ -282,6 +283,7 @@ fn draft(home: &Home, args: &Add, program: &Program, isolation: Isolation) -> Re
         }
     }
     manifest.programs.allow.clone_from(&args.execute);
+    manifest.isolation.profile = args.browser.then_some(Profile::Browser);
     for name in &args.secret {
         manifest.secrets.insert(name.clone(), environment_secret());
     }
@@ -422,6 +424,9 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
         output.say(&format!(
             "  note      `{program}` runs any code that is given to it: only what is granted bounds that"
         ));
+    }
+    for what in given_up(manifest) {
+        output.say(&format!("  gives up  {}", escaped(what.as_bytes())));
     }
     let hosts: Vec<String> = manifest.network.allow.iter().map(ToString::to_string).collect();
     output.say(&format!(

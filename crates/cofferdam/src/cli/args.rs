@@ -69,7 +69,7 @@ pub(crate) enum Verb {
     /// Read and verify the record.
     #[command(subcommand)]
     Audit(AuditVerb),
-    /// See eight attacks succeed against a bare server and fail behind the gate.
+    /// See nine attacks succeed against a bare server and fail behind the gate.
     Demo(Demo),
     /// Show what this machine can enforce, measured on a compartment, and how to get what it cannot.
     Doctor(Doctor),
@@ -129,6 +129,9 @@ pub(crate) struct Add {
     /// Let the server execute this program, by name or absolute path, such as `git`. Others are not there, shells neither.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) execute: Vec<String>,
+    /// It drives a browser with a sandbox of its own: let it make namespaces and UNIX sockets. What that gives up is said.
+    #[arg(long)]
+    pub(crate) browser: bool,
     /// Let it connect to this host and port, and to nothing else: a name, an address, or `localhost`.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) network: Vec<Endpoint>,

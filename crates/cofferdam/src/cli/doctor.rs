@@ -12,6 +12,62 @@ use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::image::{Engine, examined};
 
+/// What a machine gives to servers.
+enum Tier {
+    /// Everything that is required by default.
+    Sealed,
+    /// A compartment that lacks only what a person may give up for a server, by these names.
+    Waived(Vec<String>),
+    /// No compartment: these cannot be given up.
+    None(Vec<String>),
+}
+
+impl Tier {
+    fn of(missing: &[Lack]) -> Self {
+        let required = || missing.iter().filter(|lack| is_required(lack.feature));
+        let names = |can_be_waived: bool| -> Vec<String> {
+            required()
+                .filter(|lack| Feature::WAIVABLE.contains(&lack.feature) == can_be_waived)
+                .map(|lack| lack.feature.to_string())
+                .collect()
+        };
+        match (names(false), names(true)) {
+            (fixed, _) if !fixed.is_empty() => Self::None(fixed),
+            (_, waivable) if !waivable.is_empty() => Self::Waived(waivable),
+            _ => Self::Sealed,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Waived(_) => "waived",
+            Self::None(_) => "none",
+        }
+    }
+
+    /// The tier, and how a server starts there.
+    fn in_words(&self) -> String {
+        let listed = |names: &[String], mark: &str| {
+            let names: Vec<String> = names.iter().map(|name| format!("{mark}{name}{mark}")).collect();
+            names.join(", ")
+        };
+        match self {
+            Self::Sealed => "sealed: servers start with everything that is required by default".to_owned(),
+            Self::Waived(names) => format!(
+                "waived: a server starts only with `waive = [{}]` in `[isolation]` of its manifest, and each start \
+                 puts that on record",
+                listed(names, "\"")
+            ),
+            Self::None(names) => format!(
+                "none: no server starts here, and nothing runs it without: {} cannot be waived; what is missing is \
+                 above, with the way to it",
+                listed(names, "`")
+            ),
+        }
+    }
+}
+
 /// What a compartment of this very program showed.
 struct Examined {
     probe: Probe,
@@ -135,6 +191,11 @@ impl Examined {
             output.line(&format!("            {}", escaped(lack.fix.as_bytes())))?;
         }
         self.print_engine(output)?;
+        output.line(&format!(
+            "{}     {}",
+            output.styled(Style::Bold, "tier"),
+            Tier::of(missing).in_words()
+        ))?;
         let required = missing.iter().filter(|lack| is_required(lack.feature)).count();
         output.say(&match required {
             0 => "servers can run sealed here".to_owned(),
@@ -188,13 +249,14 @@ impl Examined {
             .filter(|feature| !is_missing(feature))
             .map(|it| it.to_string())
             .collect();
+        let tier = Tier::of(missing).name();
         let missing: Vec<_> = missing
             .iter()
             .map(|lack| json!({"feature": lack.feature, "required": is_required(lack.feature), "reason": lack.reason, "fix": lack.fix}))
             .collect();
         json!({
             "system": self.probe.system, "release": self.probe.release, "landlock": self.probe.landlock, "root": self.probe.can_choose_user,
-            "backends": [{"name": "native", "enforced": enforced, "missing": missing}, self.engine_as_json()],
+            "backends": [{"name": "native", "tier": tier, "enforced": enforced, "missing": missing}, self.engine_as_json()],
         })
     }
 }
@@ -217,4 +279,40 @@ fn apparmor_profile(program: &std::path::Path) -> String {
          profile cofferdam \"{}\" flags=(unconfined) {{\n  userns,\n\n  include if exists <local/cofferdam>\n}}\n",
         path.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_sandbox::{Feature, Lack};
+
+    use super::Tier;
+
+    fn tier(missing: &[Feature]) -> Tier {
+        let lack = |feature: &Feature| Lack {
+            feature: *feature,
+            reason: String::new(),
+            fix: String::new(),
+        };
+        Tier::of(&missing.iter().map(lack).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_machine_gives_what_its_servers_would_get() {
+        assert_eq!(tier(&[]).name(), "sealed");
+        assert_eq!(
+            tier(&[Feature::MemoryLimit]).name(),
+            "sealed",
+            "not required by default"
+        );
+        let waived = tier(&[Feature::Landlock(2), Feature::CgroupNamespace]);
+        assert_eq!(waived.name(), "waived");
+        assert!(
+            waived
+                .in_words()
+                .contains("`waive = [\"landlock-2\", \"cgroup-namespace\"]`")
+        );
+        let none = tier(&[Feature::Landlock(2), Feature::UserNamespace]);
+        assert_eq!(none.name(), "none");
+        assert!(none.in_words().contains("`user-namespace` cannot be waived"));
+    }
 }

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::args::ManifestCheck;
 use super::output::{Output, Style};
-use crate::compartment::required_features;
+use crate::compartment::{given_up, required_features};
 use crate::contract::{Contract, checked_manifest, own_names, project};
 use crate::failure::{Exit, Failure};
+use crate::gate::escaped;
 use crate::home::Home;
 use crate::own_files::read_foreign_file;
 
@@ -41,6 +42,7 @@ pub(crate) fn manifest_of_file(home: &Home, path: &Path) -> Result<Manifest, Fai
 
 fn check_file(home: &Home, path: &Path, output: &mut Output) -> Result<Exit, Failure> {
     let manifest = manifest_of_file(home, path)?;
+    tell_given_up(&manifest, output);
     let not_yet = manifest.not_yet();
     for section in &not_yet {
         output.say(&format!(
@@ -59,6 +61,13 @@ fn check_file(home: &Home, path: &Path, output: &mut Output) -> Result<Exit, Fai
     } else {
         Exit::NotEnforced
     })
+}
+
+/// Said to people, also where data goes to a program.
+fn tell_given_up(manifest: &Manifest, output: &mut Output) {
+    for what in given_up(manifest) {
+        output.say(&format!("gives up {}", escaped(what.as_bytes())));
+    }
 }
 
 fn check_all(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
@@ -93,6 +102,7 @@ fn check_all(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 fn tell(contract: &Contract, output: &mut Output) -> Result<(), Failure> {
+    tell_given_up(&contract.manifest, output);
     let (tools, files) = (contract.manifest.tools.len(), contract.program.len());
     let digest = contract.stated.digest().to_string();
     if output.is_json() {

@@ -35,7 +35,7 @@ pub(crate) fn check(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
     let servers = own_names(home)?;
     for name in &servers {
         let loaded = Contract::read(home, name).and_then(|contract| {
-            let world = pinned_world(home, &contract);
+            let world = pinned_world(home, &contract)?;
             if let Some(candidate) = files.candidate() {
                 candidate.load(&world)?.check().map_err(|error| unusable(&error))?;
             }
@@ -111,7 +111,7 @@ pub(crate) fn explain(home: &Home, args: &PolicyExplain, output: &mut Output) ->
             .help(format!("`cofferdam tools {}` lists them", args.name))
     })?;
     check_arguments(&args.arguments)?;
-    let policies = PolicyFiles::read(home)?.load(&pinned_world(home, &contract))?;
+    let policies = PolicyFiles::read(home)?.load(&pinned_world(home, &contract)?)?;
     let asked = Asked::Call {
         tool: &args.tool,
         arguments: Some(&args.arguments),
@@ -266,7 +266,7 @@ fn run_case(home: &Home, files: &PolicyFiles, case: &Case, output: &mut Output) 
         .tools
         .get(&case.tool)
         .map_or(Consent::Deny, |tool| tool.consent);
-    let policies = files.load(&pinned_world(home, &contract))?;
+    let policies = files.load(&pinned_world(home, &contract)?)?;
     let arguments = Value::Object(case.arguments.clone()).to_string();
     let asked = Asked::Call {
         tool: &case.tool,

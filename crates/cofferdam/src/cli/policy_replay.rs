@@ -48,7 +48,7 @@ pub(crate) fn replay(home: &Home, args: &PolicyReplay, output: &mut Output) -> R
     let mut servers = BTreeMap::new();
     for name in own_names(home)? {
         let contract = Contract::read(home, &name)?;
-        let world = pinned_world(home, &contract);
+        let world = pinned_world(home, &contract)?;
         let tools = contract.manifest.tools.iter();
         let server = Server {
             consents: tools.map(|(name, tool)| (name.clone(), tool.consent)).collect(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cofferdam_inspect::show_safely;
+use cofferdam_inspect::{Finding, Guard, look_alikes, show_safely};
 use cofferdam_manifest::tool_digest;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::args::Tools;
 use super::observe::{converse, observe};
 use super::output::{Output, Style};
 use crate::client::Declares;
-use crate::contract::Contract;
+use crate::contract::{Contract, own_names};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
@@ -55,10 +55,19 @@ pub(crate) fn run(home: &Home, args: &Tools, output: &mut Output) -> Result<Exit
     } else {
         accepted_rows(&contract)
     };
+    let others = other_tools(home, &contract, output)?;
     let mut exit = Exit::Fine;
     let mut list = Vec::new();
     for (name, (standing, definition)) in &rows {
-        let found = findings(definition);
+        let mut found = findings(definition);
+        let own = rows.keys().map(|own| ("", own.as_str()));
+        found.extend(look_alikes(name, own).into_iter().filter(Finding::blocks_by_default));
+        let theirs = others.iter().map(|(server, tool)| (server.as_str(), tool.as_str()));
+        let (alike, usual): (Vec<_>, Vec<_>) = look_alikes(name, theirs)
+            .into_iter()
+            .partition(Finding::blocks_by_default);
+        found.extend(alike);
+        let roles = roles(&contract, name, definition);
         if standing.is_held_back() || !found.is_empty() {
             exit = Exit::Findings;
         }
@@ -71,7 +80,7 @@ pub(crate) fn run(home: &Home, args: &Tools, output: &mut Output) -> Result<Exit
                 .collect();
             let pin = tool.map(|tool| tool.pin.to_string());
             list.push(
-                json!({"name": name, "standing": standing.word(), "consent": consent, "pin": pin, "findings": found}),
+                json!({"name": name, "standing": standing.word(), "consent": consent, "pin": pin, "findings": found, "roles": roles}),
             );
             continue;
         }
@@ -88,6 +97,16 @@ pub(crate) fn run(home: &Home, args: &Tools, output: &mut Output) -> Result<Exit
         for line in description(definition).lines() {
             output.line(&format!("  {}", escaped(line.as_bytes())))?;
         }
+        if !roles.is_empty() {
+            let roles: Vec<String> = roles
+                .iter()
+                .map(|(argument, role)| format!("{}: {role}", show_safely(argument)))
+                .collect();
+            output.line(&format!("  arguments  {}", roles.join(", ")))?;
+        }
+        for finding in usual {
+            output.line(&format!("  note: {}", finding.evidence))?;
+        }
         for finding in found {
             output.line(&format!("  finding {}: {}", finding.rule.id, finding.evidence))?;
         }
@@ -96,6 +115,50 @@ pub(crate) fn run(home: &Home, args: &Tools, output: &mut Output) -> Result<Exit
         output.line(&Value::Array(list).to_string())?;
     }
     Ok(if rows.is_empty() { Exit::Nothing } else { exit })
+}
+
+/// Tools that the user's other servers were accepted with, each with its server's name. A contract that cannot be read is named: its
+/// tools were not compared.
+fn other_tools(home: &Home, contract: &Contract, output: &mut Output) -> Result<Vec<(String, String)>, Failure> {
+    let mut others = Vec::new();
+    for server in own_names(home)?.into_iter().filter(|server| *server != contract.name) {
+        match Contract::read(home, &server) {
+            Ok(other) => others.extend(
+                other
+                    .definitions
+                    .iter()
+                    .map(|(tool, _)| (server.clone(), tool.to_owned())),
+            ),
+            Err(_) => output.say(&format!(
+                "names were not compared with those of `{}`, which cannot be read",
+                show_safely(&server)
+            )),
+        }
+    }
+    Ok(others)
+}
+
+/// The role of each argument by which its values are judged: what the manifest sets, or what is inferred.
+fn roles(contract: &Contract, tool: &str, definition: &str) -> BTreeMap<String, String> {
+    let set: BTreeMap<_, _> = contract
+        .manifest
+        .tools
+        .get(tool)
+        .into_iter()
+        .flat_map(|tool| &tool.arguments)
+        .filter_map(|(name, argument)| Some((name.clone(), argument.role?)))
+        .collect();
+    let parsed: Value = serde_json::from_str(definition).unwrap_or_default();
+    let guard = Guard::new(tool, parsed.get("inputSchema"), &set);
+    let word = |role| match json!(role) {
+        Value::String(word) => word,
+        other => other.to_string(),
+    };
+    let words = guard.roles().map(|(name, role)| {
+        let source = if set.contains_key(name) { " (set)" } else { "" };
+        (name.to_owned(), format!("{}{source}", word(role)))
+    });
+    words.collect()
 }
 
 fn accepted_rows(contract: &Contract) -> BTreeMap<String, (Standing, String)> {

@@ -1,8 +1,8 @@
-//! The eight attacks, as data: what is sent, and how one sees that it worked.
+//! The attacks, as data: what is sent, and how one sees that it worked.
 
 use serde_json::{Value, json};
 
-use super::server::{INTERNAL_SECRET, PRIVATE_KEY, SQL_SECRET};
+use super::server::{INTERNAL_SECRET, PRIVATE_KEY, PUBLISHED, SQL_SECRET};
 use super::stage::{CLOUD_SECRET, ENVIRONMENT_SECRET, Facts};
 
 /// How success shows.
@@ -29,7 +29,16 @@ pub(super) struct Attack {
     pub(super) nothing_found: &'static str,
 }
 
-/// In the order of DESIGN section 1.
+/// The ninth of DESIGN section 1, played in continuous integration: the server may write, so a person would be asked, and there is none.
+pub(super) const CI_ATTACK: Attack = Attack {
+    title: "CI compromise: a hostile commit message becomes a call",
+    sends: "publish {\"version\": \"9.9.9\"}, as a commit message told the agent of a CI job",
+    call: |_| json!({"name": "publish", "arguments": {"version": "9.9.9"}}),
+    evidence: Evidence::InAnswer(PUBLISHED),
+    nothing_found: "nothing was published",
+};
+
+/// The first eight, in the order of DESIGN section 1.
 pub(super) const ATTACKS: [Attack; 8] = [
     Attack {
         title: "Shell injection: a search pattern carries a command",

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::cli::output::{Output, Style};
 use crate::client::{ClientError, Declares, McpClient};
 use crate::failure::{Exit, Failure};
-use attack::{ATTACKS, Attack, Evidence};
+use attack::{ATTACKS, Attack, CI_ATTACK, Evidence};
 use stage::Stage;
 
 pub(crate) use server::vulnerable_server;
@@ -46,20 +46,17 @@ pub(crate) fn run(options: Options, output: &mut Output) -> Result<Exit, Failure
         "A vulnerable MCP server, first as clients start it today, then behind Cofferdam.",
     ))?;
     output.line("The bare half runs in a throw-away compartment that holds only made-up secrets.\n")?;
-    let bare = attack_all(&stage, stage.bare()?)?;
+    let attacks: Vec<&Attack> = ATTACKS.iter().chain([&CI_ATTACK]).collect();
+    let bare = attack_all(&stage, &attacks, stage.bare()?)?;
     stage.rewind()?;
     stage.add()?;
-    let gated = attack_all(&stage, stage.gated()?)?;
+    let mut gated = attack_all(&stage, ATTACKS.iter().collect::<Vec<_>>().as_slice(), stage.gated()?)?;
+    gated.extend(attack_all(&stage, &[&CI_ATTACK], stage.gated_in_ci()?)?);
     let mut as_it_should = true;
-    for (number, (attack, (bare, gated))) in ATTACKS.iter().zip(bare.iter().zip(&gated)).enumerate() {
+    for (number, (attack, (bare, gated))) in attacks.into_iter().zip(bare.iter().zip(&gated)).enumerate() {
         as_it_should &= matches!((bare, gated), (Outcome::Succeeded(_), Outcome::Failed(_)));
         tell(number + 1, attack, bare, gated, output)?;
     }
-    output.line(&format!(
-        "9. {}",
-        output.styled(Style::Bold, "CI compromise: a hostile commit message becomes a call")
-    ))?;
-    output.line("   not yet: the CI profile comes with policy and consent\n")?;
     as_it_should &= conclude(&stage, output)?;
     Ok(if as_it_should { Exit::Fine } else { Exit::Findings })
 }
@@ -84,15 +81,15 @@ fn tell(number: usize, attack: &Attack, bare: &Outcome, gated: &Outcome, output:
     output.line("")
 }
 
-/// Plays every attack in one conversation with one server.
-fn attack_all(stage: &Stage, mut server: stage::Running) -> Result<Vec<Outcome>, Failure> {
+/// Plays these attacks in one conversation with one server.
+fn attack_all(stage: &Stage, attacks: &[&Attack], mut server: stage::Running) -> Result<Vec<Outcome>, Failure> {
     let (reader, writer) = server.pipes()?;
     let mut client = McpClient::new(reader, writer, Declares::Nothing, TIMEOUT);
     client
         .open()
         .map_err(|error| Failure::new(Exit::Findings, format!("the demo's server did not start: {error}")))?;
     let facts = server.facts(stage)?;
-    let outcomes = ATTACKS
+    let outcomes = attacks
         .iter()
         .map(|attack| {
             play(attack, &facts, stage, &mut client).and_then(|outcome| still_there(&mut client).map(|()| outcome))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cofferdam_sandbox::{Compartment, Plan, Programs};
 
-use super::server::{self, PRIVATE_KEY};
+use super::server::{self, PRIVATE_KEY, RELEASE_FILE};
 use crate::failure::{Exit, Failure, file_failure};
 use crate::home::Home;
 
@@ -89,6 +89,7 @@ impl Stage {
             server_program: server.display().to_string(),
         };
         stage.file("machine/project/monday.txt", "buy milk\ncall the harbour master\n")?;
+        stage.file(&format!("machine/{RELEASE_FILE}"), "release 1.0.0")?;
         stage.file(
             "machine/home/.ssh/id_demo",
             &format!("-----BEGIN DEMO KEY-----\n{PRIVATE_KEY}\n"),
@@ -124,6 +125,7 @@ impl Stage {
 
     /// The stage as it was.
     pub(super) fn rewind(&self) -> Result<(), Failure> {
+        self.file(&format!("machine/{RELEASE_FILE}"), "release 1.0.0")?;
         let path = self.project().join(POISON_FILE);
         std::fs::remove_file(&path).map_err(|cause| file_failure("remove", &path, &cause))
     }
@@ -161,9 +163,21 @@ impl Stage {
     /// The same server behind the gate: `run demo` of this very binary, with the same variable in its own environment.
     pub(super) fn gated(&self) -> Result<Running, Failure> {
         let (name, value) = ENVIRONMENT_SECRET.split_once('=').unwrap_or_default();
-        let child = self
-            .command(&["run", "demo"])
-            .env(name, value)
+        let mut gate = self.command(&["run", "demo"]);
+        // The first eight are played at a person's desk.
+        gate.env(name, value).env_remove("CI");
+        self.behind(gate)
+    }
+
+    /// The same server with a folder to publish to, as a job of continuous integration starts it.
+    pub(super) fn gated_in_ci(&self) -> Result<Running, Failure> {
+        let mut gate = self.command(&["run", "demo-ci"]);
+        gate.env("CI", "true");
+        self.behind(gate)
+    }
+
+    fn behind(&self, mut gate: Command) -> Result<Running, Failure> {
+        let child = gate
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -185,22 +199,19 @@ impl Stage {
         Ok(Running::Gated { child, victim, port })
     }
 
-    /// `add` of this very binary.
+    /// `add` of this very binary: once to read, and once to publish as well.
     pub(super) fn add(&self) -> Result<(), Failure> {
+        let release = self.machine().join(RELEASE_FILE);
+        let release = release.parent().unwrap_or(&release).display().to_string();
+        self.add_as("demo", &[])?;
+        self.add_as("demo-ci", &["--write", &release])
+    }
+
+    fn add_as(&self, name: &str, more: &[&str]) -> Result<(), Failure> {
         let project = self.project().display().to_string();
-        let added = self
-            .command(&[
-                "add",
-                "demo",
-                "--yes",
-                "--read",
-                &project,
-                "--",
-                &self.server_program,
-                "__vulnerable-server",
-                &project,
-            ])
-            .output();
+        let grants = [&["add", name, "--yes", "--read", &project], more].concat();
+        let line = ["--", &self.server_program, "__vulnerable-server", &project];
+        let added = self.command(&[&grants, line.as_slice()].concat()).output();
         let added = added.map_err(|cause| Failure::not_enforced(format!("`add` could not be started: {cause}")))?;
         if added.status.success() {
             return Ok(());

@@ -178,7 +178,10 @@ impl LiveTools {
             Some(Ok(judge)) => judge.check(arguments, secrets),
             Some(Err(unusable)) => vec![unusable.finding()],
             // Nothing is known of it yet: roles are told by the names alone.
-            None => guarded(&Guard::new(tool, None, &BTreeMap::new()), arguments, secrets),
+            None => match serde_json::from_str(arguments.unwrap_or("{}")) {
+                Ok(arguments) => guarded(&Guard::new(tool, None, &BTreeMap::new()), &arguments, secrets),
+                Err(_) => vec![ArgumentSchema::unreadable()],
+            },
         }
     }
 
@@ -233,8 +236,11 @@ impl Judge {
     }
 
     fn check(&self, arguments: Option<&str>, secrets: &SecretValues) -> Vec<Finding> {
-        let mut findings = self.schema.check(arguments);
-        findings.extend(guarded(&self.guard, arguments, secrets));
+        let Ok(arguments) = serde_json::from_str(arguments.unwrap_or("{}")) else {
+            return vec![ArgumentSchema::unreadable()];
+        };
+        let mut findings = self.schema.check_value(&arguments);
+        findings.extend(guarded(&self.guard, &arguments, secrets));
         findings
     }
 }
@@ -251,18 +257,14 @@ impl Links for LinksHere {
 }
 
 /// The roots are the mount tree's to hold: what is judged here is how a value is written and what it names.
-fn guarded(guard: &Guard, arguments: Option<&str>, secrets: &SecretValues) -> Vec<Finding> {
-    // Arguments that cannot be read were refused by the schema.
-    let Ok(arguments) = serde_json::from_str(arguments.unwrap_or("{}")) else {
-        return Vec::new();
-    };
+fn guarded(guard: &Guard, arguments: &serde_json::Value, secrets: &SecretValues) -> Vec<Finding> {
     let facts = Facts {
         roots: None,
         links: &LinksHere,
         hosts: &[],
         secrets,
     };
-    guard.check(&arguments, &facts)
+    guard.check(arguments, &facts)
 }
 
 #[cfg(test)]

@@ -92,6 +92,7 @@ impl Wanted {
             program: Vec::new(),
             execute: Vec::new(),
             network: Vec::new(),
+            browser: false,
             young: false,
             env,
             secret,
