@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::diagnostic::is_invisible;
 use crate::endpoint::Endpoint;
 use crate::limits::Limits;
-use crate::manifest::{Filesystem, Launch, Manifest, Network, Secret, Tool};
+use crate::manifest::{Filesystem, Image, Launch, Manifest, Network, Secret, Tool};
 use crate::quantity::{bytes_in_words, seconds_in_words};
 
 /// Lists longer than this get one line for each entry.
@@ -59,13 +59,7 @@ impl Manifest {
             pair("waive", &list(&self.isolation.waive), &mut out);
         }
         if let Some(image) = &self.isolation.image {
-            let optional = [("engine", &image.engine), ("runtime", &image.runtime)];
-            pair("image", &quoted(&image.reference), &mut out);
-            for (key, value) in optional {
-                if let Some(value) = value {
-                    pair(key, &quoted(value), &mut out);
-                }
-            }
+            image_of(image, &mut out);
         }
         if let Some(profile) = self.isolation.profile {
             pair("profile", &quoted(&profile.to_string()), &mut out);
@@ -127,6 +121,15 @@ fn filesystem(filesystem: &Filesystem, out: &mut String) {
     pair("write", &paths(&filesystem.write), out);
     if !filesystem.mask.is_empty() {
         pair("mask", &list(&filesystem.mask), out);
+    }
+}
+
+fn image_of(image: &Image, out: &mut String) {
+    pair("image", &quoted(&image.reference), out);
+    for (key, value) in [("engine", &image.engine), ("runtime", &image.runtime)] {
+        if let Some(value) = value {
+            pair(key, &quoted(value), out);
+        }
     }
 }
 
