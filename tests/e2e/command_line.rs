@@ -80,15 +80,11 @@ fn a_manifest_that_does_not_check_starts_nothing() {
 fn what_this_version_cannot_enforce_is_refused_not_ignored() {
     let stage = Stage::with_fixture(&[]);
     stage.edit_manifest("fixture", |manifest| {
-        manifest.replacen("backend = \"native\"", "backend = \"oci\"", 1)
+        manifest + "\n[secrets.TOKEN]\nsource = \"keyring:x\"\nttl = \"10m\"\ndeliver = \"fd\"\n"
     });
     let refused = stage.run(&["run", "fixture"]);
     assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
-    assert!(
-        text(&refused.stderr).contains("isolation.backend"),
-        "{}",
-        text(&refused.stderr)
-    );
+    assert!(text(&refused.stderr).contains("`secrets`"), "{}", text(&refused.stderr));
 }
 
 #[test]

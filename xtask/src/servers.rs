@@ -33,6 +33,8 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             // Who the record is shipped to.
             Set::python(&locks, &servers, "collectors"),
             Set::debian(&locks, &servers, ("rsyslog", "usr/sbin/rsyslogd")),
+            // Who makes containers.
+            Set::debian(&locks, &servers, ("podman", "usr/bin/podman")),
             // What the browser profile is for.
             Set::debian(&locks, &servers, ("chromium", "usr/lib/chromium/chromium")),
         ],

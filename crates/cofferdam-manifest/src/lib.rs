@@ -51,8 +51,8 @@ pub use grant::{Access, forbidden_grant};
 pub use key::{KEY_FILE_BYTES_MAX, KeyError, KeyFault, PrivateKeyPem, PublicKey, SigningKey, TrustedKey};
 pub use limits::Limits;
 pub use manifest::{
-    Argument, Backend, Client, ClientRequest, Consent, Deliver, Environment, Filesystem, Isolation, Launch, Manifest,
-    Network, Package, Profile, Programs, Role, SECRET_TTL_SECONDS_MAX, Secret, Sockets, Tool,
+    Argument, Backend, Client, ClientRequest, Consent, Deliver, Environment, Filesystem, Image, Isolation, Launch,
+    Manifest, Network, Package, Profile, Programs, Role, SECRET_TTL_SECONDS_MAX, Secret, Sockets, Tool,
 };
 pub use mask::{MASKED_IF_KEYS, MASKED_NAMES, NOT_MASKED};
 pub use not_yet::NotYet;

@@ -180,9 +180,46 @@ pub struct Isolation {
     pub require: Vec<String>,
     /// Features of that list that a person gives up for this server. Each start puts them on record.
     pub waive: Vec<String>,
+    /// What a container is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// What kind of program the compartment is loosened for, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
+}
+
+/// The image of a container, and the engine that makes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Image {
+    /// `NAME@sha256:DIGEST`.
+    pub reference: String,
+    /// [`Image::PODMAN`], which is the default, or the absolute path of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The engine's runtime, where it is not the engine's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+}
+
+impl Image {
+    /// The engine this version can use.
+    pub const PODMAN: &'static str = "podman";
+    /// Digits of a SHA-256 digest.
+    const DIGEST_DIGITS: usize = 64;
+
+    /// Whether a reference names an image by its digest, so that no other image can take its place.
+    #[must_use]
+    pub fn is_pinned(reference: &str) -> bool {
+        let Some((name, digest)) = reference.split_once("@sha256:") else {
+            return false;
+        };
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte);
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        name.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && name.bytes().all(is_name)
+            && digest.len() == Self::DIGEST_DIGITS
+            && digest.bytes().all(is_digit)
+    }
 }
 
 /// A kind of program that does not run in the compartment as it is.

@@ -1,6 +1,6 @@
 //! What a manifest asks for that this version does not enforce yet, so that `run` refuses instead of ignoring it.
 
-use crate::manifest::{Backend, Manifest};
+use crate::manifest::Manifest;
 
 /// A part of a manifest this version understands but does not enforce.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +28,6 @@ impl Manifest {
             self.secrets.values().any(|secret| !secret.is_environment()),
             "secrets",
             "secrets are delivered from the client's environment as variables only so far",
-        );
-        add(
-            self.isolation.backend != Backend::Native,
-            "isolation.backend",
-            "`native` is the only backend so far",
         );
         list
     }

@@ -1,6 +1,7 @@
 //! Reads a manifest: TOML to values, with every fault named and placed.
 
 mod grants;
+mod isolation;
 mod launch;
 mod sections;
 mod table;
@@ -99,13 +100,13 @@ fn manifest(root: &Table<'_>, faults: &mut Faults) -> Option<Manifest> {
     let environment = sections::environment(root, faults);
     let limits = sections::limits(root, faults);
     let secrets = tools::secrets(root, faults);
-    let isolation = sections::isolation(root, faults);
+    let isolation = isolation::isolation(root, faults);
     let client = sections::client(root, faults);
     let answers = sections::answers(root, faults);
     let suppress = sections::suppress(root, faults);
     let tools = tools::tools(root, faults);
-    let launch = launch::launch(root, faults)?;
-    Some(Manifest {
+    let launch = launch::launch(root, isolation.image.is_some(), faults)?;
+    let manifest = Manifest {
         launch,
         filesystem,
         network,
@@ -119,5 +120,7 @@ fn manifest(root: &Table<'_>, faults: &mut Faults) -> Option<Manifest> {
         answers,
         suppress,
         tools,
-    })
+    };
+    isolation::check_image(&manifest, root, faults);
+    Some(manifest)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::diagnostic::is_invisible;
 use crate::endpoint::Endpoint;
 use crate::limits::Limits;
-use crate::manifest::{Filesystem, Launch, Manifest, Network, Secret, Tool};
+use crate::manifest::{Filesystem, Image, Launch, Manifest, Network, Secret, Tool};
 use crate::quantity::{bytes_in_words, seconds_in_words};
 
 /// Lists longer than this get one line for each entry.
@@ -57,6 +57,9 @@ impl Manifest {
         pair("require", &list(&self.isolation.require), &mut out);
         if !self.isolation.waive.is_empty() {
             pair("waive", &list(&self.isolation.waive), &mut out);
+        }
+        if let Some(image) = &self.isolation.image {
+            image_of(image, &mut out);
         }
         if let Some(profile) = self.isolation.profile {
             pair("profile", &quoted(&profile.to_string()), &mut out);
@@ -118,6 +121,15 @@ fn filesystem(filesystem: &Filesystem, out: &mut String) {
     pair("write", &paths(&filesystem.write), out);
     if !filesystem.mask.is_empty() {
         pair("mask", &list(&filesystem.mask), out);
+    }
+}
+
+fn image_of(image: &Image, out: &mut String) {
+    pair("image", &quoted(&image.reference), out);
+    for (key, value) in [("engine", &image.engine), ("runtime", &image.runtime)] {
+        if let Some(value) = value {
+            pair(key, &quoted(value), out);
+        }
     }
 }
 

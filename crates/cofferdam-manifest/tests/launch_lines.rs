@@ -244,7 +244,8 @@ fn package_launchers_are_refused_with_advice() {
             matches!(&refusal, LaunchError::PackageLauncher(found) if found == name),
             "{line:?}: {refusal:?}"
         );
-        assert!(refusal.help().unwrap().contains("install"), "{refusal:?}");
+        let advice = if name == "docker" { "IMAGE@sha256:" } else { "install" };
+        assert!(refusal.help().unwrap().contains(advice), "{refusal:?}");
     }
     let script = text(&machine.at("sys/lib/npm/bin/npx-cli.js")).to_owned();
     assert!(matches!(

@@ -656,3 +656,53 @@ fn tls_is_declared_of_names_that_are_allowed() {
     let many: Vec<String> = (1000..1129).map(|port| format!("\"a.com:{port}\"")).collect();
     assert!(with(&format!("allow = [{}]", many.join(", "))).is_err());
 }
+
+#[test]
+fn an_image_goes_with_a_container_and_nothing_of_this_system_with_it() {
+    let with = |launch: &str, isolation: &str| {
+        let text = format!("[launch]\ncommand = [\"/bin/x\"]\n{launch}\n[isolation]\n{isolation}\n");
+        parse(&text, "x").map_err(|error| error.to_string())
+    };
+    let pinned = format!("image = \"a.example:5000/b@sha256:{}\"", "0".repeat(64));
+    let oci = format!("backend = \"oci\"\n{pinned}");
+    with("", &oci).unwrap();
+    with("", &format!("{oci}\nengine = \"/usr/bin/podman\"\nruntime = \"runsc\"")).unwrap();
+    for (launch, isolation, why) in [
+        ("", "backend = \"oci\"", "needs an image"),
+        ("", pinned.as_str(), "goes with a container only"),
+        ("", "runtime = \"runsc\"", "goes with a container only"),
+        (
+            "",
+            "backend = \"oci\"\nimage = \"a:latest\"",
+            "not pinned by its digest",
+        ),
+        (
+            "",
+            &format!("{oci}\nengine = \"docker\""),
+            "not an engine this version can use",
+        ),
+        (
+            "",
+            &format!("{oci}\nengine = \"../podman\""),
+            "not an engine this version can use",
+        ),
+        (
+            "",
+            &format!("{oci}\nruntime = \"--privileged\""),
+            "not the name of a runtime",
+        ),
+        ("program = [\"/srv\"]", &oci, "`launch.program` does not go with"),
+        (
+            "[programs]\nallow = [\"git\"]",
+            &oci,
+            "`programs.allow` does not go with",
+        ),
+    ] {
+        let said = with(launch, isolation).expect_err(why);
+        assert!(said.contains(why), "{why}: {said}");
+    }
+    // A plain name is one of the image's, and of nothing else.
+    let named = |isolation: &str| parse(&format!("[launch]\ncommand = [\"x\"]\n[isolation]\n{isolation}\n"), "x");
+    named(&oci).unwrap();
+    assert!(named("").is_err());
+}

@@ -138,12 +138,6 @@ const EDITS: &[(&str, &str, &str, Direction)] = &[
         Narrowed,
     ),
     (
-        "[isolation]",
-        "[isolation]\nbackend = \"oci\"",
-        "isolation.backend",
-        Changed,
-    ),
-    (
         "allow = [\"roots\"]",
         "allow = [\"sampling\", \"roots\"]",
         "client.allow",
@@ -174,6 +168,26 @@ fn each_right_is_said_to_be_wider_or_narrower() {
         };
         assert_eq!(change.weight, weight, "{from}");
     }
+}
+
+#[test]
+fn another_kind_of_compartment_and_another_image_are_told() {
+    let with = |isolation: &str| {
+        let text = format!("[launch]\ncommand = [\"/bin/x\"]\n[isolation]\n{isolation}\n");
+        parse(&text, "m").unwrap_or_else(|error| panic!("{error}"))
+    };
+    let image = |digit: &str| {
+        let digest = digit.repeat(64);
+        with(&format!("backend = \"oci\"\nimage = \"a@sha256:{digest}\""))
+    };
+    let subjects = |before: &Manifest, after: &Manifest| -> Vec<String> {
+        diff_manifests(before, after, None).iter().map(subject).collect()
+    };
+    assert_eq!(subjects(&image("0"), &image("1")), ["isolation.image"]);
+    assert_eq!(
+        subjects(&with(""), &image("0")),
+        ["isolation.backend", "isolation.image"]
+    );
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use crate::{Doors, Ended, Enforced, Feature, Lack, Limits, Observer, Plan, Probe, SandboxError};
@@ -59,6 +60,16 @@ impl Compartment {
     pub fn wait_timeout(&self, _timeout: Duration) -> Option<Ended> {
         match self.none {}
     }
+}
+
+/// Refuses: containers are made on Linux only.
+///
+/// # Errors
+/// Always [`SandboxError::Unsupported`].
+pub fn engine(_engine: &Path, _home: &Path) -> Result<Command, SandboxError> {
+    Err(SandboxError::Unsupported {
+        system: std::env::consts::OS.to_owned(),
+    })
 }
 
 /// Refuses: there is no backend for this system.

@@ -40,6 +40,13 @@ pub enum SandboxError {
     },
     /// The launcher ended without saying why.
     LauncherEnded,
+    /// The engine did not start the container.
+    Engine {
+        /// Its program.
+        engine: PathBuf,
+        /// What it said, or what is wrong with it.
+        said: String,
+    },
     /// A granted file or folder could not be opened.
     Source {
         /// The path as granted.
@@ -234,6 +241,7 @@ impl fmt::Display for SandboxError {
             Self::Unsupported { system } => write!(out, "no compartment can be made on `{system}`"),
             Self::NotALauncher { problem } => write!(out, "`__launch` is started by cofferdam itself: {problem}"),
             Self::LauncherEnded => write!(out, "the launcher ended without a report"),
+            Self::Engine { engine, said } => write!(out, "`{}` started no container: {said}", engine.display()),
             Self::SourceForbidden { path, reason } => write!(out, "`{}` is never granted: {reason}", path.display()),
             Self::SourceSwapped { path } => {
                 write!(

@@ -27,6 +27,7 @@ mod doors;
 mod enforced;
 mod error;
 mod feature;
+mod image;
 mod mask;
 mod observation;
 mod plan;
@@ -39,14 +40,15 @@ mod linux;
 
 pub use doors::{Doors, NAMES_PORT, PORTS_MAX};
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Compartment, Prepared, launch, launch_observed, probe, run_if_launcher};
+pub use elsewhere::{Compartment, Prepared, engine, launch, launch_observed, probe, run_if_launcher};
 pub use enforced::{
     Capabilities, Descriptor, Ended, Enforced, IdMap, Landlock, Limit, Memory, Mount, Namespace, Walls,
 };
 pub use error::SandboxError;
 pub use feature::{Feature, UnknownFeature};
+pub use image::Image;
 #[cfg(target_os = "linux")]
-pub use linux::{Compartment, Prepared, launch, launch_observed, probe, run_if_launcher};
+pub use linux::{Compartment, Prepared, engine, launch, launch_observed, probe, run_if_launcher};
 pub use mask::Masks;
 pub use observation::{Deed, Observation, Observer};
 pub use plan::{HOME, Limits, Plan, Programs};

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Feature, Masks, NAMES_PORT, PORTS_MAX, SandboxError};
+use crate::{Feature, Image, Masks, NAMES_PORT, PORTS_MAX, SandboxError};
 
 /// The home folder inside every compartment: private, empty, forgotten at the end.
 pub const HOME: &str = "/home/sandbox";
@@ -64,6 +64,10 @@ pub struct Plan {
     pub ports: Vec<u16>,
     /// Features without which the program must not start.
     pub require: Vec<Feature>,
+    /// The image whose files are the system inside, instead of this one's. All of it may be executed, so
+    /// [`Programs::Only`] and [`Self::program_files`] do not go with it.
+    #[serde(default)]
+    pub image: Option<Image>,
 }
 
 /// What may be executed besides the program itself, its interpreter and the dynamic loader.
@@ -140,6 +144,7 @@ impl Plan {
             loopback: false,
             ports: Vec::new(),
             require: Feature::DEFAULT_REQUIRED.to_vec(),
+            image: None,
         }
     }
 
@@ -152,7 +157,9 @@ impl Plan {
         let Some(program) = self.command.first() else {
             return refuse("the command is empty".to_owned());
         };
-        if !is_plain_absolute(Path::new(program)) {
+        // In an image, a plain name is looked for along the plan's own `PATH`.
+        let is_name = self.image.is_some() && !program.is_empty() && !program.contains('/');
+        if !is_name && !is_plain_absolute(Path::new(program)) {
             return refuse(format!(
                 "the program `{program}` is not an absolute path without `.` and `..`"
             ));
@@ -177,6 +184,12 @@ impl Plan {
         }
         if let Some(problem) = self.masks.problem() {
             return refuse(problem);
+        }
+        if let Some(problem) = self.image.as_ref().and_then(Image::problem) {
+            return refuse(problem);
+        }
+        if self.image.is_some() && (self.programs != Programs::Any || !self.program_files.is_empty()) {
+            return refuse("programs and program files of this system do not go with an image".to_owned());
         }
         if self.shows_snapshots() && self.masks.is_empty() {
             return refuse("`mask-strict` is required, and nothing is masked".to_owned());

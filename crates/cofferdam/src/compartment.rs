@@ -8,6 +8,8 @@ use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Prepared, P
 
 use crate::egress::Grants;
 use crate::failure::{Exit, Failure};
+use crate::home::Home;
+use crate::image;
 
 /// Folders of programs inside, in order.
 const PATH_INSIDE: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -18,7 +20,7 @@ pub(crate) const PINNED_LOCALE: [(&str, &str); 2] = [("LANG", "C.UTF-8"), ("TZ",
 ///
 /// # Errors
 /// A required feature has no name, a program that may be executed is not there, or a variable that is passed on is not set.
-pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
+pub(crate) fn plan(home: &Home, manifest: &Manifest) -> Result<Plan, Failure> {
     let program = manifest.launch.command.first().map(String::as_str).unwrap_or_default();
     let mut plan = Plan::sealed(program);
     plan.command.clone_from(&manifest.launch.command);
@@ -31,9 +33,14 @@ pub(crate) fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
     plan.masks = masks(&manifest.filesystem.mask);
     plan.sockets.clone_from(&manifest.sockets.allow);
     plan.write.clone_from(&manifest.filesystem.write);
-    let programs = manifest.programs.allow.iter().map(|name| find_program(name));
-    plan.programs = Programs::Only(programs.collect::<Result<_, _>>()?);
-    plan.require.push(Feature::ProgramWalls);
+    if let Some(image) = &manifest.isolation.image {
+        plan.programs = Programs::Any;
+        plan.image = Some(image::planned(home, image, manifest)?);
+    } else {
+        let programs = manifest.programs.allow.iter().map(|name| find_program(name));
+        plan.programs = Programs::Only(programs.collect::<Result<_, _>>()?);
+        plan.require.push(Feature::ProgramWalls);
+    }
     if manifest.isolation.profile == Some(Profile::Browser) {
         plan.browser = true;
         plan.require.retain(|feature| *feature != Feature::NoUserNamespaces);
@@ -117,7 +124,7 @@ fn environment(manifest: &Manifest, program: &Path) -> Result<Vec<(String, Strin
     if let Some(folder) = program
         .parent()
         .and_then(Path::to_str)
-        .filter(|folder| !PATH_INSIDE.split(':').any(|known| known == *folder))
+        .filter(|folder| !folder.is_empty() && !PATH_INSIDE.split(':').any(|known| known == *folder))
     {
         path = format!("{folder}:");
     }

@@ -14,6 +14,7 @@ mod egress;
 mod failure;
 mod gate;
 mod home;
+mod image;
 mod install;
 mod keys;
 mod own_files;

@@ -58,7 +58,7 @@ impl Session {
         if let (Some(signer), Some(members)) = (&contract.signed_by, about.as_object_mut()) {
             members.insert("signed_by".to_owned(), json!(signer));
         }
-        let plan = pinned_plan(contract)?;
+        let plan = pinned_plan(home, contract)?;
         let world = policy::pinned_world(home, contract)?;
         let is_ci = world.is_ci;
         let binding = format!("{} {}", manifest.digest(), contract.program.digest());
@@ -101,7 +101,7 @@ impl Session {
     pub(crate) fn unpinned(home: &Home, name: &str, manifest: &Manifest, what: &str) -> Result<Self, Failure> {
         let policies = policy::PolicyFiles::read(home)?;
         let about = json!({"unpinned": true, "policy": policies.digest().to_string(), "for": what, "command": manifest.launch.command});
-        let plan = compartment::plan(manifest)?;
+        let plan = compartment::plan(home, manifest)?;
         let world = policy::world(home, name, manifest, None)?;
         let terms = Terms {
             name: name.to_owned(),
@@ -240,8 +240,8 @@ fn warnings(terms: &Terms) -> Vec<String> {
     unsearched.chain(ended).collect()
 }
 
-fn pinned_plan(contract: &Contract) -> Result<Plan, Failure> {
-    let mut plan = compartment::plan(&contract.manifest)?;
+fn pinned_plan(home: &Home, contract: &Contract) -> Result<Plan, Failure> {
+    let mut plan = compartment::plan(home, &contract.manifest)?;
     if contract.has_foreign_bytecode {
         load_own_bytecode_only(&mut plan);
     }
@@ -263,7 +263,7 @@ fn digests(contract: &Contract) -> [Digest; 2] {
 fn plan_again(home: &Home, name: &str, accepted: &[Digest; 2]) -> Result<Plan, Failure> {
     let contract = Contract::load(home, name)?;
     if digests(&contract) == *accepted {
-        pinned_plan(&contract)
+        pinned_plan(home, &contract)
     } else {
         Err(Failure::misconfigured(format!(
             "the manifest of `{name}` is another one since the session began"

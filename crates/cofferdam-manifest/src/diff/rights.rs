@@ -128,6 +128,13 @@ impl Rights {
             &before.isolation.backend,
             &after.isolation.backend,
         );
+        let summary = "another image, engine or runtime";
+        self.value(
+            "isolation.image",
+            summary,
+            &before.isolation.image,
+            &after.isolation.image,
+        );
     }
 
     fn environment(&mut self, before: &Manifest, after: &Manifest) {

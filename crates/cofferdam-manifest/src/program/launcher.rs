@@ -58,7 +58,9 @@ const CHANGES_RIGHTS: &[&str] = &[
 pub(super) fn advice(name: &str) -> String {
     let example = match name.split(' ').next().unwrap_or(name) {
         "docker" | "podman" | "nerdctl" => {
-            return String::from("containers are not here yet: install the server's package and name its program");
+            return String::from(
+                "`cofferdam add NAME -- docker run … IMAGE@sha256:…` takes an image that podman has; then `cofferdam run NAME`",
+            );
         }
         "uvx" | "uv" | "pipx" => {
             return String::from(

@@ -11,13 +11,13 @@ const KEYS: &[&str] = &["command", "directory", "program", "digest", "package"];
 const PACKAGE_KEYS: &[&str] = &["registry", "name", "version", "integrity"];
 const REGISTRIES: &[&str] = &["npm", "pypi"];
 
-pub(super) fn launch(root: &Table<'_>, faults: &mut Faults) -> Option<Launch> {
+pub(super) fn launch(root: &Table<'_>, in_image: bool, faults: &mut Faults) -> Option<Launch> {
     if root.entry("launch").is_none() {
         let help = String::from("`[launch]` names the program: `command = [\"/usr/bin/node\", \"/path/to/index.js\"]`");
         faults.add(&root.span, "[launch] is missing", Some(help));
     }
     let section = root.table("launch", KEYS, faults)?;
-    let command = command(&section, faults);
+    let command = command(&section, in_image, faults);
     let directory = section.string("directory", faults);
     let directory = directory.and_then(|item| plain_path("launch.directory", &item, faults));
     let program = granted(&section, "program", Access::Read, faults);
@@ -36,7 +36,8 @@ pub(super) fn launch(root: &Table<'_>, faults: &mut Faults) -> Option<Launch> {
     })
 }
 
-fn command(section: &Table<'_>, faults: &mut Faults) -> Vec<String> {
+/// In an image, which program a plain name means is settled by the image's digest and the manifest's `PATH`.
+fn command(section: &Table<'_>, in_image: bool, faults: &mut Faults) -> Vec<String> {
     let words = section.strings("command", faults);
     match words.first() {
         None if section
@@ -49,6 +50,7 @@ fn command(section: &Table<'_>, faults: &mut Faults) -> Vec<String> {
             let help = String::from("the first word is the program's absolute path, the others its arguments");
             faults.add(&span, "`launch.command` names no program", Some(help));
         }
+        Some(program) if in_image && is_plain_name(program.text) => {}
         Some(program) if !program.text.starts_with('/') => {
             let message = format!("`{}` is not an absolute path", program.text);
             let help = "which program a plain name means depends on the environment: `cofferdam add` finds its path";
@@ -65,6 +67,11 @@ fn command(section: &Table<'_>, faults: &mut Faults) -> Vec<String> {
         }
     }
     words.iter().map(|word| word.text.to_owned()).collect()
+}
+
+/// A name without a folder in front.
+fn is_plain_name(word: &str) -> bool {
+    !word.is_empty() && !word.contains(['/', '\0']) && word != "." && word != ".."
 }
 
 fn package(table: &Table<'_>, faults: &mut Faults) -> Option<Package> {

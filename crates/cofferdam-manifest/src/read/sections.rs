@@ -6,7 +6,7 @@ use super::table::{Faults, Table, Text};
 use crate::endpoint::Endpoint;
 use crate::grant::path_fault;
 use crate::limits::Limits;
-use crate::manifest::{Client, Environment, Isolation, Network, Programs};
+use crate::manifest::{Client, Environment, Network, Programs};
 use crate::quantity::SIZE;
 use crate::secret_like::{secret_like_name, secret_like_setting};
 use crate::suppression::{Answers, Day, Suppression, Suppressions};
@@ -258,50 +258,6 @@ pub(super) fn limits(root: &Table<'_>, faults: &mut Faults) -> Limits {
         cpu_percent: count("cpu", Limits::CPU_PERCENT_RANGE),
         idle_minutes: count("idle_minutes", Limits::IDLE_MINUTES_RANGE),
     }
-}
-
-pub(super) fn isolation(root: &Table<'_>, faults: &mut Faults) -> Isolation {
-    let Some(section) = root.table("isolation", &["backend", "require", "waive", "profile"], faults) else {
-        return Isolation::default();
-    };
-    let backend = section.word("backend", faults).unwrap_or_default();
-    let require = features(&section, "require", faults);
-    let waive = features(&section, "waive", faults);
-    if let Some(name) = waive.iter().find(|name| require.contains(name)) {
-        let span = section.distinct_strings("waive", &mut Faults::default());
-        let place = span.iter().find(|item| item.text == name).map(|item| item.span.clone());
-        faults.add(
-            &place.unwrap_or_default(),
-            format!("`{name}` is required and waived"),
-            None,
-        );
-    }
-    Isolation {
-        backend,
-        require,
-        waive,
-        profile: section.word("profile", faults),
-    }
-}
-
-/// Names of features.
-fn features(section: &Table<'_>, key: &str, faults: &mut Faults) -> Vec<String> {
-    let names = section.distinct_strings(key, faults);
-    for item in &names {
-        let body = item
-            .text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if item.text.is_empty() || !body {
-            let help = String::from("write a feature as `run` reports it, such as `landlock`");
-            faults.add(
-                &item.span,
-                format!("`{}` is not the name of a feature", item.text),
-                Some(help),
-            );
-        }
-    }
-    names.iter().map(|item| item.text.to_owned()).collect()
 }
 
 pub(super) fn client(root: &Table<'_>, faults: &mut Faults) -> Client {

@@ -12,6 +12,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::ControlGroup;
 use super::channel::{self, WORD_BYTES_MAX};
+use super::engine::Container;
 use crate::{Doors, Ended, Enforced};
 
 /// The first process of a compartment.
@@ -39,6 +40,8 @@ pub struct Compartment {
     lifeline: OwnedFd,
     was_killed: AtomicBool,
     end: Mutex<End>,
+    /// What it lies in, cleaned up after it.
+    container: Option<Container>,
 }
 
 /// What is known of the end, and what is still to be cleaned up after it.
@@ -66,6 +69,7 @@ impl Compartment {
                 ran_out_of_memory: false,
                 group: Some(group),
             }),
+            container: None,
         }
     }
 
@@ -74,6 +78,13 @@ impl Compartment {
         let mut compartment = self;
         compartment.enforced = enforced;
         compartment.doors = doors;
+        compartment
+    }
+
+    /// Lies in a container, which ends with it.
+    pub(super) fn within(self, container: Container) -> Self {
+        let mut compartment = self;
+        compartment.container = Some(container);
         compartment
     }
 
@@ -184,5 +195,6 @@ impl Drop for Compartment {
     fn drop(&mut self) {
         self.kill();
         self.wait();
+        drop(self.container.take());
     }
 }

@@ -90,8 +90,11 @@ fn build(order: &Order, control: &OwnedFd, handed: Option<Vec<OwnedFd>>) -> Resu
     syscalls::reset_personality().map_err(failed("reset the execution domain"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     mounts::enter(order, handed)?;
-    rustix::system::sethostname(order.plan.hostname.as_bytes())
-        .map_err(|error| failed("set the host name")(error.into()))?;
+    // A container has it already, and its engine's filter may refuse setting it.
+    let hostname = order.plan.hostname.as_bytes();
+    if rustix::system::uname().nodename().to_bytes() != hostname {
+        rustix::system::sethostname(hostname).map_err(|error| failed("set the host name")(error.into()))?;
+    }
     if order.plan.loopback {
         syscalls::raise_loopback().map_err(failed("bring up the loopback interface"))?;
     }

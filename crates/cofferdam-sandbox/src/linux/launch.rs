@@ -14,6 +14,7 @@ use rustix::net::{Shutdown, shutdown};
 use super::cgroup::ControlGroup;
 use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
+use super::engine::{self, Container};
 use super::launcher::{HANDED_OVER, ORDERED};
 use super::masker::Namespaces;
 use super::measure::Outside;
@@ -22,10 +23,12 @@ use super::secrets::Secrets;
 use super::synthetic::Synthetic;
 use super::wire::{self, Access, Graft, Order, SUBCOMMAND};
 use super::{errno, init, mask_watch, measure, network, observe, seccomp, secrets, sources};
-use crate::{Doors, Enforced, Limits, Observer, Plan, SandboxError};
+use crate::{Doors, Enforced, Image, Limits, Observer, Plan, SandboxError};
 
 /// How long a start may take. A granted folder on a dead network mount would hold it for ever.
 const START_SECONDS_MAX: u64 = 30;
+/// The same where an engine has to unpack an image for another user first.
+const CONTAINER_SECONDS_MAX: u64 = 120;
 
 fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
     move |error| SandboxError::Launcher {
@@ -44,7 +47,10 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 /// something required is missing all the same.
 pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
     plan.check()?;
-    Prepared::new(&plan.limits)?.launch(plan, None)
+    match &plan.image {
+        Some(image) => start_in_image(plan, image, None),
+        None => Prepared::new(&plan.limits)?.launch(plan, None),
+    }
 }
 
 /// The same, and tells `observer` what the program executes, connects to, and is refused.
@@ -57,7 +63,10 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
 /// As [`launch`], and when no thread can be made.
 pub fn launch_observed(plan: &Plan, observer: Observer) -> Result<Compartment, SandboxError> {
     plan.check()?;
-    Prepared::new(&plan.limits)?.launch(plan, Some(observer))
+    match &plan.image {
+        Some(image) => start_in_image(plan, image, Some(observer)),
+        None => Prepared::new(&plan.limits)?.launch(plan, Some(observer)),
+    }
 }
 
 /// A compartment in the making: what does not depend on a plan is done while the caller does other things.
@@ -92,6 +101,11 @@ impl Prepared {
     /// As [`launch`], and when the plan has other limits than it was prepared for.
     pub fn launch(mut self, plan: &Plan, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
         plan.check()?;
+        if let Some(image) = &plan.image {
+            // What was prepared is of no use in a container, and ends with this.
+            drop(self);
+            return start_in_image(plan, image, observer);
+        }
         let other_limits = || SandboxError::Plan {
             problem: "it has other limits than were prepared for".to_owned(),
         };
@@ -116,6 +130,30 @@ impl Drop for Prepared {
             let _called_off = launching.finish(Err(SandboxError::LauncherEnded), group);
         }
     }
+}
+
+/// The same in a container of the image: its first process stands in for the launcher.
+fn start_in_image(plan: &Plan, image: &Image, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
+    let group = ControlGroup::make(&plan.limits);
+    let (order, watching) = prepare(plan, &group, observer)?;
+    let until = Instant::now() + Duration::from_secs(CONTAINER_SECONDS_MAX);
+    let mut container = Container::start(image, &order)?;
+    let control = container.connected(until, &group.places())?;
+    let (mut launching, handed) = Launching::with(control, until)?;
+    // The groups were entered from out here, where they are.
+    let heard = launching.hand_over(&ControlGroup::default(), handed);
+    let heard = heard.and_then(|()| {
+        launching.order(&order)?;
+        launching.follow(plan, &group, watching)
+    });
+    // What it ended with says more than that it ended.
+    let heard = match heard {
+        Err(SandboxError::LauncherEnded) => Err(container.failed()),
+        heard => heard,
+    };
+    let compartment = launching.finish(heard, group)?;
+    container.tidy();
+    Ok(compartment.within(container))
 }
 
 /// What goes on beside the program while it runs.
@@ -180,8 +218,9 @@ fn refuse_written_folders(grafts: &[Graft]) -> Result<(), SandboxError> {
 /// A launcher at work.
 #[derive(Debug)]
 struct Launching {
-    launcher: Child,
-    /// The memory file that it has as descriptor 0.
+    /// None where a container's first process does its work.
+    launcher: Option<Child>,
+    /// The memory file that it has as descriptor 0, or is sent to a container.
     order: File,
     control: OwnedFd,
     lifeline: OwnedFd,
@@ -194,32 +233,42 @@ struct Launching {
 impl Launching {
     /// Starts the launcher. Gives the ends of the pipes and of the lifeline that it will be handed.
     fn start() -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
-        let order = wire::blank().map_err(failed("make a file for the plan"))?;
-        let stdin = order.try_clone().map_err(failed("make a file for the plan"))?;
         let (control, theirs) = channel::pair().map_err(failed("make a channel"))?;
-        // The kernel names the sender of each message, so the sealed process is known by a number of ours.
-        set_socket_passcred(&control, true).map_err(|error| failed("make a channel")(error.into()))?;
-        let (lifeline, life) = channel::pair().map_err(failed("make a lifeline"))?;
-        let pipe = || io::pipe().map_err(failed("make pipes"));
-        let ((input, to_stdin), (from_stdout, output), (from_stderr, errors)) = (pipe()?, pipe()?, pipe()?);
+        let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        let (mut launching, handed) = Self::with(control, until)?;
+        let stdin = launching
+            .order
+            .try_clone()
+            .map_err(failed("make a file for the plan"))?;
         let launcher = Command::new("/proc/self/exe")
             .arg(SUBCOMMAND)
             .env_clear()
             .stdin(Stdio::from(stdin))
             .stdout(Stdio::from(theirs))
             .stderr(Stdio::null())
-            .spawn()
-            .map_err(failed("start the launcher"))?;
+            .spawn();
+        launching.launcher = Some(launcher.map_err(failed("start the launcher"))?);
+        Ok((launching, handed))
+    }
+
+    /// What a launcher, or what stands in for it, is spoken to by.
+    fn with(control: OwnedFd, until: Instant) -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
+        let order = wire::blank().map_err(failed("make a file for the plan"))?;
+        // The kernel names the sender of each message, so the sealed process is known by a number of ours.
+        set_socket_passcred(&control, true).map_err(|error| failed("make a channel")(error.into()))?;
+        let (lifeline, life) = channel::pair().map_err(failed("make a lifeline"))?;
+        let pipe = || io::pipe().map_err(failed("make pipes"));
+        let ((input, to_stdin), (from_stdout, output), (from_stderr, errors)) = (pipe()?, pipe()?, pipe()?);
         let pipes = [to_stdin.into(), from_stdout.into(), from_stderr.into()].map(|end: OwnedFd| File::from(end));
         let launching = Self {
-            launcher,
+            launcher: None,
             order,
             control,
             lifeline,
             pipes,
             init: None,
             doors: None,
-            until: Instant::now() + Duration::from_secs(START_SECONDS_MAX),
+            until,
         };
         Ok((launching, [input.into(), output.into(), errors.into(), life]))
     }
@@ -227,7 +276,11 @@ impl Launching {
     /// Hands the launcher what it needs to make the namespaces. Our copies of it are closed with this.
     fn hand_over(&self, group: &ControlGroup, handed: [OwnedFd; HANDED_OVER]) -> Result<(), SandboxError> {
         let places = serde_json::to_vec(&group.places()).map_err(|error| failed("name the groups")(error.into()))?;
-        self.send(&places, &handed.each_ref().map(OwnedFd::as_fd))
+        let mut beside = handed.each_ref().map(OwnedFd::as_fd).to_vec();
+        if self.launcher.is_none() {
+            beside.push(self.order.as_fd());
+        }
+        self.send(&places, &beside)
     }
 
     /// Seals the order and says so.
@@ -253,7 +306,7 @@ impl Launching {
             listener,
             outside,
         } = sealed;
-        measure::confirm(&mut enforced, outside)?;
+        measure::confirm(&mut enforced, outside, plan.image.is_some())?;
         measure::confirm_ports(&enforced, plan)?;
         enforced.memory = group.memory.clone();
         enforced.cpu_percent = group.cpu_percent;
@@ -310,7 +363,16 @@ impl Launching {
             match parse(&message)? {
                 Report::Failed(error) => return Err(error),
                 Report::Started { pid } => {
-                    self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
+                    let known = |pidfd: OwnedFd| {
+                        // A container counts its processes by itself.
+                        let pid = if plan.image.is_some() {
+                            engine::number_here(&pidfd)?
+                        } else {
+                            pid
+                        };
+                        Some(Init { pid, pidfd })
+                    };
+                    self.init = message.descriptors.into_iter().next().and_then(known);
                 }
                 Report::Doors => self.doors = Some(network::doors(&plan.ports, message.descriptors)?),
                 Report::Sealed { variant } => {
@@ -381,12 +443,14 @@ impl Launching {
         } = self;
         drop(control);
         let compartment = init.map(|init| Compartment::new(init, lifeline, pipes, group));
-        if heard.is_err() {
-            // It may hang in a path that does not answer. An error is that it has ended.
-            let _ended = launcher.kill();
+        if let Some(launcher) = &mut launcher {
+            if heard.is_err() {
+                // It may hang in a path that does not answer. An error is that it has ended.
+                let _ended = launcher.kill();
+            }
+            // If it cannot be waited for, somebody else has done so.
+            let _reaped = launcher.wait();
         }
-        // If it cannot be waited for, somebody else has done so.
-        let _reaped = launcher.wait();
         match (heard, compartment) {
             (Ok(enforced), Some(compartment)) => Ok(compartment.with(enforced, doors)),
             // Dropping a compartment kills and reaps what is in it.

@@ -20,7 +20,7 @@ use super::identity::{self, Identity};
 use super::init::{self, Newborn};
 use super::syscalls::{self, Cloned};
 use super::wire::{self, SUBCOMMAND};
-use super::{errno, masker, trees};
+use super::{contained, errno, masker, trees};
 use crate::SandboxError;
 
 /// Exit code of a launcher that was started by hand: wrong usage.
@@ -44,6 +44,9 @@ pub fn run_if_launcher() -> Option<ExitCode> {
     let first = arguments.next()?;
     if first == masker::SUBCOMMAND {
         return Some(masker::run());
+    }
+    if first == contained::SUBCOMMAND {
+        return Some(contained::run());
     }
     if first != SUBCOMMAND {
         return None;
@@ -112,6 +115,17 @@ fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
         .descriptors
         .try_into()
         .map_err(|_other_number| receiving()(io::ErrorKind::InvalidData.into()))?;
+    bring_forth(control, handed, &places, || Ok(()))
+}
+
+/// Makes the first process of the compartment, and gives it what only this one can. `complete` is called when the
+/// launching process has said that the order is sealed.
+pub(super) fn bring_forth(
+    control: &OwnedFd,
+    handed: [OwnedFd; HANDED_OVER],
+    places: &Places,
+    complete: impl FnOnce() -> Result<(), SandboxError>,
+) -> Result<(), SandboxError> {
     let (ours, theirs) = channel::pair().map_err(failed("make a channel"))?;
     let own = Identity {
         uid: rustix::process::geteuid().as_raw(),
@@ -129,10 +143,10 @@ fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | libc::CLONE_PARENT;
-    let group = enter_groups(&places)?;
+    let group = enter_groups(places)?;
     // The namespaces are made while the launching process still looks for what is to be in them.
     let cloned = syscalls::clone_process(flags, group.as_ref());
-    match cloned.map_err(|error| not_cloned(&places, &error))? {
+    match cloned.map_err(|error| not_cloned(places, &error))? {
         Cloned::Child => {
             drop(ours);
             let control = control.try_clone().map_err(failed("keep the channel"))?;
@@ -157,6 +171,7 @@ fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
                 // Called off. The first process hears it as well, when this one ends.
                 return Ok(());
             }
+            complete()?;
             raise(&ours, who, drops)
         }
     }

@@ -381,8 +381,9 @@ impl Outside {
 }
 
 /// Compares the report of the sealed process with how it is seen from outside, completes it, and says what
-/// differs.
-pub(super) fn confirm(enforced: &mut Enforced, outside: Outside) -> Result<(), SandboxError> {
+/// differs. In a container it sees the container's users and not ours, so there only the view from outside says who it
+/// is.
+pub(super) fn confirm(enforced: &mut Enforced, outside: Outside, is_contained: bool) -> Result<(), SandboxError> {
     let disagreement = |what: &str| Err(SandboxError::Disagreement { what: what.to_owned() });
     if what_changed(enforced, &outside.status).is_some() {
         return disagreement("the status of the process");
@@ -392,9 +393,16 @@ pub(super) fn confirm(enforced: &mut Enforced, outside: Outside) -> Result<(), S
     }
     let inside = [&mut enforced.user_map, &mut enforced.group_map];
     for (((name, inside), seen), own) in MAPS.iter().zip(inside).zip(outside.maps).zip(outside.own_maps) {
-        if *inside != seen {
+        let counted = |map: &[IdMap]| map.iter().map(|line| (line.inside, line.count)).collect::<Vec<_>>();
+        let is_same = if is_contained {
+            counted(&seen) == counted(inside)
+        } else {
+            seen == *inside
+        };
+        if !is_same {
             return disagreement(name);
         }
+        *inside = seen;
         identity::seen_further_out(inside, &own);
     }
     for (theirs, ours) in enforced.namespaces.iter_mut().zip(outside.own_namespaces) {

@@ -47,7 +47,7 @@ const CONFIGURATION: [&str; 16] = [
     "/etc/ld-musl-x86_64.path",
     "/etc/ld-musl-aarch64.path",
 ];
-const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+pub(super) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 /// File systems that are windows into the kernel: never inside a granted folder.
 const KERNEL_FILE_SYSTEMS: [&str; 16] = [
     "proc",
@@ -102,15 +102,18 @@ pub(super) struct Sources {
     kernel_mounts: BTreeSet<PathBuf>,
 }
 
-/// Resolves everything the plan grants, the program and what of the system goes with it.
+/// Resolves everything the plan grants, the program and what of the system goes with it. With an image, what is
+/// granted only: the rest lies in the image.
 pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
     let mut sources = Sources {
         kernel_mounts: kernel_mounts()?,
         ..Sources::default()
     };
-    let any = matches!(plan.programs, Programs::Any);
-    sources.add_system(any);
-    let data = if any { Access::Read } else { Access::Data };
+    let (any, has_image) = (matches!(plan.programs, Programs::Any), plan.image.is_some());
+    if !has_image {
+        sources.add_system(any);
+    }
+    let data = if any && !has_image { Access::Read } else { Access::Data };
     let granted = [
         (&plan.sockets, Access::Socket),
         (&plan.write, Access::Write),
@@ -124,7 +127,9 @@ pub(super) fn resolve(plan: &Plan) -> Result<Sources, SandboxError> {
         }
     }
     let program = plan.command.first().map(PathBuf::from).unwrap_or_default();
-    sources.add_program(&program)?;
+    if !has_image {
+        sources.add_program(&program)?;
+    }
     if let Programs::Only(listed) = &plan.programs {
         for program in listed {
             sources.add_program(program)?;
@@ -169,7 +174,7 @@ impl Sources {
     }
 
     /// A part of the system that may be absent; then there is nothing to show.
-    fn add_if_present(&mut self, path: &Path, access: Access) {
+    pub(super) fn add_if_present(&mut self, path: &Path, access: Access) {
         if let Ok((graft, _links)) = resolved(path, access) {
             self.add(graft);
         }
@@ -293,7 +298,7 @@ impl Sources {
 }
 
 /// Resolves one path: symbolic links are followed now and never again. Gives the links as well.
-fn resolved(path: &Path, access: Access) -> Result<(Graft, Vec<PathBuf>), SandboxError> {
+pub(super) fn resolved(path: &Path, access: Access) -> Result<(Graft, Vec<PathBuf>), SandboxError> {
     let (source, links) = follow(path).map_err(|error| source_error(path, &error))?;
     let found = fs::symlink_metadata(&source).map_err(|error| source_error(path, &error))?;
     let forbidden = |reason: &str| SandboxError::SourceForbidden {
@@ -361,7 +366,7 @@ fn follow(path: &Path) -> io::Result<(PathBuf, Vec<PathBuf>)> {
     Ok((at, links))
 }
 
-fn source_error(path: &Path, error: &io::Error) -> SandboxError {
+pub(super) fn source_error(path: &Path, error: &io::Error) -> SandboxError {
     SandboxError::Source {
         path: path.to_path_buf(),
         errno: error.raw_os_error().unwrap_or(0),

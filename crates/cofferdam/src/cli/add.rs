@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cofferdam_inspect::{Finding, Severity, show_safely};
 use cofferdam_manifest::{
-    Access, Consent, Definitions, Deliver, Interpreter, Launch, Manifest, Profile, Program, ProgramKind, ProgramPins,
-    SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
+    Access, Consent, Definitions, Deliver, Interpreter, Isolation, Launch, Manifest, Profile, Program, ProgramKind,
+    ProgramPins, SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
 };
 use serde_json::Value;
 
@@ -25,7 +25,8 @@ use crate::contract::{Contract, Place, own_folder, program_json};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
-use crate::install::{install, package_line};
+use crate::image::wanted;
+use crate::install::{PackageLine, install, package_line};
 use crate::own_files::shown;
 use crate::session::Session;
 
@@ -38,7 +39,9 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
                 .help("choose another name, or `--replace` it"),
         );
     }
-    let package = package_line(&args.command)?;
+    // What is refused by its words alone is refused before anything is said to start.
+    wanted(home, &args)?;
+    let package = packaged(&args)?;
     for finding in cofferdam_scan::launch_line(&args.command) {
         // What is installed here once is one exact version from then on.
         if package.is_some() && finding.rule.id == "launch/unpinned-package" {
@@ -96,26 +99,20 @@ impl Candidate {
     /// The launch line is not understood, a grant can never be given, or the server cannot be observed.
     pub(crate) fn observed(home: &Home, args: &Add, stand_ins: &[(String, String)]) -> Result<Self, Failure> {
         let place = destination(home, args)?;
-        let installed = match package_line(&args.command)? {
-            Some(line) => Some(install(home, &args.name, &line, args.young)?),
-            None => None,
-        };
-        let command = installed.as_ref().map_or(&args.command, |installed| &installed.command);
-        let mut program = understood(home, command, args.directory.as_deref())?;
-        let mut manifest = draft(home, args, &program)?;
-        if let Some(installed) = installed {
-            program.notes.extend(installed.notes);
-            manifest.launch.package = Some(installed.package);
-        }
-        let pins = pinned(&program, args, &manifest)?;
-        manifest.launch.digest = Some(pins.digest());
+        let Drafted {
+            mut manifest,
+            pins,
+            notes,
+        } = Drafted::of(home, args)?;
 
         let mut session = Session::unpinned(home, &args.name, &seen_with(&manifest, stand_ins), "add")?;
         let executed = session.any_program();
         let timeout = Duration::from_secs(args.timeout);
         let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;
 
-        allow_executed(&mut manifest, &executed.paths());
+        if manifest.isolation.image.is_none() {
+            allow_executed(&mut manifest, &executed.paths());
+        }
 
         let definitions = Definitions::collect(observed.tools.iter().map(String::as_str)).map_err(|error| {
             Failure::misconfigured(format!("the tools of `{}` cannot be accepted: {error}", args.name))
@@ -131,7 +128,7 @@ impl Candidate {
         Ok(Self {
             contract,
             observed,
-            notes: program.notes,
+            notes,
         })
     }
 
@@ -170,6 +167,53 @@ impl Candidate {
     }
 }
 
+/// What a person asked for, before the server was seen.
+struct Drafted {
+    manifest: Manifest,
+    pins: ProgramPins,
+    notes: Vec<String>,
+}
+
+impl Drafted {
+    fn of(home: &Home, args: &Add) -> Result<Self, Failure> {
+        if let Some(wanted) = wanted(home, args)? {
+            let (program, isolation, args) = wanted.understood(home, args)?;
+            return Self::from(home, &args, program, isolation);
+        }
+        let installed = match package_line(&args.command)? {
+            Some(line) => Some(install(home, &args.name, &line, args.young)?),
+            None => None,
+        };
+        let command = installed.as_ref().map_or(&args.command, |installed| &installed.command);
+        let program = understood(home, command, args.directory.as_deref())?;
+        let mut drafted = Self::from(home, args, program, Isolation::default())?;
+        if let Some(installed) = installed {
+            drafted.notes.extend(installed.notes);
+            drafted.manifest.launch.package = Some(installed.package);
+        }
+        Ok(drafted)
+    }
+
+    fn from(home: &Home, args: &Add, program: Program, isolation: Isolation) -> Result<Self, Failure> {
+        let mut manifest = draft(home, args, &program, isolation)?;
+        let pins = pinned(&program, args, &manifest)?;
+        manifest.launch.digest = Some(pins.digest());
+        Ok(Self {
+            manifest,
+            pins,
+            notes: program.notes,
+        })
+    }
+}
+
+/// The package that the line names, where the server does not come as an image.
+fn packaged(args: &Add) -> Result<Option<PackageLine>, Failure> {
+    if args.image.is_some() {
+        return Ok(None);
+    }
+    package_line(&args.command)
+}
+
 /// The manifest for a first look: variables that are passed on stand in for themselves, and no secret is there.
 pub(crate) fn seen_with(manifest: &Manifest, stand_ins: &[(String, String)]) -> Manifest {
     let mut seen = manifest.clone();
@@ -195,7 +239,7 @@ pub(crate) fn own_program() -> PathBuf {
 }
 
 /// The manifest before the server was seen: its program, and what the person grants.
-fn draft(home: &Home, args: &Add, program: &Program) -> Result<Manifest, Failure> {
+fn draft(home: &Home, args: &Add, program: &Program, isolation: Isolation) -> Result<Manifest, Failure> {
     let own: Vec<PathBuf> = args
         .program
         .iter()
@@ -210,6 +254,7 @@ fn draft(home: &Home, args: &Add, program: &Program) -> Result<Manifest, Failure
         digest: None,
         package: None,
     });
+    manifest.isolation = isolation;
     manifest.filesystem.write = args.write.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
     let asked = args
         .read
@@ -363,14 +408,17 @@ fn show(contract: &Contract, observed: &Observed, notes: &[String], output: &mut
         "  program   {}",
         escaped(manifest.launch.command.join(" ").as_bytes())
     ));
-    output.say(&format!(
-        "  pinned    {} files, {}",
-        contract.program.len(),
-        contract.program.digest()
-    ));
+    match &manifest.isolation.image {
+        Some(image) => output.say(&format!("  image     {}", escaped(image.reference.as_bytes()))),
+        None => output.say(&format!(
+            "  pinned    {} files, {}",
+            contract.program.len(),
+            contract.program.digest()
+        )),
+    }
     output.say(&format!("  reads     {}", list_of(&manifest.filesystem.read)));
     output.say(&format!("  writes    {}", list_of(&manifest.filesystem.write)));
-    output.say(&format!("  executes  {}", programs_in_words(&manifest.programs.allow)));
+    output.say(&format!("  executes  {}", programs_in_words(manifest)));
     for program in manifest.programs.allow.iter().filter(|program| runs_any_code(program)) {
         let program = escaped(program.as_bytes());
         output.say(&format!(
@@ -467,7 +515,11 @@ fn runs_any_code(program: &str) -> bool {
 }
 
 /// What it may execute, for people.
-fn programs_in_words(allow: &[String]) -> String {
+fn programs_in_words(manifest: &Manifest) -> String {
+    let allow = &manifest.programs.allow;
+    if manifest.isolation.image.is_some() {
+        return "whatever is in the image".to_owned();
+    }
     if allow.is_empty() {
         return "nothing but itself".to_owned();
     }

@@ -42,7 +42,7 @@ pub(crate) enum Verb {
     /// Be the server, sealed and gated: what an MCP client starts instead of it.
     Run(Target),
     /// Watch a server once, sealed, and write its manifest.
-    Add(Add),
+    Add(Box<Add>),
     /// Seal the servers that MCP clients have: observe each, show it, and make its client start it through the gate.
     Protect(Protect),
     /// Put clients' configurations back as they were.
@@ -104,7 +104,7 @@ pub(crate) struct Target {
     pub(crate) command: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Add {
     /// What the server shall be called.
     pub(crate) name: String,
@@ -153,8 +153,17 @@ pub(crate) struct Add {
     /// Seconds the server may take for each answer while it is observed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) timeout: u64,
+    /// It is an image (`NAME@sha256:…`) in podman's store: the command is what its entry point is given, or the program where it has none.
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["program", "execute"])]
+    pub(crate) image: Option<String>,
+    /// The engine that makes its container: `podman`, or the absolute path of one.
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<String>,
+    /// The engine's runtime, such as `crun` or `runsc`.
+    #[arg(long, value_name = "RUNTIME")]
+    pub(crate) runtime: Option<String>,
     /// The server's launch line.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "image", value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ use super::output::{Output, Style};
 use crate::compartment;
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
+use crate::image::{Engine, examined};
 
 /// What a machine gives to servers.
 enum Tier {
@@ -71,6 +72,7 @@ impl Tier {
 struct Examined {
     probe: Probe,
     enforced: Result<Enforced, Failure>,
+    engine: Result<Engine, Failure>,
 }
 
 /// Examines the machine; exit 5 when a server could not be started as it is required by default.
@@ -84,6 +86,7 @@ pub(crate) fn run(args: &Doctor, output: &mut Output) -> Result<Exit, Failure> {
     let examined = Examined {
         probe: probe(),
         enforced: measured(&program),
+        engine: examined(),
     };
     let missing = examined.missing();
     if output.is_json() {
@@ -187,10 +190,7 @@ impl Examined {
             ))?;
             output.line(&format!("            {}", escaped(lack.fix.as_bytes())))?;
         }
-        output.line(&format!(
-            "{}      not in this version: no other backend is used in place of `native`",
-            output.styled(Style::Bold, "oci")
-        ))?;
+        self.print_engine(output)?;
         output.line(&format!(
             "{}     {}",
             output.styled(Style::Bold, "tier"),
@@ -203,6 +203,44 @@ impl Examined {
             more => format!("servers do not start here: {more} features that each requires are missing"),
         });
         Ok(())
+    }
+
+    /// What makes containers. What such a compartment enforces is measured when one starts, as everywhere.
+    fn print_engine(&self, output: &mut Output) -> Result<(), Failure> {
+        let name = output.styled(Style::Bold, "oci");
+        match &self.engine {
+            Ok(engine) => {
+                let whose = if engine.is_rootless { "rootless" } else { "root's" };
+                output.line(&format!(
+                    "{name}      podman {}, {}, {whose}",
+                    engine.version, engine.runtime
+                ))?;
+                output.line(&format!(
+                    "  {} as `native`, measured at each start; the engine's own walls stand around it",
+                    output.styled(Style::Green, "enforced")
+                ))?;
+                let word = output.styled(Style::Yellow, "not here");
+                output.line(&format!(
+                    "  {word}  program-walls: whatever is in an image may be executed"
+                ))
+            }
+            Err(failure) => {
+                let word = output.styled(Style::Yellow, "not here");
+                output.line(&format!("{name}      {word}: {}", failure.what))?;
+                output.line(&format!("            {}", failure.help.as_deref().unwrap_or_default()))
+            }
+        }
+    }
+
+    /// The same for programs.
+    fn engine_as_json(&self) -> serde_json::Value {
+        match &self.engine {
+            Ok(engine) => json!({
+                "name": "oci", "engine": engine.program, "version": engine.version, "runtime": engine.runtime,
+                "rootless": engine.is_rootless, "never": ["program-walls"],
+            }),
+            Err(failure) => json!({"name": "oci", "reason": failure.what, "fix": failure.help}),
+        }
     }
 
     fn as_json(&self, missing: &[Lack]) -> serde_json::Value {
@@ -218,7 +256,7 @@ impl Examined {
             .collect();
         json!({
             "system": self.probe.system, "release": self.probe.release, "landlock": self.probe.landlock, "root": self.probe.can_choose_user,
-            "backends": [{"name": "native", "tier": tier, "enforced": enforced, "missing": missing}],
+            "backends": [{"name": "native", "tier": tier, "enforced": enforced, "missing": missing}, self.engine_as_json()],
         })
     }
 }

@@ -22,12 +22,15 @@ pub(crate) fn run(home: &Home, target: Target, output: &mut Output) -> Result<Ex
         Some(name) => {
             let mut manifest = Contract::load(home, &name)?.manifest;
             if !target.command.is_empty() {
-                let program = understood(home, &target.command, None)?;
-                manifest.launch.command = program.argv;
+                manifest.launch.command = if manifest.isolation.image.is_some() {
+                    target.command
+                } else {
+                    understood(home, &target.command, None)?.argv
+                };
             }
-            compartment::plan(&manifest)?
+            compartment::plan(home, &manifest)?
         }
-        None => compartment::plan(&sealed_manifest(home, &target.command)?)?,
+        None => compartment::plan(home, &sealed_manifest(home, &target.command)?)?,
     };
     let mut plan = plan;
     if !plan.ports.is_empty() {

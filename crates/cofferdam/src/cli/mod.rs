@@ -119,7 +119,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
     let home = Home::find(cli.home)?;
     match cli.verb {
         Verb::Run(target) => run::run(&home, target),
-        Verb::Add(args) => add::run(&home, args, output),
+        Verb::Add(args) => add::run(&home, *args, output),
         Verb::Protect(args) => crate::protect::protect(&home, &args, output),
         Verb::Unprotect(args) => crate::protect::unprotect(&home, &args, output),
         Verb::Status(args) => crate::protect::status(&home, &args, output),

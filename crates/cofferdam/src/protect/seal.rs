@@ -99,6 +99,9 @@ impl Wanted {
             directory: self.line.directory.as_ref().map(Into::into),
             client: Vec::new(),
             timeout,
+            image: None,
+            engine: None,
+            runtime: None,
             command: self.line.command.clone(),
         }
     }
