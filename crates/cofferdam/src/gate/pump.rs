@@ -147,7 +147,7 @@ fn pump_stderr(gate: &Gate, events: &Events<Event>, stderr: impl Read) {
         stderr,
         &gate.terms.name,
         &gate.operator,
-        gate.log.is_veiled(),
+        gate.log.is_veiled().then_some(&gate.terms.release.secrets),
         |bytes| {
             if let Err(slow) = slow_down(gate) {
                 fault = Some(slow);

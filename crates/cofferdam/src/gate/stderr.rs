@@ -1,8 +1,11 @@
 //! The server's stderr: always drained, recorded, and passed on escaped, prefixed and rate-limited.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
+
+use cofferdam_inspect::SecretValues;
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -47,19 +50,20 @@ fn write_all(mut operator: Box<dyn Write + Send>, waiting: &Receiver<String>) {
 }
 
 /// Reads `stderr` to its end. Every chunk goes to `record` first; a chunk that cannot be recorded is not shown and ends the drain. With
-/// `whole_lines` a line of up to [`CHUNK_BYTES`] is never cut, so that no secret value in one is: its beginning waits for the rest.
+/// `secrets` a line of up to [`CHUNK_BYTES`] is never cut, so that no secret value in one is: its beginning waits for the rest, and what is
+/// shown has marks in the place of values.
 pub(crate) fn drain(
     mut stderr: impl Read,
     name: &str,
     operator: &OperatorLines,
-    whole_lines: bool,
+    secrets: Option<&SecretValues>,
     mut record: impl FnMut(&[u8]) -> bool,
 ) {
     let mut shown = Shown::new(name, operator.clone());
     let mut take = |bytes: &[u8]| {
         let is_recorded = bytes.is_empty() || record(bytes);
         if is_recorded {
-            shown.take(bytes, Instant::now());
+            shown.take(&without_secrets(bytes, secrets), Instant::now());
         }
         is_recorded
     };
@@ -76,7 +80,7 @@ pub(crate) fn drain(
         };
         waiting.extend_from_slice(chunk.get(..read).unwrap_or_default());
         let line_ends = waiting.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let is_cut = !whole_lines || waiting.len() - line_ends >= CHUNK_BYTES;
+        let is_cut = secrets.is_none() || waiting.len() - line_ends >= CHUNK_BYTES;
         let ready = if is_cut { waiting.len() } else { line_ends };
         if !take(waiting.get(..ready).unwrap_or_default()) {
             break;
@@ -84,6 +88,22 @@ pub(crate) fn drain(
         waiting.drain(..ready);
     }
     shown.end();
+}
+
+/// What is shown of these bytes: each value of a secret, however it is encoded, replaced by its name.
+fn without_secrets<'b>(bytes: &'b [u8], secrets: Option<&SecretValues>) -> Cow<'b, [u8]> {
+    let found = secrets.map(|secrets| secrets.all_in(bytes)).unwrap_or_default();
+    if found.is_empty() {
+        return Cow::Borrowed(bytes);
+    }
+    let (mut out, mut copied) = (Vec::with_capacity(bytes.len()), 0);
+    for (range, name) in found {
+        out.extend_from_slice(bytes.get(copied..range.start).unwrap_or_default());
+        out.extend_from_slice(format!("[redacted {name}]").as_bytes());
+        copied = range.end;
+    }
+    out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 /// Splits into lines, escapes, prefixes, limits.
@@ -173,6 +193,8 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
     use std::time::Duration;
 
+    use cofferdam_inspect::SecretValues;
+
     use super::{LINES_PER_SECOND_MAX, OperatorLines, drain, escaped};
 
     struct Terminal(Sender<Vec<u8>>);
@@ -201,7 +223,7 @@ mod tests {
         let operator = OperatorLines::start(Box::new(Terminal(sender))).unwrap();
         let flood = "x\n".repeat(5_000);
         let mut recorded = 0;
-        drain(flood.as_bytes(), "files", &operator, false, |bytes| {
+        drain(flood.as_bytes(), "files", &operator, None, |bytes| {
             recorded += bytes.len();
             true
         });
@@ -240,25 +262,54 @@ mod tests {
         let operator = OperatorLines::start(Box::new(Terminal(sender))).unwrap();
         let mut recorded = Vec::new();
         let pieces = Pieces(vec!["one", " line\ntw", "o", "\nthree\nla", "st"]);
-        drain(pieces, "files", &operator, true, |bytes| {
+        drain(pieces, "files", &operator, Some(SecretValues::NONE), |bytes| {
             recorded.push(String::from_utf8(bytes.to_vec()).unwrap());
             true
         });
         assert_eq!(recorded, ["one line\n", "two\nthree\n", "last"]);
         let long: &'static str = "x".repeat(10_000).leak();
         recorded.clear();
-        drain(Pieces(vec![long; 5]), "files", &operator, true, |bytes| {
-            recorded.push(bytes.len().to_string());
-            true
-        });
+        drain(
+            Pieces(vec![long; 5]),
+            "files",
+            &operator,
+            Some(SecretValues::NONE),
+            |bytes| {
+                recorded.push(bytes.len().to_string());
+                true
+            },
+        );
         assert_eq!(recorded, ["20000", "20000", "10000"], "a line without an end is cut");
+    }
+
+    #[test]
+    fn secrets_are_not_shown_whole_encoded_or_cut_by_a_read() {
+        let (sender, receiver) = channel();
+        let operator = OperatorLines::start(Box::new(Terminal(sender))).unwrap();
+        let secrets = SecretValues::new([("KEY", b"n0t-for-you/42".as_slice())]);
+        let pieces = Pieces(vec!["it is n0t-fo", "r-you/42 here\n", "bjB0LWZvci15b3UvNDI=\nplain\n"]);
+        drain(pieces, "files", &operator, Some(&secrets), |_| true);
+        drop(operator);
+        let mut shown = Vec::new();
+        while let Ok(bytes) = receiver.recv_timeout(Duration::from_secs(5)) {
+            shown.extend(bytes);
+        }
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(
+            shown.starts_with("[files] it is [redacted KEY] here\n[files] [redacted KEY]"),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with("[files] plain\n") && !shown.contains("n0t-for"),
+            "{shown}"
+        );
     }
 
     #[test]
     fn what_cannot_be_recorded_is_not_shown() {
         let (sender, receiver) = channel();
         let operator = OperatorLines::start(Box::new(Terminal(sender))).unwrap();
-        drain(&b"secret\n"[..], "files", &operator, false, |_| false);
+        drain(&b"secret\n"[..], "files", &operator, None, |_| false);
         drop(operator);
         assert!(receiver.recv_timeout(Duration::from_secs(5)).is_err());
     }
