@@ -51,6 +51,7 @@ mod policies;
 mod policy_changes;
 mod proofs;
 mod protect;
+mod protect_marks;
 mod query;
 mod real_servers;
 mod record;

@@ -3,6 +3,7 @@
 mod config_file;
 mod discover;
 mod journal;
+mod known;
 mod outcome;
 pub(crate) mod seal;
 
@@ -30,13 +31,17 @@ pub(crate) fn protect(home: &Home, args: &Protect, output: &mut Output) -> Resul
         leave(home, &files, &args.leave)?;
     }
     let journal = Journal::read(home)?;
+    let can_ask = !args.yes && !args.dry_run;
     let (mut outcomes, mut wanted) = (Vec::new(), Vec::new());
     for found in &files {
         match read(found) {
             Ok((_, all)) => {
                 for entry in all {
                     match standing(&journal, found, &entry) {
-                        Standing::Bare(line) => wanted.push(Wanted::new(found, entry, line)),
+                        Standing::Bare(line) => {
+                            let mut ask = |question: &str| can_ask.then(|| output.asked(question)).flatten();
+                            wanted.push(Wanted::new(home, found, (entry, line), &mut ask));
+                        }
                         Standing::Settled(outcome) => outcomes.push(outcome),
                     }
                 }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cofferdam_inspect::show_safely;
 use cofferdam_manifest::{can_name_server, looks_secret};
-use cofferdam_scan::{Entry, LaunchLine, Server, entries, rewrite};
+use cofferdam_scan::{Entry, LaunchLine, Piece, Server, entries, pieces, rewrite};
 
 use super::config_file::ConfigText;
 use super::discover::Found;
 use super::journal::{OpenJournal, Rewritten};
+use super::known::{Known, Surroundings};
 use super::outcome::{Outcome, State};
 use super::unreadable;
 use crate::cli::add::{Candidate, own_program};
@@ -31,7 +32,23 @@ pub(crate) const STAND_IN: &str = "observed-without-secrets";
 pub(super) struct Wanted {
     found: Found,
     entry: Entry,
+    /// As it is written.
     line: LaunchLine,
+    /// As it is known here, or why it is not.
+    known: Result<Known, Unknown>,
+}
+
+/// Why a launch line is not known, kept for the end.
+#[derive(Debug, Clone)]
+struct Unknown {
+    what: String,
+    help: Option<String>,
+}
+
+impl From<Failure> for Unknown {
+    fn from(Failure { what, help, .. }: Failure) -> Self {
+        Self { what, help }
+    }
 }
 
 /// How a wanted entry can be sealed.
@@ -43,9 +60,17 @@ enum Way {
 }
 
 impl Wanted {
-    pub(super) fn new(found: &Found, entry: Entry, line: LaunchLine) -> Self {
+    /// `ask` asks a person what a client would put in; it gives `None` where nobody answers.
+    pub(super) fn new(
+        home: &Home,
+        found: &Found,
+        (entry, line): (Entry, LaunchLine),
+        ask: &mut dyn FnMut(&str) -> Option<String>,
+    ) -> Self {
+        let known = Surroundings::new(home, found, ask).known(&line);
         Self {
             found: found.clone(),
+            known: known.map_err(Unknown::from),
             entry,
             line,
         }
@@ -53,30 +78,22 @@ impl Wanted {
 
     pub(super) fn intended(&self) -> Outcome {
         let outcome = Outcome::of_entry(&self.found, &self.entry, State::Intended);
-        match self.check() {
-            Ok(()) => outcome,
+        match self.known() {
+            Ok(_) => outcome,
             Err(failure) => outcome.failed(&failure),
         }
     }
 
-    /// Nobody but the client knows what it would put in, so nobody else can tell what would be started.
-    fn check(&self) -> Result<(), Failure> {
-        let mut open = self.line.substitutions();
-        if let Some(word) = open.next() {
-            return Err(Failure::misconfigured(format!(
-                "`{}` in its launch line is put in by the client, so what would be started is not known here",
-                show_safely(word)
-            ))
-            .help("write out what it stands for, then run `cofferdam protect` again"));
-        }
-        if let Some(file) = &self.line.environment_file {
-            return Err(Failure::misconfigured(format!(
-                "its variables come from the file `{}`, which only the client reads",
-                show_safely(file)
-            ))
-            .help("name the variables in the entry itself, then run `cofferdam protect` again"));
-        }
-        Ok(())
+    fn known(&self) -> Result<&Known, Failure> {
+        self.known.as_ref().map_err(|unknown| Failure {
+            help: unknown.help.clone(),
+            ..Failure::misconfigured(&unknown.what)
+        })
+    }
+
+    /// The line as it is known; as it is written where it is not.
+    fn line(&self) -> &LaunchLine {
+        self.known.as_ref().map_or(&self.line, |known| &known.line)
     }
 
     /// What `add` would be told.
@@ -96,21 +113,21 @@ impl Wanted {
             young: false,
             env,
             secret,
-            directory: self.line.directory.as_ref().map(Into::into),
+            directory: self.line().directory.as_ref().map(Into::into),
             client: Vec::new(),
             timeout,
-            command: self.line.command.clone(),
+            command: self.line().command.clone(),
         }
     }
 
     /// The names of its variables: those that look like secrets, and the others.
     fn variables(&self) -> (Vec<String>, Vec<String>) {
         let set = self
-            .line
+            .line()
             .environment
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        let passed = self.line.passed.iter().map(|name| (name.as_str(), "unknown"));
+        let passed = self.line().passed.iter().map(|name| (name.as_str(), "unknown"));
         let (secret, plain): (Vec<_>, Vec<_>) = set
             .chain(passed)
             .partition(|(name, value)| looks_secret(name, value).is_some());
@@ -122,20 +139,28 @@ impl Wanted {
     fn stand_ins(&self) -> Vec<(String, String)> {
         let (secret, _) = self.variables();
         let value = |name: &String, value: &str| {
-            if secret.contains(name) || cofferdam_scan::has_substitution(value) {
+            if secret.contains(name) || !pieces(value, self.found.client.marks).iter().all(is_text) {
                 STAND_IN.to_owned()
             } else {
                 value.to_owned()
             }
         };
         let set = self
-            .line
+            .line()
             .environment
             .iter()
             .map(|(name, text)| (name.clone(), value(name, text)));
-        let passed = self.line.passed.iter().map(|name| (name.clone(), STAND_IN.to_owned()));
+        let passed = self
+            .line()
+            .passed
+            .iter()
+            .map(|name| (name.clone(), STAND_IN.to_owned()));
         set.chain(passed).collect()
     }
+}
+
+fn is_text(piece: &Piece<'_>) -> bool {
+    matches!(piece, Piece::Text(_))
 }
 
 /// Seals every wanted entry that a person accepts.
@@ -149,7 +174,7 @@ pub(super) fn all(
     let news: Vec<(usize, Add)> = named
         .iter()
         .enumerate()
-        .filter(|(_, (wanted, name, is_new))| *is_new && wanted.check().is_ok() && !name.is_empty())
+        .filter(|(_, (wanted, name, is_new))| *is_new && wanted.known.is_ok() && !name.is_empty())
         .map(|(index, (wanted, name, _))| (index, wanted.add(name, args.timeout)))
         .collect();
     if !news.is_empty() {
@@ -163,10 +188,10 @@ pub(super) fn all(
     let mut outcomes = Vec::new();
     for (index, (wanted, name, is_new)) in named.into_iter().enumerate() {
         let outcome = Outcome::of_entry(&wanted.found, &wanted.entry, State::Protected);
-        let way = match (wanted.check(), is_new) {
+        let way = match (wanted.known(), is_new) {
             (Err(failure), _) => Err(failure),
-            (Ok(()), false) => Ok(Way::Known),
-            (Ok(()), true) => candidates
+            (Ok(_), false) => Ok(Way::Known),
+            (Ok(_), true) => candidates
                 .remove(&index)
                 .unwrap_or_else(|| Err(Failure::misconfigured("it was not observed")))
                 .map(|candidate| Way::New(Box::new(candidate))),
@@ -201,6 +226,9 @@ fn seal(
         Way::New(candidate) => {
             output.say("");
             candidate.show(output)?;
+            for note in &wanted.known()?.notes {
+                output.say(&format!("  note      {note}"));
+            }
             output.say(&format!(
                 "  until now `{}` ran with all of your rights: every file, every secret in the client's environment, any network",
                 show_safely(&wanted.entry.name)
@@ -269,7 +297,9 @@ fn named(home: &Home, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, String, bool)>
         .collect();
     let mut named: Vec<(Wanted, String, bool)> = Vec::new();
     for one in wanted {
-        let twin = named.iter().find(|(other, _, _)| other.line == one.line);
+        let twin = named
+            .iter()
+            .find(|(other, _, _)| one.known.is_ok() && other.line() == one.line());
         let known = twin
             .map(|(_, name, _)| name.clone())
             .or_else(|| accepted_as(&accepted, home, &one));
@@ -288,9 +318,9 @@ fn named(home: &Home, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, String, bool)>
 
 /// The server that was accepted for this very launch line and these variables, if there is one.
 fn accepted_as(accepted: &[Contract], home: &Home, wanted: &Wanted) -> Option<String> {
-    wanted.check().ok()?;
-    let directory = wanted.line.directory.as_deref().map(Path::new);
-    let program = understood(home, &wanted.line.command, directory).ok()?;
+    let line = &wanted.known().ok()?.line;
+    let directory = line.directory.as_deref().map(Path::new);
+    let program = understood(home, &line.command, directory).ok()?;
     let (secret, plain) = wanted.variables();
     let is_same = |contract: &&Contract| {
         let manifest = &contract.manifest;
