@@ -98,3 +98,23 @@ fn what_a_client_does_not_substitute_is_text() {
     let manifest = std::fs::read_to_string(stage.manifest("a")).unwrap();
     assert!(manifest.contains("\"${HOME}\", \"$5\""), "{manifest}");
 }
+
+#[test]
+fn what_a_server_keeps_where_a_variable_says_works_afterwards() {
+    let stage = Stage::new();
+    let kept = stage.workspace().join("notes");
+    std::fs::create_dir(&kept).unwrap();
+    let file = stage.workspace().join("claude_desktop_config.json");
+    let memory = kept.join("memory.jsonl");
+    let content = json!({"mcpServers": {"a": {"command": fixture(), "env": {"MEMORY_FILE_PATH": memory}}}});
+    std::fs::write(&file, content.to_string()).unwrap();
+    let outcomes = protect(&stage, "claude-desktop", &file, &[]);
+    assert_eq!(outcomes[0]["state"], "protected", "{outcomes:?}");
+    let mut run = stage.command(&["run", "a"]);
+    run.env("MEMORY_FILE_PATH", &memory);
+    let mut gate = crate::support::Conversation::with(run);
+    gate.initialize("2025-11-25");
+    let said = said_in(&gate.call("look", json!({"write": memory}))).to_owned();
+    assert!(gate.end().success());
+    assert!(memory.exists(), "{said}");
+}

@@ -104,7 +104,7 @@ pub(crate) struct Target {
     pub(crate) command: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Add {
     /// What the server shall be called.
     pub(crate) name: String,

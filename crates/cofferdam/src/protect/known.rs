@@ -22,6 +22,8 @@ const VARIABLES_BYTES_MAX: u64 = 1 << 20;
 pub(super) struct Known {
     /// With variables of a file among the others.
     pub(super) line: LaunchLine,
+    /// The project whose configuration it stands in.
+    pub(super) project: Option<PathBuf>,
     /// What a person should know, one sentence each.
     pub(super) notes: Vec<String>,
 }
@@ -90,7 +92,11 @@ impl<'a> Surroundings<'a> {
                 show_safely(&file)
             ));
         }
-        Ok(Known { line: known, notes })
+        Ok(Known {
+            line: known,
+            project: self.project.clone(),
+            notes,
+        })
     }
 
     /// A word with everything put in; what is not known is asked.

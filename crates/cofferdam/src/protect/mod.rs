@@ -5,7 +5,9 @@ mod discover;
 mod journal;
 mod known;
 mod outcome;
+mod places;
 pub(crate) mod seal;
+mod wishes;
 
 use std::path::Path;
 

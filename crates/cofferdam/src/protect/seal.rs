@@ -1,5 +1,6 @@
 //! One bare entry after another: understood, observed sealed, shown, accepted, and only then rewritten.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,9 @@ use super::discover::Found;
 use super::journal::{OpenJournal, Rewritten};
 use super::known::{Known, Surroundings};
 use super::outcome::{Outcome, State};
+use super::places::{Places, Scope};
 use super::unreadable;
+use super::wishes::Wish;
 use crate::cli::add::{Candidate, own_program};
 use crate::cli::args::{Add, Protect};
 use crate::cli::output::Output;
@@ -55,8 +58,8 @@ impl From<Failure> for Unknown {
 enum Way {
     /// As a server that was accepted before, for another client or another entry.
     Known,
-    /// As a new one.
-    New(Box<Candidate>),
+    /// As a new one, which was observed as `add` would.
+    New(Box<(Candidate, Add)>),
 }
 
 impl Wanted {
@@ -97,17 +100,18 @@ impl Wanted {
     }
 
     /// What `add` would be told.
-    fn add(&self, name: &str, timeout: u64) -> Add {
+    fn add(&self, home: &Home, name: &str, timeout: u64) -> Add {
         let (secret, env) = self.variables();
+        let places = self.places(home);
         Add {
             name: name.to_owned(),
             yes: false,
             project: false,
             replace: false,
-            read: Vec::new(),
-            write: Vec::new(),
+            read: places.read,
+            write: places.write,
             program: Vec::new(),
-            execute: Vec::new(),
+            execute: places.execute,
             network: Vec::new(),
             browser: false,
             young: false,
@@ -118,6 +122,25 @@ impl Wanted {
             timeout,
             command: self.line().command.clone(),
         }
+    }
+
+    /// What its variables name, as it is offered.
+    fn places(&self, home: &Home) -> Places {
+        let line = self.line();
+        let directory = line.directory.as_deref().map(Path::new);
+        let program = understood(home, &line.command, directory).map_or_else(|_| Vec::new(), |program| program.grants);
+        let scope = Scope {
+            user_home: &home.user_home,
+            project: self.known.as_ref().ok().and_then(|known| known.project.as_deref()),
+            program: &program,
+        };
+        scope.places(&line.environment)
+    }
+
+    /// What a person should know about the entry.
+    fn notes(&self, home: &Home) -> Result<Vec<String>, Failure> {
+        let known = self.known()?.notes.iter().cloned();
+        Ok(known.chain(self.places(home).notes).collect())
     }
 
     /// The names of its variables: those that look like secrets, and the others.
@@ -175,7 +198,7 @@ pub(super) fn all(
         .iter()
         .enumerate()
         .filter(|(_, (wanted, name, is_new))| *is_new && wanted.known.is_ok() && !name.is_empty())
-        .map(|(index, (wanted, name, _))| (index, wanted.add(name, args.timeout)))
+        .map(|(index, (wanted, name, _))| (index, wanted.add(home, name, args.timeout)))
         .collect();
     if !news.is_empty() {
         output.say(&format!(
@@ -185,6 +208,7 @@ pub(super) fn all(
         ));
     }
     let mut candidates = observe_all(home, &news, &named, output);
+    let mut adds: BTreeMap<usize, Add> = news.into_iter().collect();
     let mut outcomes = Vec::new();
     for (index, (wanted, name, is_new)) in named.into_iter().enumerate() {
         let outcome = Outcome::of_entry(&wanted.found, &wanted.entry, State::Protected);
@@ -193,8 +217,9 @@ pub(super) fn all(
             (Ok(_), false) => Ok(Way::Known),
             (Ok(_), true) => candidates
                 .remove(&index)
-                .unwrap_or_else(|| Err(Failure::misconfigured("it was not observed")))
-                .map(|candidate| Way::New(Box::new(candidate))),
+                .zip(adds.remove(&index))
+                .ok_or_else(|| Failure::misconfigured("it was not observed"))
+                .and_then(|(candidate, add)| Ok(Way::New(Box::new((candidate?, add))))),
         };
         let done = way.and_then(|way| seal(home, &wanted, &name, (way, args.yes), output));
         outcomes.push(match done {
@@ -223,24 +248,59 @@ fn seal(
             // It was shown and accepted: what is new is one more entry that starts it.
             Contract::load(home, name)?;
         }
-        Way::New(candidate) => {
-            output.say("");
-            candidate.show(output)?;
-            for note in &wanted.known()?.notes {
-                output.say(&format!("  note      {note}"));
+        Way::New(new) => {
+            let (candidate, add) = *new;
+            match agreed(home, wanted, (candidate, add), is_yes, output)? {
+                Some(candidate) => drop(candidate.accept(home, false, output)?),
+                None => return Ok(false),
             }
-            output.say(&format!(
-                "  until now `{}` ran with all of your rights: every file, every secret in the client's environment, any network",
-                show_safely(&wanted.entry.name)
-            ));
-            if !is_yes && !output.is_confirmed(&format!("protect `{}` as shown?", show_safely(&wanted.entry.name))) {
-                return Ok(false);
-            }
-            candidate.accept(home, false, output)?;
         }
     }
     rewrite_entry(home, wanted, name)?;
     Ok(true)
+}
+
+/// Shows a server until a person takes it as it is shown; what they want changed is observed anew. `None` where they say no.
+fn agreed(
+    home: &Home,
+    wanted: &Wanted,
+    (mut candidate, mut add): (Candidate, Add),
+    is_yes: bool,
+    output: &mut Output,
+) -> Result<Option<Candidate>, Failure> {
+    loop {
+        output.say("");
+        candidate.show(output)?;
+        for note in wanted.notes(home)? {
+            output.say(&format!("  note      {note}"));
+        }
+        output.say(&format!(
+            "  until now `{}` ran with all of your rights: every file, every secret in the client's environment, any network",
+            show_safely(&wanted.entry.name)
+        ));
+        if is_yes {
+            return Ok(Some(candidate));
+        }
+        let question = format!("protect `{}` as shown? [y/N/?] ", show_safely(&wanted.entry.name));
+        let Some(answer) = output.asked(&question) else {
+            return Ok(None);
+        };
+        match Wish::read(&answer) {
+            Wish::Yes => return Ok(Some(candidate)),
+            Wish::No => return Ok(None),
+            Wish::Unclear(help) => output.say(&help),
+            Wish::Change(change) => {
+                let mut wished = add.clone();
+                let seen = change
+                    .apply(&mut wished)
+                    .and_then(|()| Candidate::observed(home, &wished, &wanted.stand_ins()));
+                match seen {
+                    Ok(seen) => (candidate, add) = (seen, wished),
+                    Err(failure) => output.failure(&failure),
+                }
+            }
+        }
+    }
 }
 
 /// The one change in a client's file. The journal has it before the file does.
@@ -358,7 +418,7 @@ fn free_name(wish: &str, taken: &[String]) -> String {
     names.find(|name| !taken.contains(name)).unwrap_or(base)
 }
 
-type Observations = std::collections::BTreeMap<usize, Result<Candidate, Failure>>;
+type Observations = BTreeMap<usize, Result<Candidate, Failure>>;
 
 /// Observes several servers at once; says when each is done.
 fn observe_all(
