@@ -32,6 +32,7 @@ mod install;
 mod install_python;
 mod keeping;
 mod kills;
+mod kindness;
 mod ledger;
 mod life;
 mod listing_server;

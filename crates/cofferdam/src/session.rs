@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
 use crate::policy;
+use crate::refusals::Refusals;
 use crate::settings::{ApprovalsWebhook, Settings};
 use crate::shipping;
 use crate::veil::Veil;
@@ -78,6 +79,7 @@ impl Session {
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
+            refusals: Refusals::of(home, &contract.name),
         };
         Ok(Self {
             terms,
@@ -118,6 +120,7 @@ impl Session {
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
+            refusals: Refusals::default(),
         };
         Ok(Self {
             terms,

@@ -25,6 +25,7 @@ mod run;
 mod tools;
 
 pub(crate) use add::findings;
+pub(crate) use approvals::waiting;
 pub(crate) use run::{UNPINNED, understood};
 
 use std::os::fd::AsFd as _;

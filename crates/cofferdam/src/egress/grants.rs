@@ -110,6 +110,11 @@ impl Grants {
         whole.parse().ok().filter(Endpoint::is_public_name)
     }
 
+    /// Whether what this rule refuses is only not listed.
+    pub(crate) fn is_unlisted_rule(rule: &str) -> bool {
+        [NAME_RULE, PORT_RULE].contains(&rule)
+    }
+
     /// Every port that is allowed anywhere, in order.
     pub(crate) fn ports(&self) -> Vec<u16> {
         let named = self.names.values().flat_map(|name| name.ports.keys().copied());

@@ -4,6 +4,7 @@ mod config_file;
 mod discover;
 mod journal;
 mod known;
+mod lately;
 mod outcome;
 mod places;
 pub(crate) mod seal;
@@ -23,6 +24,7 @@ use crate::home::Home;
 use config_file::ConfigText;
 use discover::Found;
 use journal::{Journal, Left, OpenJournal};
+use lately::Lately;
 use outcome::{Outcome, State};
 use seal::Wanted;
 
@@ -113,12 +115,13 @@ fn put_back(one: &journal::Rewritten) -> Result<State, Failure> {
 /// Lists every server of every client.
 pub(crate) fn status(home: &Home, args: &Status, output: &mut Output) -> Result<Exit, Failure> {
     let journal = Journal::read(home)?;
+    let lately = Lately::read(home);
     let mut outcomes = Vec::new();
     for found in files(home, &args.which)? {
         match read(&found) {
             Ok((_, all)) => outcomes.extend(all.iter().map(|entry| match standing(&journal, &found, entry) {
                 Standing::Bare(_) => Outcome::of_entry(&found, entry, State::Bare),
-                Standing::Settled(outcome) => checked(home, outcome),
+                Standing::Settled(outcome) => checked(home, outcome, &lately),
             })),
             Err(failure) => outcomes.push(Outcome::of_file(&found, &failure)),
         }
@@ -128,10 +131,11 @@ pub(crate) fn status(home: &Home, args: &Status, output: &mut Output) -> Result<
 }
 
 /// A protected entry whose server would not start is not fine.
-fn checked(home: &Home, outcome: Outcome) -> Outcome {
+fn checked(home: &Home, outcome: Outcome, lately: &Lately) -> Outcome {
     let Some(server) = outcome.server.clone().filter(|_| outcome.state == State::Already) else {
         return outcome;
     };
+    let outcome = outcome.lately(lately.of(home, &server));
     match Contract::load(home, &server) {
         Ok(_) => outcome,
         Err(failure) => outcome.failed(&failure),

@@ -268,16 +268,12 @@ fn agreed(
     is_yes: bool,
     output: &mut Output,
 ) -> Result<Option<Candidate>, Failure> {
+    let mut notes = wanted.notes(home)?;
+    let mut is_new = true;
     loop {
-        output.say("");
-        candidate.show(output)?;
-        for note in wanted.notes(home)? {
-            output.say(&format!("  note      {note}"));
+        if is_new {
+            shown(wanted, &candidate, &notes, output)?;
         }
-        output.say(&format!(
-            "  until now `{}` ran with all of your rights: every file, every secret in the client's environment, any network",
-            show_safely(&wanted.entry.name)
-        ));
         if is_yes {
             return Ok(Some(candidate));
         }
@@ -285,6 +281,7 @@ fn agreed(
         let Some(answer) = output.asked(&question) else {
             return Ok(None);
         };
+        is_new = false;
         match Wish::read(&answer) {
             Wish::Yes => return Ok(Some(candidate)),
             Wish::No => return Ok(None),
@@ -295,12 +292,27 @@ fn agreed(
                     .apply(&mut wished)
                     .and_then(|()| Candidate::observed(home, &wished, &wanted.stand_ins()));
                 match seen {
-                    Ok(seen) => (candidate, add) = (seen, wished),
+                    // What was said about the offer is no longer what is granted.
+                    Ok(seen) => (candidate, add, notes, is_new) = (seen, wished, Vec::new(), true),
                     Err(failure) => output.failure(&failure),
                 }
             }
         }
     }
+}
+
+/// One screen.
+fn shown(wanted: &Wanted, candidate: &Candidate, notes: &[String], output: &mut Output) -> Result<(), Failure> {
+    output.say("");
+    candidate.show(output)?;
+    for note in notes {
+        output.say(&format!("  note      {note}"));
+    }
+    output.say(&format!(
+        "  until now `{}` ran with all of your rights: every file, every secret in the client's environment, any network",
+        show_safely(&wanted.entry.name)
+    ));
+    Ok(())
 }
 
 /// The one change in a client's file. The journal has it before the file does.
