@@ -14,7 +14,7 @@ pub(super) struct Tried<'a> {
 }
 
 impl Tried<'_> {
-    fn passed(&self) -> bool {
+    pub(super) fn passed(&self) -> bool {
         matches!(self.outcome, Outcome::Passed(_))
     }
 

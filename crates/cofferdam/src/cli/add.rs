@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cofferdam_inspect::{Finding, Severity, show_safely};
 use cofferdam_manifest::{
-    Access, Consent, Definitions, Deliver, Interpreter, Launch, Manifest, Profile, Program, ProgramKind, ProgramPins,
-    SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
+    Access, ClientRequest, Consent, Definitions, Deliver, Interpreter, Launch, Manifest, Profile, Program, ProgramKind,
+    ProgramPins, SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
 };
 use serde_json::Value;
 
@@ -27,6 +27,7 @@ use crate::gate::escaped;
 use crate::home::Home;
 use crate::install::{install, package_line};
 use crate::own_files::shown;
+use crate::protect::Scope;
 use crate::session::Session;
 
 /// Adds a server.
@@ -107,10 +108,14 @@ impl Candidate {
             program.notes.extend(installed.notes);
             manifest.launch.package = Some(installed.package);
         }
-        let pins = pinned(&program, args, &manifest)?;
+        let mut pins = pinned(&program, args, &manifest)?;
         manifest.launch.digest = Some(pins.digest());
 
-        let mut session = Session::unpinned(home, &args.name, &seen_with(&manifest, stand_ins), "add")?;
+        let mut seen = seen_with(&manifest, stand_ins);
+        if args.as_before.is_some() {
+            seen.client.allow = vec![ClientRequest::Roots];
+        }
+        let mut session = Session::unpinned(home, &args.name, &seen, "add")?;
         let executed = session.any_program();
         let timeout = Duration::from_secs(args.timeout);
         let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;
@@ -121,6 +126,18 @@ impl Candidate {
             Failure::misconfigured(format!("the tools of `{}` cannot be accepted: {error}", args.name))
         })?;
         manifest.tools = accepted(&definitions)?;
+        if let Some(before) = &args.as_before {
+            if observed.has_asked_roots {
+                manifest.client.allow = vec![ClientRequest::Roots];
+            }
+            if definitions.iter().any(|(_, definition)| says_it_writes(definition)) {
+                let own = manifest.launch.program.clone();
+                let scope = Scope::of(home, before.project.as_deref(), &own);
+                write_named(&mut manifest, &program, |root| scope.may_write(root));
+            }
+            pins = pinned(&program, args, &manifest)?;
+            manifest.launch.digest = Some(pins.digest());
+        }
         let texts = Texts {
             manifest: manifest.to_toml(),
             definitions: definitions.to_json(),
@@ -168,6 +185,22 @@ impl Candidate {
             }
         }
     }
+}
+
+/// Whether a tool says of itself that it does more than read. One that says nothing is not taken for one that writes.
+fn says_it_writes(definition: &str) -> bool {
+    let parsed: Value = serde_json::from_str(definition).unwrap_or_default();
+    parsed.pointer("/annotations/readOnlyHint").and_then(Value::as_bool) == Some(false)
+}
+
+/// Folders that the launch line names, for writing.
+fn write_named(manifest: &mut Manifest, program: &Program, may: impl Fn(&Path) -> bool) {
+    let named = |root: &PathBuf| program.offered_roots.contains(root) && may(root);
+    let (write, read) = std::mem::take(&mut manifest.filesystem.read)
+        .into_iter()
+        .partition(named);
+    manifest.filesystem.read = read;
+    manifest.filesystem.write.extend::<Vec<PathBuf>>(write);
 }
 
 /// The manifest for a first look: variables that are passed on stand in for themselves, and no secret is there.
@@ -261,7 +294,7 @@ fn environment_secret() -> Secret {
     }
 }
 
-impl From<ClientMay> for cofferdam_manifest::ClientRequest {
+impl From<ClientMay> for ClientRequest {
     fn from(may: ClientMay) -> Self {
         match may {
             ClientMay::Roots => Self::Roots,

@@ -153,9 +153,20 @@ pub(crate) struct Add {
     /// Seconds the server may take for each answer while it is observed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) timeout: u64,
+    /// What is granted as the server was seen to need it; for `protect`.
+    #[arg(skip)]
+    pub(crate) as_before: Option<Box<AsBefore>>,
     /// The server's launch line.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+/// A server that ran until now goes on working: what it asks of the client at its start is allowed, and folders that its launch line names
+/// are granted for writing where it has tools that write.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AsBefore {
+    /// Writing is granted inside this folder only: a project's entry names the project's own.
+    pub(crate) project: Option<PathBuf>,
 }
 
 /// Which configurations.

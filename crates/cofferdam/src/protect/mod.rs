@@ -26,6 +26,7 @@ use discover::Found;
 use journal::{Journal, Left, OpenJournal};
 use lately::Lately;
 use outcome::{Outcome, State};
+pub(crate) use places::Scope;
 use seal::Wanted;
 
 /// Seals what is found.

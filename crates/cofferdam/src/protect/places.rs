@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use cofferdam_inspect::show_safely;
 use cofferdam_manifest::{Access, forbidden_grant, looks_secret};
 
+use crate::home::Home;
+
 /// Parts of names under which settings and certificates lie, which a server reads.
 const ONLY_READ: [&str; 7] = ["CONFIG", "CERT", "CA", "KEY", "TLS", "SSL", "CREDENTIALS"];
 /// Names of variables whose folders are searched for programs and libraries, and never where a server keeps something.
@@ -23,7 +25,7 @@ pub(super) struct Places {
 }
 
 /// Whose entry it is.
-pub(super) struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     pub(super) user_home: &'a Path,
     /// Set for a project's own configuration: it may name its own folders and nobody else's.
     pub(super) project: Option<&'a Path>,
@@ -31,7 +33,20 @@ pub(super) struct Scope<'a> {
     pub(super) program: &'a [PathBuf],
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    pub(crate) fn of(home: &'a Home, project: Option<&'a Path>, program: &'a [PathBuf]) -> Self {
+        Self {
+            user_home: &home.user_home,
+            project,
+            program,
+        }
+    }
+
+    /// Whether a folder that the launch line names may become writable.
+    pub(crate) fn may_write(&self, root: &Path) -> bool {
+        self.refused(root, Access::Write).is_none()
+    }
+
     /// What the variables name.
     pub(super) fn places(&self, environment: &[(String, String)]) -> Places {
         let mut places = Places::default();

@@ -18,7 +18,7 @@ use super::places::{Places, Scope};
 use super::unreadable;
 use super::wishes::Wish;
 use crate::cli::add::{Candidate, own_program};
-use crate::cli::args::{Add, Protect};
+use crate::cli::args::{Add, AsBefore, Protect};
 use crate::cli::output::Output;
 use crate::cli::understood;
 use crate::contract::{Contract, own_names};
@@ -120,6 +120,9 @@ impl Wanted {
             directory: self.line().directory.as_ref().map(Into::into),
             client: Vec::new(),
             timeout,
+            as_before: Some(Box::new(AsBefore {
+                project: self.project().map(Path::to_owned),
+            })),
             command: self.line().command.clone(),
         }
     }
@@ -129,12 +132,11 @@ impl Wanted {
         let line = self.line();
         let directory = line.directory.as_deref().map(Path::new);
         let program = understood(home, &line.command, directory).map_or_else(|_| Vec::new(), |program| program.grants);
-        let scope = Scope {
-            user_home: &home.user_home,
-            project: self.known.as_ref().ok().and_then(|known| known.project.as_deref()),
-            program: &program,
-        };
-        scope.places(&line.environment)
+        Scope::of(home, self.project(), &program).places(&line.environment)
+    }
+
+    fn project(&self) -> Option<&Path> {
+        self.known.as_ref().ok().and_then(|known| known.project.as_deref())
     }
 
     /// What a person should know about the entry.
