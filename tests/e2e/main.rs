@@ -71,5 +71,6 @@ mod suite_clients;
 mod support;
 mod tools;
 mod trust;
+mod updates;
 mod veiled;
 mod within;

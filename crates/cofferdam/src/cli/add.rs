@@ -25,7 +25,7 @@ use crate::contract::{Contract, Place, own_folder, program_json};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
-use crate::install::{install, package_line};
+use crate::install::{Held, install, package_line};
 use crate::own_files::shown;
 use crate::protect::Scope;
 use crate::session::Session;
@@ -88,6 +88,8 @@ pub(crate) struct Candidate {
     pub(crate) contract: Contract,
     observed: Observed,
     notes: Vec<String>,
+    /// What was installed for it is not pruned before it is accepted.
+    _held: Option<Held>,
 }
 
 impl Candidate {
@@ -98,17 +100,19 @@ impl Candidate {
     pub(crate) fn observed(home: &Home, args: &Add, stand_ins: &[(String, String)]) -> Result<Self, Failure> {
         let place = destination(home, args)?;
         let installed = match package_line(&args.command)? {
-            Some(line) => Some(install(home, &args.name, &line, args.young)?),
+            Some(line) => Some(install(home, &args.name, &line, args.but.into())?),
             None => None,
         };
         let command = installed.as_ref().map_or(&args.command, |installed| &installed.command);
         let mut program = understood(home, command, args.directory.as_deref())?;
         let mut manifest = draft(home, args, &program)?;
+        let mut held = None;
         if let Some(installed) = installed {
             program.notes.extend(installed.notes);
             manifest.launch.package = Some(installed.package);
+            held = Some(installed.held);
         }
-        let mut pins = pinned(&program, args, &manifest)?;
+        let mut pins = pinned(&program, &args.program, &manifest)?;
         manifest.launch.digest = Some(pins.digest());
 
         let mut seen = seen_with(&manifest, stand_ins);
@@ -135,7 +139,7 @@ impl Candidate {
                 let scope = Scope::of(home, before.project.as_deref(), &own);
                 write_named(&mut manifest, &program, |root| scope.may_write(root));
             }
-            pins = pinned(&program, args, &manifest)?;
+            pins = pinned(&program, &args.program, &manifest)?;
             manifest.launch.digest = Some(pins.digest());
         }
         let texts = Texts {
@@ -149,6 +153,7 @@ impl Candidate {
             contract,
             observed,
             notes: program.notes,
+            _held: held,
         })
     }
 
@@ -356,9 +361,9 @@ fn hash_seed() -> Result<String, Failure> {
 }
 
 /// Pins the program's content; folders the person may write to are data, not program.
-fn pinned(program: &Program, args: &Add, manifest: &Manifest) -> Result<ProgramPins, Failure> {
+pub(crate) fn pinned(program: &Program, more: &[PathBuf], manifest: &Manifest) -> Result<ProgramPins, Failure> {
     let mut roots = program.pinned.clone();
-    for path in &args.program {
+    for path in more {
         roots.push(absolute(path)?);
     }
     let except: Vec<PathBuf> = program

@@ -9,9 +9,12 @@
 mod age;
 mod line;
 mod npm;
+mod prune;
 mod pypi;
 mod registry;
+mod size;
 mod store;
+mod update;
 mod wheels;
 
 use cofferdam_audit::Log;
@@ -33,6 +36,10 @@ use crate::settings::Settings;
 use crate::witness::Witness;
 
 pub(crate) use line::{PackageLine, RegistryKind, package_line};
+pub(crate) use prune::{Stored, remove, stored};
+pub(crate) use size::{CodeSize, in_words};
+pub(crate) use store::Held;
+pub(crate) use update::{line_of, tree_of};
 
 /// How long an install may take.
 const INSTALL_WITHIN: Duration = Duration::from_secs(600);
@@ -47,6 +54,31 @@ pub(crate) struct Installed {
     pub(crate) command: Vec<String>,
     /// What a person should know, one sentence each.
     pub(crate) notes: Vec<String>,
+    /// It is not pruned before whoever installed it is done.
+    pub(crate) held: Held,
+}
+
+/// What a person said yes to: an install does none of it by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Exceptions {
+    /// Versions younger than 48 hours.
+    pub(crate) young: bool,
+    /// Install scripts are run.
+    pub(crate) scripts: bool,
+    /// Sources are built.
+    pub(crate) build: bool,
+}
+
+impl Exceptions {
+    /// As the manifest names them.
+    fn names(self) -> Vec<String> {
+        let said = [self.young, self.scripts, self.build];
+        let named = Package::EXCEPTIONS.into_iter().zip(said);
+        named
+            .filter(|(_, said)| *said)
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
 }
 
 /// Why an install came to nothing, and what it wanted to reach and was refused.
@@ -65,14 +97,14 @@ impl From<Failure> for NotInstalled {
     }
 }
 
-/// Installs the package of a line into the store. `young` takes versions of any age.
+/// Installs the package of a line into the store.
 ///
 /// # Errors
 /// The package manager cannot be found, fails, or takes something from elsewhere than its registry; or the store cannot be written.
-pub(crate) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
+pub(crate) fn install(home: &Home, server: &str, line: &PackageLine, but: Exceptions) -> Result<Installed, Failure> {
     match line.registry {
-        RegistryKind::Npm => npm::install(home, server, line, young),
-        RegistryKind::PyPi => pypi::install(home, server, line, young),
+        RegistryKind::Npm => npm::install(home, server, line, but),
+        RegistryKind::PyPi => pypi::install(home, server, line, but),
     }
 }
 
@@ -174,6 +206,7 @@ struct Staging {
     outer: PathBuf,
     /// What is filled. Its name is the same each time: package managers write it into what they install.
     folder: PathBuf,
+    _held: Held,
 }
 
 impl Drop for Staging {

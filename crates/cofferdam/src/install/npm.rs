@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cofferdam_manifest::{Package, Program};
-use cofferdam_sandbox::Plan;
+use cofferdam_sandbox::{Plan, Programs};
 use serde_json::Value;
 
 use super::age::{AGE_MIN, rfc_3339};
 use super::registry::Registry;
-use super::{Installed, NotInstalled, PackageLine, Staging, run_recorded, store};
+use super::{Exceptions, Installed, NotInstalled, PackageLine, Staging, run_recorded, store};
 use crate::cli::understood;
 use crate::egress::Grants;
 use crate::failure::{Failure, file_failure};
@@ -23,24 +23,25 @@ const DESCRIPTION_BYTES_MAX: u64 = 32 << 20;
 /// Packages with install scripts that are named.
 const NAMED_MAX: usize = 5;
 
-/// Installs the package of a line into the store. `young` takes versions of any age.
+/// Installs the package of a line into the store.
 ///
 /// # Errors
 /// npm cannot be found, fails, or takes something from elsewhere than its registry; or the store cannot be written.
-pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
+pub(super) fn install(home: &Home, server: &str, line: &PackageLine, but: Exceptions) -> Result<Installed, Failure> {
     let registry = Registry::of_npm(&line.name)?;
     let staging = store::staging(home)?;
-    let plan = plan(home, &registry, &staging, line, young)?;
+    let plan = plan(home, &registry, &staging, line, but)?;
     let grants = Grants::of_registry(std::slice::from_ref(&registry.endpoint));
     run_recorded(home, server, &plan, grants).map_err(|NotInstalled { failure, .. }| {
-        let is_young = !young && failure.what.contains("ETARGET");
+        let is_young = !but.young && failure.what.contains("ETARGET");
         match is_young {
             true => failure.help("versions younger than 48 hours are taken with `--young` only"),
             false => failure,
         }
     })?;
-    let (package, scripts) = checked(&staging.folder, line, &registry)?;
-    let folder = store::keep(
+    let (mut package, scripts) = checked(&staging.folder, line, &registry)?;
+    package.exceptions = but.names();
+    let (folder, held) = store::keep(
         home,
         staging,
         &format!("npm-{}-{}", line.name.replace('/', "-"), package.version),
@@ -49,8 +50,13 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool
         "installed {} {} from {}, without its dependencies' scripts",
         package.name, package.version, registry.endpoint.host
     )];
-    if !scripts.is_empty() {
-        notes.push(format!("install scripts that did not run: {}", listed(&scripts)));
+    match (scripts.is_empty(), but.scripts) {
+        (true, _) => {}
+        (false, true) => notes.push(format!("install scripts ran, as you said: {}", listed(&scripts))),
+        (false, false) => notes.push(format!(
+            "install scripts that did not run: {} (`--scripts` runs them, in the compartment that reaches the registry only)",
+            listed(&scripts)
+        )),
     }
     let entry = entry(&folder, line)?;
     let mut command = vec!["node".to_owned(), entry.display().to_string()];
@@ -59,21 +65,33 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool
         package,
         command,
         notes,
+        held,
     })
 }
 
 /// npm in a compartment that writes one folder and reaches one host.
-fn plan(home: &Home, registry: &Registry, staging: &Staging, line: &PackageLine, young: bool) -> Result<Plan, Failure> {
+fn plan(
+    home: &Home,
+    registry: &Registry,
+    staging: &Staging,
+    line: &PackageLine,
+    but: Exceptions,
+) -> Result<Plan, Failure> {
     let spec = match &line.wanted {
         Some(wanted) => format!("{}@{wanted}", line.name),
         None => line.name.clone(),
     };
     let folder = staging.folder.display().to_string();
-    let mut words: Vec<String> = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+    let scripts = if but.scripts {
+        "--no-ignore-scripts"
+    } else {
+        "--ignore-scripts"
+    };
+    let mut words: Vec<String> = ["npm", "install", scripts, "--no-audit", "--no-fund"]
         .map(str::to_owned)
         .into();
     words.extend(["--omit=dev", "--loglevel=error", "--prefix", &folder].map(str::to_owned));
-    if !young {
+    if !but.young {
         let newest = crate::cli::now().checked_sub(AGE_MIN).unwrap_or(SystemTime::UNIX_EPOCH);
         words.push(format!("--before={}", rfc_3339(newest)));
     }
@@ -86,6 +104,9 @@ fn plan(home: &Home, registry: &Registry, staging: &Staging, line: &PackageLine,
     plan.directory = staging.folder.clone();
     plan.ports = vec![registry.endpoint.port];
     plan.limits.disk_bytes = DISK_BYTES;
+    if but.scripts {
+        plan.programs = Programs::Any;
+    }
     let mut variable = |name: &str, value: &str| plan.environment.push((name.to_owned(), value.to_owned()));
     variable("npm_config_registry", &registry.address);
     variable("npm_config_cache", "/tmp/npm");
@@ -128,6 +149,7 @@ fn checked(folder: &Path, line: &PackageLine, registry: &Registry) -> Result<(Pa
                 name: line.name.clone(),
                 version: text("version").to_owned(),
                 integrity: integrity.to_owned(),
+                exceptions: Vec::new(),
             });
         }
     }

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::age::{AGE_MIN, rfc_3339};
 use super::registry::endpoint;
-use super::{Installed, NotInstalled, PackageLine, Staging, run_recorded, store};
+use super::{Exceptions, Installed, NotInstalled, PackageLine, Staging, run_recorded, store};
 use crate::cli::understood;
 use crate::egress::Grants;
 use crate::failure::{Failure, file_failure};
@@ -33,14 +33,16 @@ const PASSED: [&str; 7] = [
     "UV_SYSTEM_CERTS",
     "SSL_CERT_FILE",
 ];
+/// What a person can do about a package that has to be built.
+const NO_WHEEL: &str = "`--build` builds sources in the compartment that reaches the index only; packages from git, an address or a folder are not installed apart";
 /// The list, as PEP 751 names it.
 const LIST: &str = "pylock.toml";
 
-/// Installs the package of a line into the store. `young` takes versions of any age.
+/// Installs the package of a line into the store.
 ///
 /// # Errors
 /// uv cannot be found, fails, or takes something else than wheels with digests; or the store cannot be written.
-pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
+pub(super) fn install(home: &Home, server: &str, line: &PackageLine, but: Exceptions) -> Result<Installed, Failure> {
     let staging = store::staging(home)?;
     let uv = Uv::new(line)?;
     let index = Index::configured()?;
@@ -48,41 +50,49 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool
     write(&staging.folder.join("wanted.in"), &format!("{spec}\n"))?;
     uv.make_environment(&staging.folder)?;
     let mut hosts = index.hosts.clone();
-    let mut resolve = uv.plan(home, &staging, &index, "compile")?;
+    let mut resolve = uv.plan(home, &staging, &index, ("compile", but))?;
     resolve
         .command
         .extend(["--no-header", "--format", LIST, "-o", LIST].map(str::to_owned));
-    if !young {
+    if !but.young {
         let newest = crate::cli::now().checked_sub(AGE_MIN).unwrap_or(SystemTime::UNIX_EPOCH);
         resolve.command.extend(["--exclude-newer".to_owned(), rfc_3339(newest)]);
     }
     resolve.command.push("wanted.in".to_owned());
-    resolved(home, server, &resolve, &mut hosts).map_err(|failure| match young {
+    resolved(home, server, &resolve, &mut hosts).map_err(|failure| match but.young {
+        _ if !but.build && failure.what.contains("no usable wheels") => failure.help(NO_WHEEL),
         true => failure,
         false => failure
             .help("versions younger than 48 hours, or of an index that does not say how old they are, need `--young`"),
     })?;
-    let package = checked(&staging.folder.join(LIST), line, &mut hosts)?;
-    let mut fetch = uv.plan(home, &staging, &index, "install")?;
+    let mut package = checked(&staging.folder.join(LIST), (line, but), &mut hosts)?;
+    package.exceptions = but.names();
+    let mut fetch = uv.plan(home, &staging, &index, ("install", but))?;
     fetch
         .command
         .extend(["--link-mode", "copy", "--no-deps", "-r", LIST].map(str::to_owned));
     fetch.ports = ports(&hosts);
     run_recorded(home, server, &fetch, Grants::of_registry(&hosts)).map_err(|not| not.failure)?;
     let program = program(&staging.folder, line)?;
-    let folder = store::keep(home, staging, &format!("python-{}-{}", line.name, package.version))?;
+    let (folder, held) = store::keep(home, staging, &format!("python-{}-{}", line.name, package.version))?;
     let command = started(&folder, &program, line)?;
     let hosts: Vec<String> = hosts.into_iter().map(|endpoint| endpoint.host).collect();
     let note = format!(
-        "installed {} {} from {}, wheels only",
+        "installed {} {} from {}, {}",
         package.name,
         package.version,
-        hosts.join(" and ")
+        hosts.join(" and "),
+        if but.build {
+            "sources built as you said"
+        } else {
+            "wheels only"
+        }
     );
     Ok(Installed {
         package,
         command,
         notes: vec![note],
+        held,
     })
 }
 
@@ -150,10 +160,21 @@ impl Uv {
     }
 
     /// uv in a compartment that writes one folder.
-    fn plan(&self, home: &Home, staging: &Staging, index: &Index, verb: &str) -> Result<Plan, Failure> {
+    fn plan(
+        &self,
+        home: &Home,
+        staging: &Staging,
+        index: &Index,
+        (verb, but): (&str, Exceptions),
+    ) -> Result<Plan, Failure> {
         let python = staging.folder.join("venv/bin/python").display().to_string();
-        let words = ["uv", "pip", verb, "--quiet", "--no-build", "--no-progress"];
-        let uv = understood(home, &words.map(str::to_owned), None)?;
+        let mut words = ["uv", "pip", verb, "--quiet", "--no-progress"]
+            .map(str::to_owned)
+            .to_vec();
+        if !but.build {
+            words.push("--no-build".to_owned());
+        }
+        let uv = understood(home, &words, None)?;
         let interpreter = understood(home, &[self.python.display().to_string()], None)?;
         let mut plan = Plan::sealed(uv.argv.first().map(String::as_str).unwrap_or_default());
         // Added as it is: behind the link lies the interpreter without its environment.
@@ -165,7 +186,11 @@ impl Uv {
             .python
             .canonicalize()
             .map_err(|cause| file_failure("find", &self.python, &cause))?;
-        plan.programs = Programs::Only(vec![real]);
+        plan.programs = if but.build {
+            Programs::Any
+        } else {
+            Programs::Only(vec![real])
+        };
         plan.write = vec![staging.folder.clone()];
         plan.directory = staging.folder.clone();
         plan.limits.disk_bytes = DISK_BYTES;
@@ -284,7 +309,11 @@ fn addresses(settings: &Table) -> Vec<&str> {
 }
 
 /// What was resolved: wheels with digests, from hosts in `hosts` or, for files, from those that the index names. Gives the package itself.
-fn checked(list: &Path, line: &PackageLine, hosts: &mut Vec<Endpoint>) -> Result<Package, Failure> {
+fn checked(
+    list: &Path,
+    (line, but): (&PackageLine, Exceptions),
+    hosts: &mut Vec<Endpoint>,
+) -> Result<Package, Failure> {
     use std::io::Read as _;
     let mut text = String::new();
     let opened = std::fs::File::open(list);
@@ -300,15 +329,17 @@ fn checked(list: &Path, line: &PackageLine, hosts: &mut Vec<Endpoint>) -> Result
             .get("wheels")
             .and_then(Value::as_array)
             .map_or(&[][..], Vec::as_slice);
-        let digests: Vec<&str> = wheels.iter().filter_map(digest).collect();
-        if wheels.is_empty() || digests.len() != wheels.len() {
+        let source = found.get("sdist").filter(|_| but.build && wheels.is_empty());
+        let files: Vec<&Value> = wheels.iter().chain(source).collect();
+        let digests: Vec<&str> = files.iter().filter_map(|file| digest(file)).collect();
+        if files.is_empty() || digests.len() != files.len() {
             return Err(Failure::misconfigured(format!(
                 "`{}` has no wheel with a digest for this machine",
                 escaped(word("name").as_bytes())
             ))
-            .help("source builds, and packages from git, an address or a folder, are not installed apart"));
+            .help(NO_WHEEL));
         }
-        for wheel in wheels {
+        for wheel in files {
             let address = wheel.get("url").and_then(Value::as_str).and_then(endpoint);
             let address =
                 address.ok_or_else(|| Failure::misconfigured("the index keeps a file at no `https://` address"))?;
@@ -322,6 +353,7 @@ fn checked(list: &Path, line: &PackageLine, hosts: &mut Vec<Endpoint>) -> Result
                 name: line.name.clone(),
                 version: word("version").to_owned(),
                 integrity: format!("sha256:{digest}"),
+                exceptions: Vec::new(),
             });
         }
     }

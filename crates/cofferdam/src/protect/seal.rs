@@ -18,7 +18,7 @@ use super::places::{Places, Scope};
 use super::unreadable;
 use super::wishes::Wish;
 use crate::cli::add::{Candidate, own_program};
-use crate::cli::args::{Add, AsBefore, Protect};
+use crate::cli::args::{Add, AsBefore, InstallBut, Protect};
 use crate::cli::output::Output;
 use crate::cli::understood;
 use crate::contract::{Contract, own_names};
@@ -114,7 +114,7 @@ impl Wanted {
             execute: places.execute,
             network: Vec::new(),
             browser: false,
-            young: false,
+            but: InstallBut::default(),
             env,
             secret,
             directory: self.line().directory.as_ref().map(Into::into),
