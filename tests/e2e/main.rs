@@ -57,6 +57,7 @@ mod query;
 mod real_servers;
 mod record;
 mod recording;
+mod registries;
 mod replays;
 mod restart;
 mod schemas;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::trial::{Outcome, Stopped, Trial, shown};
+use super::trial::{Outcome, Shown, Stopped, Trial, shown};
 
 /// Popular servers that need no account, by name.
 pub(super) const POPULAR: [&str; 15] = [
@@ -53,7 +53,12 @@ impl Trial<'_> {
             return Err(Stopped::Failed("no call is answered as before".to_owned()));
         }
         self.verify()?;
-        Ok(Outcome::Passed(after))
+        let held_back = after.errors.saturating_sub(before.errors);
+        Ok(Outcome::Passed(Shown {
+            held_back,
+            errors: after.errors.min(before.errors),
+            ..after
+        }))
     }
 
     /// A client's file as its user wrote it.

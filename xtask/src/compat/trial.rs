@@ -43,6 +43,8 @@ pub(super) struct Shown {
     pub(super) calls: usize,
     /// Calls that the server itself answered with an error, gated as bare.
     pub(super) errors: usize,
+    /// Calls that get an error now and got none before: they need a person's consent, or a grant.
+    pub(super) held_back: usize,
 }
 
 /// Where trials take place: a folder of our own, removed when this is dropped.
@@ -53,6 +55,8 @@ pub(super) struct Stage {
     gate: PathBuf,
     /// Where the servers are installed.
     installed: PathBuf,
+    /// The folder of `uv`.
+    uv: PathBuf,
     /// The interpreter that has the client's SDK.
     python: PathBuf,
     clients: PathBuf,
@@ -74,6 +78,7 @@ impl Stage {
             keep,
             gate: workspace.target().join("release/cofferdam"),
             installed: workspace.servers().join("compat"),
+            uv: workspace.servers().join("uv/bin"),
             python: workspace.servers().join("python/bin/python"),
             clients: workspace.root().join("tests/clients"),
         })
@@ -262,6 +267,11 @@ impl Trial<'_> {
     pub(super) fn cofferdam(&self) -> Command {
         let mut cofferdam = Command::new(&self.stage.gate);
         cofferdam.arg("--home").arg(&self.home).current_dir("/");
+        // `uv` is what installs packages of Python.
+        let mut path = self.stage.uv.clone().into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        cofferdam.env("PATH", path);
         cofferdam
     }
 
@@ -347,6 +357,7 @@ pub(super) fn shown(transcript: &str) -> Result<Shown, String> {
         tools,
         calls: calls.len(),
         errors: calls.iter().filter(is_error).count(),
+        held_back: 0,
     })
 }
 
@@ -379,6 +390,7 @@ mod tests {
             tools: 2,
             calls: 3,
             errors: 2,
+            held_back: 0,
         };
         assert_eq!(shown(TRANSCRIPT), Ok(counted));
     }

@@ -99,6 +99,16 @@ impl Grants {
         }
     }
 
+    /// One proxy, wherever it lies, for the compartment of an install.
+    pub(crate) fn of_proxy(endpoint: &Endpoint, is_tls: bool) -> Self {
+        let allow = vec![endpoint.clone()];
+        let tls = if is_tls { allow.clone() } else { Vec::new() };
+        Self {
+            private: true,
+            ..Self::of(&Network { allow, tls })
+        }
+    }
+
     /// What a person could allow so that a refused `wanted`, a name or `HOST:PORT`, is let through: only public names are suggested, and
     /// the port of TLS where none was said yet.
     pub(crate) fn grantable(wanted: &str) -> Option<Endpoint> {

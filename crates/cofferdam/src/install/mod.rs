@@ -7,6 +7,7 @@
 //! - What is in the store lies under the digest of its own content.
 
 mod age;
+mod configured;
 mod line;
 mod npm;
 mod prune;
@@ -35,6 +36,7 @@ use crate::session::{open_log, record_enforcement};
 use crate::settings::Settings;
 use crate::witness::Witness;
 
+use configured::{Hidden, without_secrets};
 pub(crate) use line::{PackageLine, RegistryKind, package_line};
 pub(crate) use prune::{Stored, remove, stored};
 pub(crate) use size::{CodeSize, in_words};
@@ -108,15 +110,22 @@ pub(crate) fn install(home: &Home, server: &str, line: &PackageLine, but: Except
     }
 }
 
+/// What a package manager may reach, and what must not be repeated of what it says.
+#[derive(Debug, Clone)]
+struct Reach {
+    grants: Grants,
+    secrets: Vec<Hidden>,
+}
+
 /// Runs one package manager's command to its end, every connection on record. Gives what it said.
-fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Result<String, NotInstalled> {
+fn run_recorded(home: &Home, server: &str, plan: &Plan, reach: Reach) -> Result<String, NotInstalled> {
     let about = json!({"for": "install", "command": plan.command, "writes": plan.write});
     let settings = Settings::load(home)?;
     let options = settings.record_options(Limits::RECORD_BYTES_PER_HOUR);
     let log = Arc::new(open_log(home, server, (options, None), about)?);
     let witness = Witness::start(home, &log, server, settings.publish)
         .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
-    let ended = run_with(&log, plan, grants);
+    let ended = run_with(&log, plan, reach);
     let cause = match &ended {
         Ok(_) => json!({"cause": "installed"}),
         Err(NotInstalled { failure, .. }) => {
@@ -130,7 +139,7 @@ fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Resul
     Ok(said)
 }
 
-fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, NotInstalled> {
+fn run_with(log: &Arc<Log>, plan: &Plan, reach: Reach) -> Result<String, NotInstalled> {
     let mut compartment = crate::compartment::start(plan)?;
     record_enforcement(log, &compartment)?;
     let is_unrecorded = Arc::new(AtomicBool::new(false));
@@ -149,7 +158,7 @@ fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, NotIn
         .doors
         .take()
         .ok_or_else(|| Failure::not_enforced("the compartment of the install has no doors"))?;
-    let egress = Egress::start(doors, grants, ledger)
+    let egress = Egress::start(doors, reach.grants, ledger)
         .map_err(|cause| Failure::not_enforced(format!("the registry cannot be reached: {cause}")))?;
     drop(compartment.stdin.take());
     let drains =
@@ -157,6 +166,7 @@ fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, NotIn
     let ended = compartment.wait_timeout(INSTALL_WITHIN);
     compartment.kill();
     let said = drains.map(|drain| drain.join().unwrap_or_default()).concat();
+    let said = without_secrets(&said, &reach.secrets);
     drop(egress);
     let refused = refused
         .lock()

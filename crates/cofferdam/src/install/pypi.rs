@@ -9,8 +9,12 @@ use cofferdam_sandbox::{Plan, Programs};
 use toml::{Table, Value};
 
 use super::age::{AGE_MIN, rfc_3339};
-use super::registry::endpoint;
-use super::{Exceptions, Installed, NotInstalled, PackageLine, Staging, run_recorded, store};
+use super::configured::{Proxy, password_in, pip_indexes};
+use super::npm::through;
+use super::registry::{authority, endpoint, unusable_proxy};
+use super::{
+    Exceptions, Hidden, Installed, NotInstalled, PackageLine, Reach, Staging, run_recorded, store, without_secrets,
+};
 use crate::cli::understood;
 use crate::egress::Grants;
 use crate::failure::{Failure, file_failure};
@@ -50,6 +54,7 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, but: Except
     write(&staging.folder.join("wanted.in"), &format!("{spec}\n"))?;
     uv.make_environment(&staging.folder)?;
     let mut hosts = index.hosts.clone();
+    let proxy = index.proxy()?;
     let mut resolve = uv.plan(home, &staging, &index, ("compile", but))?;
     resolve
         .command
@@ -59,20 +64,24 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, but: Except
         resolve.command.extend(["--exclude-newer".to_owned(), rfc_3339(newest)]);
     }
     resolve.command.push("wanted.in".to_owned());
-    resolved(home, server, &resolve, &mut hosts).map_err(|failure| match but.young {
-        _ if !but.build && failure.what.contains("no usable wheels") => failure.help(NO_WHEEL),
-        true => failure,
-        false => failure
-            .help("versions younger than 48 hours, or of an index that does not say how old they are, need `--young`"),
-    })?;
+    index
+        .resolved(home, server, &resolve, (&mut hosts, proxy.as_ref()))
+        .map_err(|failure| match but.young {
+            _ if !but.build && failure.what.contains("no usable wheels") => failure.help(NO_WHEEL),
+            true => failure,
+            false => failure.help(
+                "versions younger than 48 hours, or of an index that does not say how old they are, need `--young`",
+            ),
+        })?;
+    index.take_out(&staging.folder.join(LIST))?;
     let mut package = checked(&staging.folder.join(LIST), (line, but), &mut hosts)?;
     package.exceptions = but.names();
     let mut fetch = uv.plan(home, &staging, &index, ("install", but))?;
     fetch
         .command
         .extend(["--link-mode", "copy", "--no-deps", "-r", LIST].map(str::to_owned));
-    fetch.ports = ports(&hosts);
-    run_recorded(home, server, &fetch, Grants::of_registry(&hosts)).map_err(|not| not.failure)?;
+    let reach = index.reach(&hosts, proxy.as_ref(), &mut fetch);
+    run_recorded(home, server, &fetch, reach).map_err(|not| not.failure)?;
     let program = program(&staging.folder, line)?;
     let (folder, held) = store::keep(home, staging, &format!("python-{}-{}", line.name, package.version))?;
     let command = started(&folder, &program, line)?;
@@ -91,28 +100,11 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, but: Except
     Ok(Installed {
         package,
         command,
-        notes: vec![note],
+        notes: std::iter::once(note)
+            .chain(proxy.iter().map(|proxy| through(&proxy.endpoint)))
+            .collect(),
         held,
     })
-}
-
-/// Resolves, and learns on the way which hosts an index that nobody configured consists of: uv knows its own, and that keeps its files
-/// where it says. A host that is asked for by name is granted in the next round, until nothing is missing.
-fn resolved(home: &Home, server: &str, plan: &Plan, hosts: &mut Vec<Endpoint>) -> Result<(), Failure> {
-    let mut plan = plan.clone();
-    loop {
-        plan.ports = ports(hosts);
-        let NotInstalled { failure, refused } = match run_recorded(home, server, &plan, Grants::of_registry(hosts)) {
-            Ok(_said) => return Ok(()),
-            Err(not) => not,
-        };
-        let asked = refused.iter().filter_map(|name| format!("{name}:443").parse().ok());
-        let new: Vec<Endpoint> = asked
-            .filter(|endpoint: &Endpoint| endpoint.is_public_name() && !hosts.contains(endpoint))
-            .collect();
-        let is_new = new.first().cloned().filter(|_| hosts.len() < HOSTS_MAX);
-        hosts.push(is_new.ok_or(failure)?);
-    }
 }
 
 fn ports(hosts: &[Endpoint]) -> Vec<u16> {
@@ -237,6 +229,8 @@ struct Index {
     hosts: Vec<Endpoint>,
     /// Files that uv reads inside.
     files: Vec<PathBuf>,
+    /// Passwords in the addresses.
+    secrets: Vec<Hidden>,
     variables: Vec<(String, String)>,
 }
 
@@ -272,6 +266,9 @@ impl Index {
                 .try_for_each(|address| index.grant(address))?;
             index.files.push(file);
         }
+        if index.hosts.is_empty() {
+            index.as_pip_has_it(user.as_deref())?;
+        }
         if let Some(user) = user {
             index
                 .variables
@@ -280,12 +277,98 @@ impl Index {
         Ok(index)
     }
 
+    /// pip's own index, for whoever configured pip and not uv.
+    fn as_pip_has_it(&mut self, user: Option<&Path>) -> Result<(), Failure> {
+        let set = std::env::var("PIP_INDEX_URL").ok().filter(|value| !value.is_empty());
+        let file = user.map(|user| user.join("pip/pip.conf"));
+        let files: Vec<&Path> = file
+            .iter()
+            .map(PathBuf::as_path)
+            .chain([Path::new("/etc/pip.conf")])
+            .collect();
+        for address in set.into_iter().chain(pip_indexes(&files)).take(1) {
+            self.grant(&address)?;
+            self.variables.push(("UV_DEFAULT_INDEX".to_owned(), address));
+        }
+        Ok(())
+    }
+
+    /// The proxy through which the index is reached.
+    fn proxy(&self) -> Result<Option<Proxy>, Failure> {
+        let host = self
+            .hosts
+            .first()
+            .map(|endpoint| endpoint.host.as_str())
+            .unwrap_or_default();
+        let proxy = Proxy::of_environment(host).transpose();
+        proxy.map_err(|()| unusable_proxy("this environment"))
+    }
+
+    /// What uv may reach: the hosts, or the proxy and nothing else. The plan gets its ports and the proxy's address.
+    fn reach(&self, hosts: &[Endpoint], proxy: Option<&Proxy>, plan: &mut Plan) -> Reach {
+        let mut secrets = self.secrets.clone();
+        let grants = match proxy {
+            Some(proxy) => {
+                plan.ports = vec![proxy.endpoint.port];
+                plan.environment.retain(|(name, _)| name != "HTTPS_PROXY");
+                plan.environment
+                    .push(("HTTPS_PROXY".to_owned(), proxy.address.0.clone()));
+                secrets.extend(proxy.secrets());
+                proxy.grants()
+            }
+            None => {
+                plan.ports = ports(hosts);
+                Grants::of_registry(hosts)
+            }
+        };
+        Reach { grants, secrets }
+    }
+
+    /// Resolves, and learns on the way which hosts an index that nobody configured consists of: uv knows its own, and that keeps its files
+    /// where it says. A host that is asked for by name is granted in the next round, until nothing is missing.
+    fn resolved(
+        &self,
+        home: &Home,
+        server: &str,
+        plan: &Plan,
+        (hosts, proxy): (&mut Vec<Endpoint>, Option<&Proxy>),
+    ) -> Result<(), Failure> {
+        let mut plan = plan.clone();
+        loop {
+            let reach = self.reach(hosts, proxy, &mut plan);
+            let NotInstalled { failure, refused } = match run_recorded(home, server, &plan, reach) {
+                Ok(_said) => return Ok(()),
+                Err(not) => not,
+            };
+            let asked = refused.iter().filter_map(|name| format!("{name}:443").parse().ok());
+            let new: Vec<Endpoint> = asked
+                .filter(|endpoint: &Endpoint| endpoint.is_public_name() && !hosts.contains(endpoint))
+                .collect();
+            let is_new = new.first().cloned().filter(|_| hosts.len() < HOSTS_MAX);
+            hosts.push(is_new.ok_or(failure)?);
+        }
+    }
+
+    /// Takes passwords out of the list that stays in the store.
+    fn take_out(&self, list: &Path) -> Result<(), Failure> {
+        let text = std::fs::read_to_string(list).map_err(|cause| file_failure("read", list, &cause))?;
+        let without = without_secrets(&text, &self.secrets);
+        if without == text {
+            return Ok(());
+        }
+        write(list, &without)
+    }
+
     fn grant(&mut self, address: &str) -> Result<(), Failure> {
         // What stands there may hold a password, so it is not repeated.
-        let endpoint = endpoint(address).ok_or_else(|| {
-            Failure::misconfigured("an index that uv is configured to use is not an `https://` address that can be granted")
-                .help("addresses with passwords, folders and plain HTTP are not used by installs: install the package yourself and name its program")
+        let found = address.strip_prefix("https://").and_then(|rest| authority(rest, 443));
+        let (_user, endpoint) = found.ok_or_else(|| {
+            Failure::misconfigured(
+                "an index that uv is configured to use is not an `https://` address that can be granted",
+            )
+            .help("folders and plain HTTP are not used by installs: install the package yourself and name its program")
         })?;
+        self.secrets.extend(password_in(address));
         if !self.hosts.contains(&endpoint) {
             self.hosts.push(endpoint);
         }
