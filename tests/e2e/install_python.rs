@@ -150,6 +150,20 @@ fn an_index_of_the_user_is_used_and_a_password_in_it_is_not_repeated() {
         .unwrap();
     let said = text(&refused.stderr);
     assert!(!refused.status.success() && !said.contains("hunter2"), "{said}");
+    assert!(said.contains("index.test"), "{said}");
+    assert!(
+        !stage
+            .records()
+            .iter()
+            .any(|record| record.to_string().contains("hunter2"))
+    );
+
+    let mut add = command(&stage, &["add", "time", "--yes", "--", "uvx", "mcp-server-time"]);
+    let refused = add
+        .env("UV_DEFAULT_INDEX", "http://index.test/simple")
+        .output()
+        .unwrap();
+    let said = text(&refused.stderr);
     assert!(said.contains("not an `https://` address that can be granted"), "{said}");
 
     let mut add = command(&stage, &["add", "time", "--yes", "--", "uvx", "mcp-server-time"]);
@@ -166,5 +180,5 @@ fn an_index_of_the_user_is_used_and_a_password_in_it_is_not_repeated() {
         .filter(|record| record["kind"] == "connection")
         .filter_map(|record| record["facts"]["wanted"].as_str())
         .collect();
-    assert_eq!(wanted, BTreeSet::from(["index.test:8443"]), "{said}");
+    assert_eq!(wanted, BTreeSet::from(["index.test:443", "index.test:8443"]), "{said}");
 }

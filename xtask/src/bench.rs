@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: builds the rig and the product in release and lets the rig measure them.
 
+mod launchers;
 mod peers;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -15,18 +16,24 @@ use crate::workspace::Workspace;
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
 /// Runs the bench. `--quick` measures less; `--json FILE` keeps the numbers; `--without-gate` leaves
-/// the product out, `--skip-peers` other people's gateways, which are installed on first need.
+/// the product out, `--skip-peers` other people's gateways, which are installed on first need. `--only-launchers` measures the first answer
+/// of `npx` and `uvx` servers and nothing else.
 ///
 /// # Errors
 /// An argument is not understood, something does not build, or a subject fails. A missed goal is not an error.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let (mut with_gate, mut with_peers, mut passed_on) = (true, true, Vec::new());
+    let (mut is_quick, mut only_launchers) = (false, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--without-gate" => with_gate = false,
             "--skip-peers" => with_peers = false,
-            "--quick" => passed_on.push(word.clone()),
+            "--quick" => {
+                is_quick = true;
+                passed_on.push(word.clone());
+            }
+            "--only-launchers" => only_launchers = true,
             "--json" => {
                 let file = words.next().context("`--json` needs a file")?;
                 // The rig runs in the repository's root, wherever we were started.
@@ -35,6 +42,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             }
             other => bail!("`{other}` is not understood: `cargo xtask help` shows what is"),
         }
+    }
+    let gate = workspace.target().join("release/cofferdam");
+    if only_launchers {
+        command::run(command::cargo().args(["build", "--release", "--locked", "--package", "cofferdam"]))?;
+        return launchers::measure(workspace, &gate, is_quick);
     }
     let mut build = command::cargo();
     build.args([
@@ -55,16 +67,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             release.join("cofferdam").to_string_lossy().into_owned(),
         ]);
     }
-    command::run(command::cargo().args([
-        "run",
-        "--quiet",
-        "--release",
-        "--locked",
-        "--package",
-        "cofferdam-policy",
-        "--example",
-        "policy_bench",
-    ]))?;
+    policies()?;
     let rig = release.join("bench_rig");
     let mut egress = Command::new(&rig);
     egress
@@ -80,6 +83,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     command::run(rig.arg("measure").args(passed_on).current_dir(workspace.root()))?;
     if with_gate {
         command::run(egress.current_dir(workspace.root()))?;
+        launchers::measure(workspace, &gate, is_quick)?;
     }
     starts(&release, with_gate)
 }
@@ -104,4 +108,18 @@ fn starts(release: &Path, with_gate: bool) -> Result<()> {
         starts.arg("--gate").arg(release.join("cofferdam"));
     }
     command::run(&mut starts)
+}
+
+/// What policies cost, in their own process.
+fn policies() -> Result<()> {
+    command::run(command::cargo().args([
+        "run",
+        "--quiet",
+        "--release",
+        "--locked",
+        "--package",
+        "cofferdam-policy",
+        "--example",
+        "policy_bench",
+    ]))
 }

@@ -2,6 +2,7 @@
 //! a real client. Bare and gated answers must be the same. The servers that pass are written down, and stay.
 
 mod floor;
+mod protect;
 mod report;
 mod server;
 mod trial;
@@ -13,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use self::floor::Floor;
 use self::report::{Report, Tried};
 use self::server::Server;
-use self::trial::Stage;
+use self::trial::{Stage, Way};
 use crate::workspace::Workspace;
 use crate::{command, servers};
 
@@ -25,6 +26,8 @@ struct Options {
     json: bool,
     /// Keep the folders of the trials, and say where they are.
     keep: bool,
+    /// Only the popular ones, through `protect`.
+    protected_only: bool,
 }
 
 impl Options {
@@ -42,6 +45,7 @@ impl Options {
                     _ => bail!("`--format` is `text` or `json`"),
                 },
                 "--keep" => options.keep = true,
+                "--protected" => options.protected_only = true,
                 other => bail!("`{other}` is not understood: `cargo xtask help` shows what is"),
             }
         }
@@ -64,6 +68,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     servers::install_compat(workspace)?;
     command::run(command::cargo().args(["build", "--release", "--locked", "--package", "cofferdam"]))?;
     let stage = Stage::set_up(workspace, options.keep)?;
+    let popular = protected(&stage, &chosen, options.json)?;
+    if options.protected_only {
+        let fallen: Vec<&str> = popular
+            .iter()
+            .filter(|tried| !tried.passed())
+            .map(|tried| tried.server.name.as_str())
+            .collect();
+        if !fallen.is_empty() {
+            bail!("worked before `protect` and not after it: {}", fallen.join(", "));
+        }
+        return Ok(());
+    }
     let mut report = Report::default();
     for (number, server) in chosen.iter().enumerate() {
         say(&format!(
@@ -73,7 +89,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             server.name
         ))?;
         let outcome = stage
-            .tries(server)
+            .tries(server, Way::Added)
             .with_context(|| format!("cannot try `{}`", server.name))?;
         let tried = Tried { server, outcome };
         if !options.json {
@@ -87,7 +103,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         report.summary(&floor)
     };
     writeln!(std::io::stdout(), "{closing}")?;
-    let fallen = report.fallen(&floor);
+    let mut fallen = report.fallen(&floor);
+    fallen.extend(
+        popular
+            .iter()
+            .filter(|tried| !tried.passed())
+            .map(|tried| tried.server.name.as_str()),
+    );
     if !fallen.is_empty() {
         bail!(
             "servers of the floor (tests/servers/compat/floor.txt) do not pass: {}",
@@ -95,6 +117,33 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The popular ones among the chosen, protected with nothing edited.
+fn protected<'a>(stage: &Stage, chosen: &[&'a Server], is_json: bool) -> Result<Vec<Tried<'a>>> {
+    let popular = chosen
+        .iter()
+        .filter(|server| protect::POPULAR.contains(&server.name.as_str()));
+    let mut all = Vec::new();
+    for server in popular {
+        let outcome = stage
+            .tries(server, Way::Protected)
+            .with_context(|| format!("cannot protect `{}`", server.name))?;
+        let tried = Tried { server, outcome };
+        if !is_json {
+            writeln!(std::io::stdout(), "protect  {}", tried.line())?;
+        }
+        all.push(tried);
+    }
+    let passed = all.iter().filter(|tried| tried.passed()).count();
+    if !is_json {
+        writeln!(
+            std::io::stdout(),
+            "{passed} of {} popular servers work after `protect --yes` with nothing edited",
+            all.len()
+        )?;
+    }
+    Ok(all)
 }
 
 fn choose<'a>(all: &'a [Server], only: &[String]) -> Result<Vec<&'a Server>> {

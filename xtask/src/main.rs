@@ -24,11 +24,12 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   test [--only STEP]… [--skip STEP]… [--list]   everything that must hold before a change lands
-  bench [--quick] [--skip-peers] [--json FILE] [--without-gate]
+  bench [--quick] [--skip-peers] [--json FILE] [--without-gate] [--only-launchers]
                                                 speed and memory beside a bare server and other gateways, in release
                                                 builds
-  compat [--only NAME]… [--format text|json] [--keep]
-                                                25 servers from the registries, bare and gated, and the pass rate
+  compat [--only NAME]… [--protected] [--format text|json] [--keep]
+                                                25 servers from the registries, bare and gated, and the pass rate;
+                                                the popular ones also after `protect --yes`
   detect [--wrong]                              attacks found and honest tools flagged, per source
   fuzz [TARGET]… [--seconds N]                  fuzz targets, 60 seconds each unless told
   docs [--check]                                write the generated documents, or say which are out of date

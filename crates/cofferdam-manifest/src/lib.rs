@@ -64,7 +64,7 @@ pub use project::{
 };
 pub use quantity::{bytes_in_words, parse_bytes};
 pub use read::{MANIFEST_BYTES_MAX, can_name_tool, parse};
-pub use repin::{RepinError, repin};
+pub use repin::{RepinError, relaunch, repin};
 pub use secret_like::looks_secret;
 pub use signature::{Signature, SignatureError, sign, verify};
 pub use suppression::{Answers, Day, OnInstructions, Suppression, Suppressions};

@@ -72,6 +72,14 @@ pub struct Package {
     pub version: String,
     /// The digest as the registry gives it: npm's `sha512-…` (subresource integrity), an index's `sha256:…` of the wheel.
     pub integrity: String,
+    /// What a person said yes to for its install, from [`Package::EXCEPTIONS`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<String>,
+}
+
+impl Package {
+    /// What an install does not do by itself: take a version younger than 48 hours, run install scripts, build from source.
+    pub const EXCEPTIONS: [&str; 3] = ["young", "install-scripts", "source-build"];
 }
 
 /// Granted roots: absolute files or folders.

@@ -47,6 +47,48 @@ pub fn repin(text: &str, wanted: &Manifest) -> Result<String, RepinError> {
     }
 }
 
+/// The text with the launch of `wanted`: command, files, digest and package of another version. All else stays as it is.
+///
+/// # Errors
+/// When `text` is none of a manifest, or when reading the result does not give exactly `wanted`: then `wanted` differs from `text` in more
+/// than its launch, or `launch.package` is written in a way that cannot be exchanged.
+pub fn relaunch(text: &str, wanted: &Manifest) -> Result<String, RepinError> {
+    let mut document: DocumentMut = text.parse().map_err(|_cause| RepinError::NotAManifest)?;
+    let launch = document.get_mut("launch").and_then(Item::as_table_like_mut);
+    let launch = launch.ok_or(RepinError::NotAManifest)?;
+    set_list(launch, "command", &wanted.launch.command);
+    let program: Vec<String> = wanted
+        .launch
+        .program
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect();
+    set_list(launch, "program", &program);
+    if let Some(digest) = &wanted.launch.digest {
+        set(launch, "digest", &digest.to_string());
+    }
+    let package = launch.get_mut("package").and_then(Item::as_table_like_mut);
+    let (package, new) = package
+        .zip(wanted.launch.package.as_ref())
+        .ok_or(RepinError::NotFaithful)?;
+    set(package, "version", &new.version);
+    set(package, "integrity", &new.integrity);
+    if new.exceptions.is_empty() {
+        package.remove("exceptions");
+    } else {
+        set_list(package, "exceptions", &new.exceptions);
+    }
+    let text = document.to_string();
+    match parse(&text, "the manifest") {
+        Ok(parsed) if parsed == *wanted => Ok(text),
+        _ => Err(RepinError::NotFaithful),
+    }
+}
+
+fn set_list(table: &mut dyn TableLike, key: &str, words: &[String]) {
+    table.insert(key, toml_edit::value(words.iter().collect::<toml_edit::Array>()));
+}
+
 /// The section of an accepted tool, however its table is written.
 fn known<'d>(document: &'d mut DocumentMut, name: &str) -> Option<&'d mut dyn TableLike> {
     let tools = document.get_mut("tools").and_then(Item::as_table_like_mut)?;

@@ -154,11 +154,9 @@ fn launch(launch: &Launch, out: &mut String) {
             ("version", &package.version),
             ("integrity", &package.integrity),
         ];
-        table(
-            "launch.package",
-            entries.into_iter().map(|(key, value)| (key, quoted(value))),
-            out,
-        );
+        let entries = entries.into_iter().map(|(key, value)| (key, quoted(value)));
+        let exceptions = Some(("exceptions", list(&package.exceptions))).filter(|_| !package.exceptions.is_empty());
+        table("launch.package", entries.chain(exceptions), out);
     }
 }
 

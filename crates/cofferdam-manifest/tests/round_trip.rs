@@ -33,6 +33,7 @@ fn full() -> Manifest {
         name: "@scope/server".into(),
         version: "1.2.3-rc.1".into(),
         integrity: "sha512-abc=".into(),
+        exceptions: vec!["young".into()],
     });
     manifest.filesystem.read = vec!["~".into(), "~/projects".into(), "/srv/data".into()];
     manifest.filesystem.write = vec!["/srv/out".into()];

@@ -2,10 +2,12 @@
 
 mod edit;
 mod entry;
+mod substitution;
 mod table;
 
 pub use edit::{EditFault, Undo, restore, rewrite};
-pub use entry::{Entry, LaunchLine, Server, entries, has_substitution};
+pub use entry::{Entry, LaunchLine, Server, entries};
+pub use substitution::{Marks, Piece, pieces};
 pub use table::CLIENTS;
 
 use crate::document::Format;
@@ -17,6 +19,8 @@ pub struct Client {
     pub id: &'static str,
     /// As its maker writes it.
     pub name: &'static str,
+    /// What it puts in place of parts of a launch line.
+    pub marks: Marks,
     /// Its configurations.
     pub files: &'static [ConfigFile],
 }

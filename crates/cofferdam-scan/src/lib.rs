@@ -12,8 +12,8 @@ mod launch;
 mod rule;
 
 pub use client::{
-    CLIENTS, Client, ConfigFile, EditFault, Entry, LaunchLine, Place, Server, Shape, Step, Undo, Words, entries,
-    has_substitution, restore, rewrite,
+    CLIENTS, Client, ConfigFile, EditFault, Entry, LaunchLine, Marks, Piece, Place, Server, Shape, Step, Undo, Words,
+    entries, pieces, restore, rewrite,
 };
 pub use document::{DOCUMENT_BYTES_MAX, DocumentFault, Format};
 pub use launch::launch_line;

@@ -123,10 +123,7 @@ fn what_belongs_to_an_entry_is_read() {
     let a = stdio("a");
     assert_eq!(a.environment, [("TOKEN".to_owned(), "${env:TOKEN}".to_owned())]);
     assert_eq!(a.environment_file.as_deref(), Some(".env"));
-    assert_eq!(
-        a.substitutions().collect::<Vec<_>>(),
-        ["${input:key}", "${workspaceFolder}"]
-    );
+    assert_eq!(a.directory.as_deref(), Some("${workspaceFolder}"));
     assert!(matches!(&named(&found, "b").server, Server::Remote { address } if address == "https://example.com"));
     for name in ["c", "d", "g"] {
         assert!(matches!(named(&found, name).server, Server::Unclear { .. }), "{name}");

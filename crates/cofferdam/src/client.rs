@@ -65,6 +65,8 @@ pub(crate) struct McpClient {
     meta: Option<Value>,
     /// Whether `notifications/tools/list_changed` came since it was last looked at.
     tools_changed: bool,
+    /// Whether the server asked for the client's roots.
+    pub(crate) has_asked_roots: bool,
 }
 
 impl std::fmt::Debug for McpClient {
@@ -102,6 +104,7 @@ impl McpClient {
             timeout,
             next_id: 0,
             meta: None,
+            has_asked_roots: false,
             tools_changed: false,
         }
     }
@@ -229,6 +232,7 @@ impl McpClient {
         let Some(id) = message.get("id").filter(|_| !method.is_empty()) else {
             return Ok(());
         };
+        self.has_asked_roots |= method == "roots/list";
         let reply = match (method, self.declares) {
             ("ping", _) => json!({"jsonrpc": "2.0", "id": id, "result": {}}),
             ("roots/list", Declares::Everything) => json!({"jsonrpc": "2.0", "id": id, "result": {"roots": []}}),

@@ -263,10 +263,18 @@ impl Contract {
     /// compiled Python that nobody accepted; a Python that would load it all the same is refused.
     fn check_program(&self) -> Result<bool, Failure> {
         let checked = self.program.check(crate::cli::now()).map_err(|changed| {
-            Failure::misconfigured(format!("`{}`: {changed}", self.name)).help(format!(
-                "`cofferdam manifest diff {0}` shows what changed; if it was you, `cofferdam manifest accept {0}` accepts it",
-                self.name
-            ))
+            let failure = Failure::misconfigured(format!("`{}`: {changed}", self.name));
+            match &self.manifest.launch.package {
+                // Nobody has a reason to change what was installed.
+                Some(package) => failure.help(format!(
+                    "what was installed was changed since: `cofferdam manifest update {} --to {}` installs it anew",
+                    self.name, package.version
+                )),
+                None => failure.help(format!(
+                    "`cofferdam manifest diff {0}` shows what changed; if it was you, `cofferdam manifest accept {0}` accepts it",
+                    self.name
+                )),
+            }
         })?;
         if let Some(fresh) = checked.fresh {
             self.renew_index(&fresh)?;

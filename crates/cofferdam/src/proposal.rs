@@ -36,6 +36,15 @@ pub(crate) struct Proposal {
     pub(crate) findings: BTreeMap<String, Vec<Finding>>,
 }
 
+/// How a server is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// For each answer.
+    pub(crate) timeout: Duration,
+    /// Nobody accepted its program yet, although it is what the pins say.
+    pub(crate) is_new_program: bool,
+}
+
 /// The program as it is on disk now.
 struct Program {
     pins: ProgramPins,
@@ -45,19 +54,20 @@ struct Program {
 
 impl Proposal {
     /// Starts the server of `accepted` once, sealed, and compares what it lists, and what it consists of, with what was
-    /// accepted. Each answer has `timeout`.
+    /// accepted.
     ///
     /// A program that nobody accepted sees the folders it could write to read-only: looking at it must not let it leave anything behind.
     ///
     /// # Errors
     /// It cannot be observed, what it lists cannot be pinned, or its program changed meanwhile.
-    pub(crate) fn observed(home: &Home, accepted: &Contract, timeout: Duration) -> Result<Self, Failure> {
+    pub(crate) fn observed(home: &Home, accepted: &Contract, look: &Look) -> Result<Self, Failure> {
         accepted.check_enforceable()?;
         let program = Program::now(accepted)?;
-        let manifest = watched(&accepted.manifest, program.changed.is_some());
+        let is_new = look.is_new_program || program.changed.is_some();
+        let manifest = watched(&accepted.manifest, is_new);
         let session = Session::unpinned(home, &accepted.name, &manifest, "manifest diff")?;
         let session = session.with_own_bytecode(program.has_foreign_bytecode);
-        let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)
+        let (observed, _ended) = converse(home, session, (Declares::Everything, look.timeout), observe)
             .map_err(|failure| explained(failure, accepted, &program))?;
         // What ran is what is pinned.
         if let Err(changed) = program.pins.check(now()) {

@@ -18,7 +18,9 @@ use crate::egress::Grants;
 use crate::failure::Failure;
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
+use crate::install::Held;
 use crate::policy;
+use crate::refusals::Refusals;
 use crate::settings::{ApprovalsWebhook, Settings};
 use crate::shipping;
 use crate::veil::Veil;
@@ -35,6 +37,8 @@ pub(crate) struct Session {
     about: serde_json::Value,
     executed: Executed,
     veiling: Option<Arc<dyn Veiling>>,
+    /// Its package is not pruned while it runs.
+    held: Vec<Held>,
 }
 
 impl Session {
@@ -78,6 +82,7 @@ impl Session {
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
+            refusals: Refusals::of(home, &contract.name),
         };
         Ok(Self {
             terms,
@@ -86,6 +91,7 @@ impl Session {
             accepted: Some(digests(contract)),
             about,
             executed: Executed::default(),
+            held: Held::of_server(home, manifest),
         })
     }
 
@@ -118,6 +124,7 @@ impl Session {
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
+            refusals: Refusals::default(),
         };
         Ok(Self {
             terms,
@@ -126,6 +133,7 @@ impl Session {
             accepted: None,
             about,
             executed: Executed::default(),
+            held: Held::of_server(home, manifest),
         })
     }
 
@@ -151,6 +159,7 @@ impl Session {
             about,
             executed,
             veiling,
+            held: _held,
         } = self;
         let prepared = compartment::prepare(&plan);
         let settings = Settings::load(home)?;

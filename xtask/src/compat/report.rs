@@ -14,7 +14,7 @@ pub(super) struct Tried<'a> {
 }
 
 impl Tried<'_> {
-    fn passed(&self) -> bool {
+    pub(super) fn passed(&self) -> bool {
         matches!(self.outcome, Outcome::Passed(_))
     }
 
@@ -35,7 +35,7 @@ impl Tried<'_> {
         match &self.outcome {
             Outcome::Passed(shown) => json!({
                 "name": name, "package": package, "version": version, "passed": true,
-                "tools": shown.tools, "calls": shown.calls, "calls_answered_with_an_error": shown.errors,
+                "tools": shown.tools, "calls": shown.calls, "calls_answered_with_an_error": shown.errors, "held_back": shown.held_back,
             }),
             Outcome::Failed(reason) => json!({
                 "name": name, "package": package, "version": version, "passed": false, "reason": reason,
@@ -47,6 +47,12 @@ impl Tried<'_> {
 fn in_words(shown: &Shown) -> String {
     let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     let mut words = format!("{}, {}", plural(shown.tools, "tool"), plural(shown.calls, "call"));
+    if shown.held_back > 0 {
+        words.push_str(&format!(
+            " ({} held back until a person consents or grants)",
+            shown.held_back
+        ));
+    }
     if shown.errors > 0 {
         words.push_str(&format!(" ({} answered with the server's own error)", shown.errors));
     }
@@ -119,6 +125,7 @@ mod tests {
             tools: 1,
             calls: 2,
             errors: 1,
+            held_back: 0,
         })
     }
 

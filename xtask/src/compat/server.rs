@@ -104,6 +104,31 @@ impl Server {
         command
     }
 
+    /// The launcher and package as clients have them, at the version that is locked.
+    pub(super) fn package_line(&self) -> (&'static str, Vec<String>) {
+        if self.set == "node" {
+            return (
+                "npx",
+                vec!["-y".to_owned(), format!("{}@{}", self.package, self.version)],
+            );
+        }
+        let program = self.entry.clone();
+        let from = format!("{}=={}", self.package, self.version);
+        ("uvx", vec!["--from".to_owned(), from, program])
+    }
+
+    /// The server's own arguments, with `root` as its folder.
+    pub(super) fn arguments_in(&self, root: &str) -> Vec<String> {
+        self.arguments.iter().map(|word| word.replace(ROOT, root)).collect()
+    }
+
+    /// The variables, with `root` as its folder.
+    pub(super) fn variables(&self, root: &str) -> BTreeMap<String, String> {
+        let set = self.environment.iter();
+        set.map(|(name, value)| (name.clone(), value.replace(ROOT, root)))
+            .collect()
+    }
+
     /// The variables as `NAME=VALUE`, with `root` as its folder.
     pub(super) fn settings(&self, root: &Path) -> Vec<String> {
         let root = root.to_string_lossy();

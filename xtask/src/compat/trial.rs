@@ -27,6 +27,15 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
+/// How a server comes behind the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By `add`, with everything it needs granted.
+    Added,
+    /// By `protect --yes` in a client's file that names its package.
+    Protected,
+}
+
 /// What the transcripts hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shown {
@@ -34,6 +43,8 @@ pub(super) struct Shown {
     pub(super) calls: usize,
     /// Calls that the server itself answered with an error, gated as bare.
     pub(super) errors: usize,
+    /// Calls that get an error now and got none before: they need a person's consent, or a grant.
+    pub(super) held_back: usize,
 }
 
 /// Where trials take place: a folder of our own, removed when this is dropped.
@@ -44,6 +55,8 @@ pub(super) struct Stage {
     gate: PathBuf,
     /// Where the servers are installed.
     installed: PathBuf,
+    /// The folder of `uv`.
+    uv: PathBuf,
     /// The interpreter that has the client's SDK.
     python: PathBuf,
     clients: PathBuf,
@@ -65,6 +78,7 @@ impl Stage {
             keep,
             gate: workspace.target().join("release/cofferdam"),
             installed: workspace.servers().join("compat"),
+            uv: workspace.servers().join("uv/bin"),
             python: workspace.servers().join("python/bin/python"),
             clients: workspace.root().join("tests/clients"),
         })
@@ -74,8 +88,8 @@ impl Stage {
     ///
     /// # Errors
     /// What the trial itself needs cannot be made or started. A server that does not pass is no error.
-    pub(super) fn tries(&self, server: &Server) -> Result<Outcome> {
-        let place = self.folder.join(&server.name);
+    pub(super) fn tries(&self, server: &Server, way: Way) -> Result<Outcome> {
+        let place = self.folder.join(format!("{}-{way:?}", server.name));
         let trial = Trial {
             stage: self,
             server,
@@ -86,7 +100,11 @@ impl Stage {
         for folder in [&place, &trial.home, &trial.person] {
             make(folder)?;
         }
-        trial.outcome().map_or_else(|stopped| stopped.into_outcome(), Ok)
+        let outcome = match way {
+            Way::Added => trial.outcome(),
+            Way::Protected => trial.protected(),
+        };
+        outcome.map_or_else(|stopped| stopped.into_outcome(), Ok)
     }
 }
 
@@ -105,7 +123,7 @@ fn make(folder: &Path) -> Result<()> {
 }
 
 /// Why a trial went no further.
-enum Stopped {
+pub(super) enum Stopped {
     /// The server does not pass.
     Failed(String),
     /// The trial could not be made.
@@ -127,13 +145,13 @@ impl From<anyhow::Error> for Stopped {
     }
 }
 
-struct Trial<'a> {
+pub(super) struct Trial<'a> {
     stage: &'a Stage,
-    server: &'a Server,
+    pub(super) server: &'a Server,
     /// Cofferdam's folder.
-    home: PathBuf,
+    pub(super) home: PathBuf,
     /// The server's folder.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// The bare server's `HOME`: what it leaves there is not left in the developer's.
     person: PathBuf,
 }
@@ -155,7 +173,7 @@ impl Trial<'_> {
     }
 
     /// The server's folder as it shall find it.
-    fn lay_out(&self) -> Result<(), Stopped> {
+    pub(super) fn lay_out(&self) -> Result<(), Stopped> {
         let Some(kind) = &self.server.folder else {
             return Ok(());
         };
@@ -182,7 +200,7 @@ impl Trial<'_> {
 
     /// The launch line of the bare server: no network, as in the compartment, so that a tool that needs one must fail
     /// in the same way.
-    fn bare(&self) -> Vec<String> {
+    pub(super) fn bare(&self) -> Vec<String> {
         let words = ["unshare", "--user", "--map-current-user", "--net", "env"].map(str::to_owned);
         [
             words.to_vec(),
@@ -204,7 +222,7 @@ impl Trial<'_> {
     }
 
     /// What the client prints for the server's script.
-    fn transcript(&self, which: &str, command: &[String]) -> Result<String, Stopped> {
+    pub(super) fn transcript(&self, which: &str, command: &[String]) -> Result<String, Stopped> {
         let mut client = Command::new(&self.stage.python);
         client
             .arg(self.stage.clients.join("client.py"))
@@ -240,19 +258,24 @@ impl Trial<'_> {
         self.must_succeed("add", add)
     }
 
-    fn verify(&self) -> Result<(), Stopped> {
+    pub(super) fn verify(&self) -> Result<(), Stopped> {
         let mut verify = self.cofferdam();
         verify.args(["audit", "verify"]);
         self.must_succeed("audit verify", verify)
     }
 
-    fn cofferdam(&self) -> Command {
+    pub(super) fn cofferdam(&self) -> Command {
         let mut cofferdam = Command::new(&self.stage.gate);
         cofferdam.arg("--home").arg(&self.home).current_dir("/");
+        // `uv` is what installs packages of Python.
+        let mut path = self.stage.uv.clone().into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        cofferdam.env("PATH", path);
         cofferdam
     }
 
-    fn must_succeed(&self, what: &str, command: Command) -> Result<(), Stopped> {
+    pub(super) fn must_succeed(&self, what: &str, command: Command) -> Result<(), Stopped> {
         let output = output_of(command)?;
         self.keep(what, &output)?;
         if output.status.success() {
@@ -307,7 +330,7 @@ fn shortened(text: &str) -> String {
 /// Counts what a transcript shows.
 ///
 /// Errors, as a reason: it lists no tool or calls none, and so proves nothing.
-fn shown(transcript: &str) -> Result<Shown, String> {
+pub(super) fn shown(transcript: &str) -> Result<Shown, String> {
     let whole: Value =
         serde_json::from_str(transcript).map_err(|error| format!("the client did not print JSON: {error}"))?;
     let steps = whole
@@ -334,6 +357,7 @@ fn shown(transcript: &str) -> Result<Shown, String> {
         tools,
         calls: calls.len(),
         errors: calls.iter().filter(is_error).count(),
+        held_back: 0,
     })
 }
 
@@ -366,6 +390,7 @@ mod tests {
             tools: 2,
             calls: 3,
             errors: 2,
+            held_back: 0,
         };
         assert_eq!(shown(TRANSCRIPT), Ok(counted));
     }

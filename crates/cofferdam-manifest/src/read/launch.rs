@@ -8,7 +8,7 @@ use crate::manifest::{Launch, Package};
 use crate::secret_like::secret_like_value;
 
 const KEYS: &[&str] = &["command", "directory", "program", "digest", "package"];
-const PACKAGE_KEYS: &[&str] = &["registry", "name", "version", "integrity"];
+const PACKAGE_KEYS: &[&str] = &["registry", "name", "version", "integrity", "exceptions"];
 const REGISTRIES: &[&str] = &["npm", "pypi"];
 
 pub(super) fn launch(root: &Table<'_>, in_image: bool, faults: &mut Faults) -> Option<Launch> {
@@ -97,12 +97,21 @@ fn package(table: &Table<'_>, faults: &mut Faults) -> Option<Package> {
             faults.add(&item.span, "a word without spaces was expected", None);
         }
     }
+    let exceptions = table.distinct_strings("exceptions", faults);
+    for item in &exceptions {
+        if !Package::EXCEPTIONS.contains(&item.text) {
+            let message = format!("`launch.package.exceptions` cannot hold `{}`", item.text);
+            let known = Package::EXCEPTIONS.map(|known| format!("`{known}`")).join(", ");
+            faults.add(&item.span, message, Some(format!("known are {known}")));
+        }
+    }
     let [registry, name, version, integrity] = [registry, name, version, integrity].map(|item| item.text.to_owned());
     Some(Package {
         registry,
         name,
         version,
         integrity,
+        exceptions: exceptions.iter().map(|item| item.text.to_owned()).collect(),
     })
 }
 

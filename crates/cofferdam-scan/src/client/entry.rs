@@ -66,22 +66,6 @@ impl LaunchLine {
         let name = words.next().filter(|_| verb == "run")?;
         (name != "--").then_some(name)
     }
-
-    /// The words that hold a substitution of the client's: `${…}`, `$NAME`, `{env:…}` and the like. Until the client has put in what they
-    /// stand for, nobody else knows what would be started.
-    pub fn substitutions(&self) -> impl Iterator<Item = &str> {
-        let words = self.command.iter().map(String::as_str).chain(self.directory.as_deref());
-        words.filter(|word| has_substitution(word))
-    }
-}
-
-/// Whether a client would put something else in place of part of this text.
-#[must_use]
-pub fn has_substitution(text: &str) -> bool {
-    let after_dollar =
-        |rest: &str| rest.starts_with(|next: char| next == '{' || next == '_' || next.is_ascii_alphabetic());
-    let has_dollar = text.split('$').skip(1).any(after_dollar);
-    has_dollar || ["{env:", "{file:", "{{"].iter().any(|mark| text.contains(mark))
 }
 
 /// Every server in a configuration, in its order.

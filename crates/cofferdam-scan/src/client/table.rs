@@ -1,7 +1,7 @@
 //! The clients that are known, and where their own documentation says that their configurations lie.
 
 use super::Step::{Each, Key};
-use super::{Client, ConfigFile, Place, Shape, Step, Words};
+use super::{Client, ConfigFile, Marks, Place, Shape, Step, Words};
 use crate::document::Format;
 
 const MCP_SERVERS: &[&[Step]] = &[&[Key("mcpServers")]];
@@ -51,7 +51,17 @@ const fn project_folder(folder: &'static str, ending: &'static str, shape: Shape
 }
 
 const fn client(id: &'static str, name: &'static str, files: &'static [ConfigFile]) -> Client {
-    Client { id, name, files }
+    Client {
+        id,
+        name,
+        marks: Marks::Braces,
+        files,
+    }
+}
+
+/// The same, where the client's documentation knows other marks, or none.
+const fn marked(marks: Marks, client: Client) -> Client {
+    Client { marks, ..client }
 }
 
 /// Every client that is known, by id.
@@ -71,15 +81,18 @@ pub const CLIENTS: &[Client] = &[
         "Claude Code",
         &[dot(".claude.json", CLAUDE_CODE), project(".mcp.json", USUAL)],
     ),
-    client(
-        "claude-desktop",
-        "Claude Desktop",
-        &[home(
-            ".config/Claude/claude_desktop_config.json",
-            "Library/Application Support/Claude/claude_desktop_config.json",
-            "AppData/Roaming/Claude/claude_desktop_config.json",
-            USUAL,
-        )],
+    marked(
+        Marks::None,
+        client(
+            "claude-desktop",
+            "Claude Desktop",
+            &[home(
+                ".config/Claude/claude_desktop_config.json",
+                "Library/Application Support/Claude/claude_desktop_config.json",
+                "AppData/Roaming/Claude/claude_desktop_config.json",
+                USUAL,
+            )],
+        ),
     ),
     client(
         "cline",
@@ -91,10 +104,13 @@ pub const CLIENTS: &[Client] = &[
             USUAL,
         )],
     ),
-    client(
-        "codex",
-        "Codex",
-        &[dot(".codex/config.toml", CODEX), project(".codex/config.toml", CODEX)],
+    marked(
+        Marks::None,
+        client(
+            "codex",
+            "Codex",
+            &[dot(".codex/config.toml", CODEX), project(".codex/config.toml", CODEX)],
+        ),
     ),
     client(
         "continue",
@@ -115,13 +131,16 @@ pub const CLIENTS: &[Client] = &[
         "Cursor",
         &[dot(".cursor/mcp.json", USUAL), project(".cursor/mcp.json", USUAL)],
     ),
-    client(
-        "gemini-cli",
-        "Gemini CLI",
-        &[
-            dot(".gemini/settings.json", USUAL),
-            project(".gemini/settings.json", USUAL),
-        ],
+    marked(
+        Marks::Dollar,
+        client(
+            "gemini-cli",
+            "Gemini CLI",
+            &[
+                dot(".gemini/settings.json", USUAL),
+                project(".gemini/settings.json", USUAL),
+            ],
+        ),
     ),
     client(
         "goose",
@@ -148,15 +167,18 @@ pub const CLIENTS: &[Client] = &[
     ),
     client("lm-studio", "LM Studio", &[dot(".lmstudio/mcp.json", USUAL)]),
     client("mcp-json", "a plain mcp.json", &[project("mcp.json", VS_CODE)]),
-    client(
-        "opencode",
-        "opencode",
-        &[
-            dot(".config/opencode/opencode.json", OPENCODE),
-            dot(".config/opencode/opencode.jsonc", OPENCODE),
-            project("opencode.json", OPENCODE),
-            project("opencode.jsonc", OPENCODE),
-        ],
+    marked(
+        Marks::Plain,
+        client(
+            "opencode",
+            "opencode",
+            &[
+                dot(".config/opencode/opencode.json", OPENCODE),
+                dot(".config/opencode/opencode.jsonc", OPENCODE),
+                project("opencode.json", OPENCODE),
+                project("opencode.jsonc", OPENCODE),
+            ],
+        ),
     ),
     client(
         "roo",
@@ -198,18 +220,21 @@ pub const CLIENTS: &[Client] = &[
             dot(".codeium/mcp_config.json", USUAL),
         ],
     ),
-    client(
-        "zed",
-        "Zed",
-        &[
-            home(
-                ".config/zed/settings.json",
-                ".config/zed/settings.json",
-                "AppData/Roaming/Zed/settings.json",
-                ZED,
-            ),
-            project(".zed/settings.json", ZED),
-        ],
+    marked(
+        Marks::None,
+        client(
+            "zed",
+            "Zed",
+            &[
+                home(
+                    ".config/zed/settings.json",
+                    ".config/zed/settings.json",
+                    "AppData/Roaming/Zed/settings.json",
+                    ZED,
+                ),
+                project(".zed/settings.json", ZED),
+            ],
+        ),
     ),
 ];
 

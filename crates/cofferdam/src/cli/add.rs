@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cofferdam_inspect::{Finding, Severity, show_safely};
 use cofferdam_manifest::{
-    Access, Consent, Definitions, Deliver, Interpreter, Isolation, Launch, Manifest, Profile, Program, ProgramKind,
-    ProgramPins, SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
+    Access, ClientRequest, Consent, Definitions, Deliver, Interpreter, Isolation, Launch, Manifest, Profile, Program,
+    ProgramKind, ProgramPins, SECRET_TTL_SECONDS_MAX, Secret, Tool, forbidden_grant, tool_digest,
 };
 use serde_json::Value;
 
@@ -26,8 +26,9 @@ use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
 use crate::image::wanted;
-use crate::install::{PackageLine, install, package_line};
+use crate::install::{Held, PackageLine, install, package_line};
 use crate::own_files::shown;
+use crate::protect::Scope;
 use crate::session::Session;
 
 /// Adds a server.
@@ -90,6 +91,8 @@ pub(crate) struct Candidate {
     pub(crate) contract: Contract,
     observed: Observed,
     notes: Vec<String>,
+    /// What was installed for it is not pruned before it is accepted.
+    _held: Option<Held>,
 }
 
 impl Candidate {
@@ -101,11 +104,16 @@ impl Candidate {
         let place = destination(home, args)?;
         let Drafted {
             mut manifest,
-            pins,
-            notes,
+            program,
+            mut pins,
+            held,
         } = Drafted::of(home, args)?;
 
-        let mut session = Session::unpinned(home, &args.name, &seen_with(&manifest, stand_ins), "add")?;
+        let mut seen = seen_with(&manifest, stand_ins);
+        if args.as_before.is_some() {
+            seen.client.allow = vec![ClientRequest::Roots];
+        }
+        let mut session = Session::unpinned(home, &args.name, &seen, "add")?;
         let executed = session.any_program();
         let timeout = Duration::from_secs(args.timeout);
         let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;
@@ -118,6 +126,18 @@ impl Candidate {
             Failure::misconfigured(format!("the tools of `{}` cannot be accepted: {error}", args.name))
         })?;
         manifest.tools = accepted(&definitions)?;
+        if let Some(before) = &args.as_before {
+            if observed.has_asked_roots {
+                manifest.client.allow = vec![ClientRequest::Roots];
+            }
+            if definitions.iter().any(|(_, definition)| says_it_writes(definition)) {
+                let own = manifest.launch.program.clone();
+                let scope = Scope::of(home, before.project.as_deref(), &own);
+                write_named(&mut manifest, &program, |root| scope.may_write(root));
+            }
+            pins = pinned(&program, &args.program, &manifest)?;
+            manifest.launch.digest = Some(pins.digest());
+        }
         let texts = Texts {
             manifest: manifest.to_toml(),
             definitions: definitions.to_json(),
@@ -128,7 +148,8 @@ impl Candidate {
         Ok(Self {
             contract,
             observed,
-            notes,
+            notes: program.notes,
+            _held: held,
         })
     }
 
@@ -170,8 +191,9 @@ impl Candidate {
 /// What a person asked for, before the server was seen.
 struct Drafted {
     manifest: Manifest,
+    program: Program,
     pins: ProgramPins,
-    notes: Vec<String>,
+    held: Option<Held>,
 }
 
 impl Drafted {
@@ -181,27 +203,29 @@ impl Drafted {
             return Self::from(home, &args, program, isolation);
         }
         let installed = match package_line(&args.command)? {
-            Some(line) => Some(install(home, &args.name, &line, args.young)?),
+            Some(line) => Some(install(home, &args.name, &line, args.but.into())?),
             None => None,
         };
         let command = installed.as_ref().map_or(&args.command, |installed| &installed.command);
         let program = understood(home, command, args.directory.as_deref())?;
         let mut drafted = Self::from(home, args, program, Isolation::default())?;
         if let Some(installed) = installed {
-            drafted.notes.extend(installed.notes);
+            drafted.program.notes.extend(installed.notes);
             drafted.manifest.launch.package = Some(installed.package);
+            drafted.held = Some(installed.held);
         }
         Ok(drafted)
     }
 
     fn from(home: &Home, args: &Add, program: Program, isolation: Isolation) -> Result<Self, Failure> {
         let mut manifest = draft(home, args, &program, isolation)?;
-        let pins = pinned(&program, args, &manifest)?;
+        let pins = pinned(&program, &args.program, &manifest)?;
         manifest.launch.digest = Some(pins.digest());
         Ok(Self {
             manifest,
+            program,
             pins,
-            notes: program.notes,
+            held: None,
         })
     }
 }
@@ -212,6 +236,22 @@ fn packaged(args: &Add) -> Result<Option<PackageLine>, Failure> {
         return Ok(None);
     }
     package_line(&args.command)
+}
+
+/// Whether a tool says of itself that it does more than read. One that says nothing is not taken for one that writes.
+fn says_it_writes(definition: &str) -> bool {
+    let parsed: Value = serde_json::from_str(definition).unwrap_or_default();
+    parsed.pointer("/annotations/readOnlyHint").and_then(Value::as_bool) == Some(false)
+}
+
+/// Folders that the launch line names, for writing.
+fn write_named(manifest: &mut Manifest, program: &Program, may: impl Fn(&Path) -> bool) {
+    let named = |root: &PathBuf| program.offered_roots.contains(root) && may(root);
+    let (write, read) = std::mem::take(&mut manifest.filesystem.read)
+        .into_iter()
+        .partition(named);
+    manifest.filesystem.read = read;
+    manifest.filesystem.write.extend::<Vec<PathBuf>>(write);
 }
 
 /// The manifest for a first look: variables that are passed on stand in for themselves, and no secret is there.
@@ -306,7 +346,7 @@ fn environment_secret() -> Secret {
     }
 }
 
-impl From<ClientMay> for cofferdam_manifest::ClientRequest {
+impl From<ClientMay> for ClientRequest {
     fn from(may: ClientMay) -> Self {
         match may {
             ClientMay::Roots => Self::Roots,
@@ -368,9 +408,9 @@ fn hash_seed() -> Result<String, Failure> {
 }
 
 /// Pins the program's content; folders the person may write to are data, not program.
-fn pinned(program: &Program, args: &Add, manifest: &Manifest) -> Result<ProgramPins, Failure> {
+pub(crate) fn pinned(program: &Program, more: &[PathBuf], manifest: &Manifest) -> Result<ProgramPins, Failure> {
     let mut roots = program.pinned.clone();
-    for path in &args.program {
+    for path in more {
         roots.push(absolute(path)?);
     }
     let except: Vec<PathBuf> = program

@@ -51,6 +51,12 @@ pub(super) fn questions(home: &Home) -> Result<Vec<Asked>, Failure> {
     Ok(all)
 }
 
+/// The servers whose questions wait, once for each question.
+pub(crate) fn waiting(home: &Home) -> Result<Vec<String>, Failure> {
+    let all = questions(home)?;
+    Ok(all.into_iter().map(|asked| asked.question.server).collect())
+}
+
 fn sockets(home: &Home) -> Result<Vec<PathBuf>, Failure> {
     let [first, second] = home.runtimes();
     let folders = if first == second {

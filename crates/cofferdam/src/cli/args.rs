@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::audit::args::AuditVerb;
+use crate::install::Exceptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cofferdam_manifest::Endpoint;
 
@@ -66,6 +67,9 @@ pub(crate) enum Verb {
     /// Check, explain and test the policies that decide.
     #[command(subcommand)]
     Policy(super::policy_args::PolicyVerb),
+    /// The packages that were installed for servers.
+    #[command(subcommand)]
+    Install(InstallVerb),
     /// Read and verify the record.
     #[command(subcommand)]
     Audit(AuditVerb),
@@ -135,9 +139,8 @@ pub(crate) struct Add {
     /// Let it connect to this host and port, and to nothing else: a name, an address, or `localhost`.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) network: Vec<Endpoint>,
-    /// Install versions that are younger than 48 hours, too.
-    #[arg(long)]
-    pub(crate) young: bool,
+    #[command(flatten)]
+    pub(crate) but: InstallBut,
     /// Set a variable inside (`NAME=VALUE`) or pass on one of the client's (`NAME`). Never a secret.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
@@ -162,9 +165,40 @@ pub(crate) struct Add {
     /// The engine's runtime, such as `crun` or `runsc`.
     #[arg(long, value_name = "RUNTIME")]
     pub(crate) runtime: Option<String>,
+    /// What is granted as the server was seen to need it; for `protect`.
+    #[arg(skip)]
+    pub(crate) as_before: Option<Box<AsBefore>>,
     /// The server's launch line.
     #[arg(last = true, required_unless_present = "image", value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+/// What an install does not do by itself.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct InstallBut {
+    /// Install versions that are younger than 48 hours, too.
+    #[arg(long)]
+    pub(crate) young: bool,
+    /// Run install scripts of npm's packages, in the compartment that reaches the registry only.
+    #[arg(long)]
+    pub(crate) scripts: bool,
+    /// Build packages of Python's that have no wheel, in the compartment that reaches the index only.
+    #[arg(long)]
+    pub(crate) build: bool,
+}
+
+impl From<InstallBut> for Exceptions {
+    fn from(InstallBut { young, scripts, build }: InstallBut) -> Self {
+        Self { young, scripts, build }
+    }
+}
+
+/// A server that ran until now goes on working: what it asks of the client at its start is allowed, and folders that its launch line names
+/// are granted for writing where it has tools that write.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AsBefore {
+    /// Writing is granted inside this folder only: a project's entry names the project's own.
+    pub(crate) project: Option<PathBuf>,
 }
 
 /// Which configurations.
@@ -276,6 +310,10 @@ pub(crate) enum ManifestVerb {
     Diff(ManifestDiff),
     /// Accept what changed, as shown: pins, definitions and program move; rights, consent and roles stay. Or accept a project's manifest.
     Accept(ManifestAccept),
+    /// Install a newer version of a server's package beside the one that runs, show the difference, and switch after a yes.
+    Update(ManifestUpdate),
+    /// Switch back to what was accepted before the last update.
+    Rollback(ManifestRollback),
     /// Give a server one more right, after showing what that widens.
     Allow(ManifestAllow),
     /// Sign a manifest with an Ed25519 key, into a file beside it.
@@ -318,6 +356,56 @@ pub(crate) struct ManifestAccept {
     /// Seconds the server may take for each answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManifestUpdate {
+    /// The server.
+    pub(crate) name: String,
+    /// This version and no other (default: the newest that is at least 48 hours old).
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) but: InstallBut,
+    /// Switch without asking, if it is exactly what `--digest` says.
+    #[arg(long, requires = "digest")]
+    pub(crate) yes: bool,
+    /// The digest that was shown.
+    #[arg(long, value_name = "DIGEST", requires = "yes")]
+    pub(crate) digest: Option<String>,
+    /// Show all changes, and texts whole.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Seconds the server may take for each answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManifestRollback {
+    /// The server.
+    pub(crate) name: String,
+    /// Switch without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InstallVerb {
+    /// What lies in the store, and which servers use it.
+    List,
+    /// Remove what no server uses: neither now, nor to switch back to.
+    Prune(InstallPrune),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InstallPrune {
+    /// Say what would be removed; remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Remove without asking.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -60,7 +60,7 @@ fn accept_server(
     let is_seen_whole = show(&review(&proposal), args.full, output)?;
     let subjects = proposal.subjects_to_name(is_seen_whole);
     let words: Vec<String> = subjects.iter().map(word_for).collect();
-    agreed(args, (&words, proposal.digest()), output)?;
+    agreed(Agreement::of(args), (&words, proposal.digest()), output)?;
     let key = proven(home, "accepting a manifest", output)?;
     match &accepted.place {
         Place::Own(folder) => {
@@ -145,7 +145,11 @@ fn accept_project(
         }
     }
     show(&review, args.full, output)?;
-    agreed(args, (std::slice::from_ref(&stated.name), digest), output)?;
+    agreed(
+        Agreement::of(args),
+        (std::slice::from_ref(&stated.name), digest),
+        output,
+    )?;
     project.accept(home, stated)?;
     told(&review, output)?;
     output.say(&format!("accepted {digest} for `{}`", shown(&project.file)));
@@ -172,9 +176,28 @@ fn told(review: &Review<'_>, output: &mut Output) -> Result<(), Failure> {
     output.line(&told.to_string())
 }
 
+/// What was agreed to on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Agreement<'a> {
+    /// The digest that was shown.
+    pub(super) digest: Option<&'a str>,
+}
+
+impl<'a> Agreement<'a> {
+    fn of(args: &'a ManifestAccept) -> Self {
+        Self {
+            digest: args.digest.as_deref(),
+        }
+    }
+}
+
 /// Whether exactly this was agreed to: by its digest on the command line, by a yes where `words` is empty, else by typing each word.
-fn agreed(args: &ManifestAccept, (words, digest): (&[String], Digest), output: &mut Output) -> Result<(), Failure> {
-    if let Some(expected) = &args.digest {
+pub(super) fn agreed(
+    agreement: Agreement<'_>,
+    (words, digest): (&[String], Digest),
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if let Some(expected) = agreement.digest {
         let expected: Digest = expected
             .parse()
             .map_err(|error| Failure::usage(format!("`{}`: {error}", escaped(expected.as_bytes()))))?;

@@ -18,7 +18,7 @@ use crate::contract::{Contract, Place, place};
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::own_files::shown;
-use crate::proposal::Proposal;
+use crate::proposal::{Look, Proposal};
 
 /// Shows the differences; exit 1 when there are any.
 pub(crate) fn run(home: &Home, args: &ManifestDiff, output: &mut Output) -> Result<Exit, Failure> {
@@ -65,7 +65,11 @@ pub(crate) fn observed(
     output: &mut Output,
 ) -> Result<Proposal, Failure> {
     output.say(&format!("starting `{}` sealed, to see what it lists …", contract.name));
-    Proposal::observed(home, contract, Duration::from_secs(timeout))
+    let look = Look {
+        timeout: Duration::from_secs(timeout),
+        is_new_program: false,
+    };
+    Proposal::observed(home, contract, &look)
 }
 
 pub(crate) fn review(proposal: &Proposal) -> Review<'_> {

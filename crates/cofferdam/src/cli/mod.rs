@@ -9,11 +9,13 @@ mod call;
 mod doctor;
 mod enter;
 mod inspect;
+mod install;
 mod manifest;
 mod manifest_accept;
 mod manifest_allow;
 mod manifest_diff;
 mod manifest_sign;
+mod manifest_update;
 pub(crate) mod observe;
 pub(crate) mod output;
 pub(crate) mod person;
@@ -25,6 +27,7 @@ mod run;
 mod tools;
 
 pub(crate) use add::findings;
+pub(crate) use approvals::waiting;
 pub(crate) use run::{UNPINNED, understood};
 
 use std::os::fd::AsFd as _;
@@ -129,6 +132,9 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Manifest(ManifestVerb::Check(args)) => manifest::check(&home, &args, output),
         Verb::Manifest(ManifestVerb::Diff(args)) => manifest_diff::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Accept(args)) => manifest_accept::run(&home, &args, output),
+        Verb::Manifest(ManifestVerb::Update(args)) => manifest_update::update(&home, &args, output),
+        Verb::Manifest(ManifestVerb::Rollback(args)) => manifest_update::rollback(&home, &args, output),
+        Verb::Install(verb) => install::run(&home, &verb, output),
         Verb::Manifest(ManifestVerb::Allow(args)) => manifest_allow::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Sign(args)) => manifest_sign::run(&home, &args, output),
         Verb::Manifest(ManifestVerb::Key(verb)) => manifest_sign::key(&verb, output),

@@ -26,6 +26,8 @@ pub(crate) struct Observed {
     pub(crate) resources: Vec<String>,
     /// What it offers and answered with an error when it was asked to list it, in words.
     pub(crate) unlisted: Vec<String>,
+    /// It asked for the client's roots.
+    pub(crate) has_asked_roots: bool,
 }
 
 /// A conversation with a gated session that runs on a thread of its own.
@@ -95,6 +97,7 @@ fn listed(client: &mut McpClient) -> Result<Observed, ClientError> {
         let resources = listed_or_refused(client, "resources", &mut observed.unlisted)?;
         observed.resources = names(&resources, "uri");
     }
+    observed.has_asked_roots = client.has_asked_roots;
     Ok(observed)
 }
 

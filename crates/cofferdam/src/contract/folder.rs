@@ -23,7 +23,10 @@ pub(crate) const SIGNATURE_FILE: &str = "manifest.sig";
 const LOCK_FILE: &str = ".lock";
 /// A replacement that is still being written, and one that counts.
 const DRAFT: &str = ".draft";
-const NEXT: &str = ".next";
+pub(crate) const NEXT: &str = ".next";
+/// What counted before the last update, and that while it is written.
+pub(crate) const PREVIOUS: &str = ".previous";
+const PREVIOUS_DRAFT: &str = ".previous-draft";
 /// The largest `program.json` that is read, in bytes: 200,000 files with long names.
 pub(crate) const PROGRAM_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// How long another process may keep the lock, which it needs for milliseconds.
@@ -127,6 +130,39 @@ impl ContractFolder {
         self.finish()
     }
 
+    /// What counted before the last update; `None` where there was none.
+    ///
+    /// # Errors
+    /// A file of it cannot be read, or is not ours alone.
+    pub(crate) fn previous(&self) -> Result<Option<Texts>, Failure> {
+        let place = Self(self.0.join(PREVIOUS));
+        let _shared = self.lock(Access::Shared)?;
+        if place.0.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        check_folder(&place.0)?;
+        place.read_files().map(Some)
+    }
+
+    /// Puts other files in place of those there, and keeps these to go back to. Killed in between, what is kept is what counts.
+    ///
+    /// # Errors
+    /// As [`ContractFolder::replace`].
+    pub(crate) fn switch(&self, before: &Texts, texts: &Texts) -> Result<(), Failure> {
+        {
+            let _exclusive = self.lock(Access::Exclusive)?;
+            let (draft, previous) = (self.0.join(PREVIOUS_DRAFT), self.0.join(PREVIOUS));
+            write_folder(&draft, before)?;
+            let exchanged = remove_folder(&previous).and_then(|()| {
+                std::fs::rename(&draft, &previous)
+                    .and_then(|()| sync_folder(&self.0))
+                    .map_err(|cause| file_failure("write", &previous, &cause))
+            });
+            exchanged?;
+        }
+        self.replace(Before::Same(before), texts)
+    }
+
     /// Writes the draft and makes it count.
     fn stage(&self, texts: &Texts) -> Result<(), Failure> {
         self.write_draft(texts)?;
@@ -137,18 +173,7 @@ impl ContractFolder {
     }
 
     fn write_draft(&self, texts: &Texts) -> Result<(), Failure> {
-        let draft = self.0.join(DRAFT);
-        remove_folder(&draft)?;
-        Home::make(&draft)?;
-        for (file, text) in [
-            (PROGRAM_FILE, &texts.program),
-            (DEFINITIONS_FILE, &texts.definitions),
-            (MANIFEST_FILE, &texts.manifest),
-        ] {
-            let path = draft.join(file);
-            write_private(&path, text).map_err(|cause| file_failure("write", &path, &cause))?;
-        }
-        sync_folder(&draft).map_err(|cause| file_failure("write", &draft, &cause))
+        write_folder(&self.0.join(DRAFT), texts)
     }
 
     /// Completes a replacement that counts: each step may be repeated, and `.next` goes last.
@@ -261,6 +286,21 @@ impl ContractFolder {
     fn lock_path(&self) -> PathBuf {
         self.0.with_file_name(LOCK_FILE)
     }
+}
+
+/// Writes the three files into a folder of their own.
+fn write_folder(folder: &Path, texts: &Texts) -> Result<(), Failure> {
+    remove_folder(folder)?;
+    Home::make(folder)?;
+    for (file, text) in [
+        (PROGRAM_FILE, &texts.program),
+        (DEFINITIONS_FILE, &texts.definitions),
+        (MANIFEST_FILE, &texts.manifest),
+    ] {
+        let path = folder.join(file);
+        write_private(&path, text).map_err(|cause| file_failure("write", &path, &cause))?;
+    }
+    sync_folder(folder).map_err(|cause| file_failure("write", folder, &cause))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -99,6 +99,16 @@ impl Grants {
         }
     }
 
+    /// One proxy, wherever it lies, for the compartment of an install.
+    pub(crate) fn of_proxy(endpoint: &Endpoint, is_tls: bool) -> Self {
+        let allow = vec![endpoint.clone()];
+        let tls = if is_tls { allow.clone() } else { Vec::new() };
+        Self {
+            private: true,
+            ..Self::of(&Network { allow, tls })
+        }
+    }
+
     /// What a person could allow so that a refused `wanted`, a name or `HOST:PORT`, is let through: only public names are suggested, and
     /// the port of TLS where none was said yet.
     pub(crate) fn grantable(wanted: &str) -> Option<Endpoint> {
@@ -108,6 +118,11 @@ impl Grants {
             format!("{wanted}:443")
         };
         whole.parse().ok().filter(Endpoint::is_public_name)
+    }
+
+    /// Whether what this rule refuses is only not listed.
+    pub(crate) fn is_unlisted_rule(rule: &str) -> bool {
+        [NAME_RULE, PORT_RULE].contains(&rule)
     }
 
     /// Every port that is allowed anywhere, in order.

@@ -10,7 +10,7 @@ use cofferdam_audit::{AuditError, Entry, Kind, Log, Recorded};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::grants::{NAME_RULE, PORT_RULE, Refusal};
+use super::grants::{Grants, Refusal};
 use crate::gate::escaped;
 
 /// Refusals that are put on record in a second; what comes faster waits, unanswered.
@@ -45,6 +45,8 @@ pub(crate) struct Refused<'a> {
     pub(crate) wanted: &'a str,
     /// Whether a person could allow it: nothing else speaks against it so far.
     pub(crate) is_only_unlisted: bool,
+    /// Where it stands in the record.
+    pub(crate) record: String,
     /// A line about it.
     pub(crate) line: String,
 }
@@ -104,10 +106,12 @@ impl Ledger {
             Ok(seq) => {
                 let session = self.log.session_id();
                 let session = session.get(..8).unwrap_or(session);
+                let record = format!("{session}:{seq}");
                 (self.tell)(Refused {
                     wanted,
-                    is_only_unlisted: [NAME_RULE, PORT_RULE].contains(rule),
-                    line: format!("was refused `{wanted}`: {why} ({rule}, record {session}:{seq})"),
+                    is_only_unlisted: Grants::is_unlisted_rule(rule),
+                    line: format!("was refused `{wanted}`: {why} ({rule}, record {record})"),
+                    record,
                 });
             }
             Err(error) => (self.fault)(error),

@@ -10,8 +10,9 @@ use cofferdam_audit::{AuditError, Log};
 use cofferdam_sandbox::Compartment;
 
 use crate::approvals::{Listener, QuestionPoster, Reply, SocketName};
-use crate::egress::{Egress, Grants, Ledger, Refused};
+use crate::egress::{Egress, Ledger, Refused};
 use crate::failure::Failure;
+use crate::mend;
 
 use super::end::Ended;
 use super::in_force::follow;
@@ -126,7 +127,11 @@ pub(crate) fn run(
         }
         match gate.restart(&event, &running, relaunch) {
             Some(launched) => running = attach(&gate, &events, launched)?,
-            None => return Ok(gate.end(event, &happened, &mut running)),
+            None => {
+                let ended = gate.end(event, &happened, &mut running);
+                gate.terms.refusals.finish();
+                return Ok(ended);
+            }
         }
     }
 }
@@ -190,15 +195,18 @@ fn attach(gate: &Arc<Gate>, events: &Events<Event>, launched: Launched) -> std::
 /// The record as egress writes it; what can never be recorded ends the session.
 fn ledger(gate: &Arc<Gate>, events: &Events<Event>) -> Ledger {
     let (operator, name, events) = (gate.operator.clone(), gate.terms.name.clone(), events.clone());
-    let hints = AtomicU32::new(0);
+    let (hints, told) = (AtomicU32::new(0), Arc::downgrade(gate));
     let tell = move |refused: Refused<'_>| {
         // The record has it, whether a terminal reads or not.
         let _shown = operator.say(format!("cofferdam: server `{name}` {}", refused.line));
-        let hint = Grants::grantable(refused.wanted).filter(|_| refused.is_only_unlisted);
-        if let Some(endpoint) = hint.filter(|_| hints.fetch_add(1, Ordering::Relaxed) < HINTS_MAX) {
-            let _shown = operator.say(format!(
-                "help: if that is what it is for, `cofferdam manifest allow {name} host {endpoint}`"
-            ));
+        let hint = mend::host_line(&name, refused.wanted).filter(|_| refused.is_only_unlisted);
+        let Some(line) = hint else { return };
+        if hints.fetch_add(1, Ordering::Relaxed) < HINTS_MAX {
+            let _shown = operator.say(format!("help: if that is what it is for, `{line}`"));
+        }
+        if let Some(gate) = told.upgrade() {
+            let what = crate::refusals::Refused::Host(refused.wanted.to_owned());
+            gate.terms.refusals.tell(what, || refused.record);
         }
     };
     let observer = Arc::downgrade(gate);

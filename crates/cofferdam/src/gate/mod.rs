@@ -54,6 +54,7 @@ use restart::Crashes;
 use stderr::OperatorLines;
 
 use crate::egress::Grants;
+use crate::refusals::Refusals;
 
 pub(crate) use end::{Cause, Ended, SESSION_ENDED_RULE, process_words};
 pub(crate) use in_force::{InForce, Reload};
@@ -97,6 +98,8 @@ pub(crate) struct Terms {
     pub(crate) question_ms: u64,
     /// Where questions are posted to.
     pub(crate) webhook: Option<Webhook>,
+    /// Where people look up what was refused.
+    pub(crate) refusals: Refusals,
 }
 
 /// One running session.

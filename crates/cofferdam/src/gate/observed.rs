@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::pump::start;
 use super::{Event, Fault, Gate};
+use crate::refusals::Refused;
 
 /// Observations that may wait to be recorded.
 const WAITING_MAX: usize = 1024;
@@ -172,7 +173,31 @@ impl Gate {
             });
             Ok(recorded.map(|_on_disk| ())?)
         });
-        recorded.map_err(Fault::Unrecorded)
+        recorded.map_err(Fault::Unrecorded)?;
+        for (seen, _times) in group {
+            self.tell_seen(seen);
+        }
+        Ok(())
+    }
+
+    /// What a person could grant.
+    fn tell_seen(&self, seen: &Seen) {
+        let refused = match &seen.observation.deed {
+            Deed::Execute {
+                path: Some(path),
+                is_there: false,
+                ..
+            } => Refused::Program(path.clone()),
+            Deed::Connect { address: Some(address) }
+                if address.ends_with(":53") && self.terms.network.ports().is_empty() =>
+            {
+                Refused::Names
+            }
+            _ => return,
+        };
+        let session = self.log.session_id();
+        let session = session.get(..8).unwrap_or(session).to_owned();
+        self.terms.refusals.tell(refused, || session);
     }
 }
 

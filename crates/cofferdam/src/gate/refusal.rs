@@ -356,6 +356,11 @@ impl Gate {
 
     /// Answers `to`, whose request does not pass.
     pub(super) fn refuse(&self, to: Sender, refused: &Refused, record: &str) -> Result<(), Fault> {
+        if to == Sender::Client && refused.method.as_deref() == Some("tools/call") {
+            let (rule, why) = (refused.rule, refused.why.clone());
+            let told = crate::refusals::Refused::Call { rule, why };
+            self.terms.refusals.tell(told, || record.to_owned());
+        }
         let mut id = refused.id.as_ref();
         if let Some(asked) = id {
             let mut session = self.session();

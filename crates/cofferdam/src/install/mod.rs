@@ -7,11 +7,15 @@
 //! - What is in the store lies under the digest of its own content.
 
 mod age;
+mod configured;
 mod line;
 mod npm;
+mod prune;
 mod pypi;
 mod registry;
+mod size;
 mod store;
+mod update;
 mod wheels;
 
 use cofferdam_audit::Log;
@@ -32,7 +36,12 @@ use crate::session::{open_log, record_enforcement};
 use crate::settings::Settings;
 use crate::witness::Witness;
 
+use configured::{Hidden, without_secrets};
 pub(crate) use line::{PackageLine, RegistryKind, package_line};
+pub(crate) use prune::{Stored, remove, stored};
+pub(crate) use size::{CodeSize, in_words};
+pub(crate) use store::Held;
+pub(crate) use update::{line_of, tree_of};
 
 /// How long an install may take.
 const INSTALL_WITHIN: Duration = Duration::from_secs(600);
@@ -47,6 +56,31 @@ pub(crate) struct Installed {
     pub(crate) command: Vec<String>,
     /// What a person should know, one sentence each.
     pub(crate) notes: Vec<String>,
+    /// It is not pruned before whoever installed it is done.
+    pub(crate) held: Held,
+}
+
+/// What a person said yes to: an install does none of it by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Exceptions {
+    /// Versions younger than 48 hours.
+    pub(crate) young: bool,
+    /// Install scripts are run.
+    pub(crate) scripts: bool,
+    /// Sources are built.
+    pub(crate) build: bool,
+}
+
+impl Exceptions {
+    /// As the manifest names them.
+    fn names(self) -> Vec<String> {
+        let said = [self.young, self.scripts, self.build];
+        let named = Package::EXCEPTIONS.into_iter().zip(said);
+        named
+            .filter(|(_, said)| *said)
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
 }
 
 /// Why an install came to nothing, and what it wanted to reach and was refused.
@@ -65,26 +99,33 @@ impl From<Failure> for NotInstalled {
     }
 }
 
-/// Installs the package of a line into the store. `young` takes versions of any age.
+/// Installs the package of a line into the store.
 ///
 /// # Errors
 /// The package manager cannot be found, fails, or takes something from elsewhere than its registry; or the store cannot be written.
-pub(crate) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
+pub(crate) fn install(home: &Home, server: &str, line: &PackageLine, but: Exceptions) -> Result<Installed, Failure> {
     match line.registry {
-        RegistryKind::Npm => npm::install(home, server, line, young),
-        RegistryKind::PyPi => pypi::install(home, server, line, young),
+        RegistryKind::Npm => npm::install(home, server, line, but),
+        RegistryKind::PyPi => pypi::install(home, server, line, but),
     }
 }
 
+/// What a package manager may reach, and what must not be repeated of what it says.
+#[derive(Debug, Clone)]
+struct Reach {
+    grants: Grants,
+    secrets: Vec<Hidden>,
+}
+
 /// Runs one package manager's command to its end, every connection on record. Gives what it said.
-fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Result<String, NotInstalled> {
+fn run_recorded(home: &Home, server: &str, plan: &Plan, reach: Reach) -> Result<String, NotInstalled> {
     let about = json!({"for": "install", "command": plan.command, "writes": plan.write});
     let settings = Settings::load(home)?;
     let options = settings.record_options(Limits::RECORD_BYTES_PER_HOUR);
     let log = Arc::new(open_log(home, server, (options, None), about)?);
     let witness = Witness::start(home, &log, server, settings.publish)
         .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
-    let ended = run_with(&log, plan, grants);
+    let ended = run_with(&log, plan, reach);
     let cause = match &ended {
         Ok(_) => json!({"cause": "installed"}),
         Err(NotInstalled { failure, .. }) => {
@@ -98,7 +139,7 @@ fn run_recorded(home: &Home, server: &str, plan: &Plan, grants: Grants) -> Resul
     Ok(said)
 }
 
-fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, NotInstalled> {
+fn run_with(log: &Arc<Log>, plan: &Plan, reach: Reach) -> Result<String, NotInstalled> {
     let mut compartment = crate::compartment::start(plan)?;
     record_enforcement(log, &compartment)?;
     let is_unrecorded = Arc::new(AtomicBool::new(false));
@@ -117,7 +158,7 @@ fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, NotIn
         .doors
         .take()
         .ok_or_else(|| Failure::not_enforced("the compartment of the install has no doors"))?;
-    let egress = Egress::start(doors, grants, ledger)
+    let egress = Egress::start(doors, reach.grants, ledger)
         .map_err(|cause| Failure::not_enforced(format!("the registry cannot be reached: {cause}")))?;
     drop(compartment.stdin.take());
     let drains =
@@ -125,6 +166,7 @@ fn run_with(log: &Arc<Log>, plan: &Plan, grants: Grants) -> Result<String, NotIn
     let ended = compartment.wait_timeout(INSTALL_WITHIN);
     compartment.kill();
     let said = drains.map(|drain| drain.join().unwrap_or_default()).concat();
+    let said = without_secrets(&said, &reach.secrets);
     drop(egress);
     let refused = refused
         .lock()
@@ -174,6 +216,7 @@ struct Staging {
     outer: PathBuf,
     /// What is filled. Its name is the same each time: package managers write it into what they install.
     folder: PathBuf,
+    _held: Held,
 }
 
 impl Drop for Staging {

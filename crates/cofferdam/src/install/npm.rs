@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use cofferdam_manifest::{Package, Program};
-use cofferdam_sandbox::Plan;
+use cofferdam_manifest::{Endpoint, Package, Program};
+use cofferdam_sandbox::{Plan, Programs};
 use serde_json::Value;
 
 use super::age::{AGE_MIN, rfc_3339};
 use super::registry::Registry;
-use super::{Installed, NotInstalled, PackageLine, Staging, run_recorded, store};
+use super::{Exceptions, Hidden, Installed, NotInstalled, PackageLine, Reach, Staging, run_recorded, store};
 use crate::cli::understood;
 use crate::egress::Grants;
 use crate::failure::{Failure, file_failure};
@@ -23,24 +23,29 @@ const DESCRIPTION_BYTES_MAX: u64 = 32 << 20;
 /// Packages with install scripts that are named.
 const NAMED_MAX: usize = 5;
 
-/// Installs the package of a line into the store. `young` takes versions of any age.
+/// Installs the package of a line into the store.
 ///
 /// # Errors
 /// npm cannot be found, fails, or takes something from elsewhere than its registry; or the store cannot be written.
-pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
+pub(super) fn install(home: &Home, server: &str, line: &PackageLine, but: Exceptions) -> Result<Installed, Failure> {
     let registry = Registry::of_npm(&line.name)?;
     let staging = store::staging(home)?;
-    let plan = plan(home, &registry, &staging, line, young)?;
-    let grants = Grants::of_registry(std::slice::from_ref(&registry.endpoint));
-    run_recorded(home, server, &plan, grants).map_err(|NotInstalled { failure, .. }| {
-        let is_young = !young && failure.what.contains("ETARGET");
+    let plan = plan(home, &registry, &staging, line, but)?;
+    let reach = reach(&registry);
+    run_recorded(home, server, &plan, reach.clone()).map_err(|NotInstalled { failure, .. }| {
+        let is_young = !but.young && failure.what.contains("ETARGET");
         match is_young {
             true => failure.help("versions younger than 48 hours are taken with `--young` only"),
             false => failure,
         }
     })?;
-    let (package, scripts) = checked(&staging.folder, line, &registry)?;
-    let folder = store::keep(
+    if but.scripts {
+        let rebuild = rebuild(home, &registry, &staging)?;
+        run_recorded(home, server, &rebuild, reach).map_err(|not| not.failure)?;
+    }
+    let (mut package, scripts) = checked(&staging.folder, line, &registry)?;
+    package.exceptions = but.names();
+    let (folder, held) = store::keep(
         home,
         staging,
         &format!("npm-{}-{}", line.name.replace('/', "-"), package.version),
@@ -49,8 +54,14 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool
         "installed {} {} from {}, without its dependencies' scripts",
         package.name, package.version, registry.endpoint.host
     )];
-    if !scripts.is_empty() {
-        notes.push(format!("install scripts that did not run: {}", listed(&scripts)));
+    notes.extend(registry.proxy.as_ref().map(|proxy| through(&proxy.endpoint)));
+    match (scripts.is_empty(), but.scripts) {
+        (true, _) => {}
+        (false, true) => notes.push(format!("install scripts ran, as you said: {}", listed(&scripts))),
+        (false, false) => notes.push(format!(
+            "install scripts that did not run: {} (`--scripts` runs them, in the compartment that reaches the registry only)",
+            listed(&scripts)
+        )),
     }
     let entry = entry(&folder, line)?;
     let mut command = vec!["node".to_owned(), entry.display().to_string()];
@@ -59,11 +70,18 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool
         package,
         command,
         notes,
+        held,
     })
 }
 
 /// npm in a compartment that writes one folder and reaches one host.
-fn plan(home: &Home, registry: &Registry, staging: &Staging, line: &PackageLine, young: bool) -> Result<Plan, Failure> {
+fn plan(
+    home: &Home,
+    registry: &Registry,
+    staging: &Staging,
+    line: &PackageLine,
+    but: Exceptions,
+) -> Result<Plan, Failure> {
     let spec = match &line.wanted {
         Some(wanted) => format!("{}@{wanted}", line.name),
         None => line.name.clone(),
@@ -73,23 +91,68 @@ fn plan(home: &Home, registry: &Registry, staging: &Staging, line: &PackageLine,
         .map(str::to_owned)
         .into();
     words.extend(["--omit=dev", "--loglevel=error", "--prefix", &folder].map(str::to_owned));
-    if !young {
+    if !but.young {
         let newest = crate::cli::now().checked_sub(AGE_MIN).unwrap_or(SystemTime::UNIX_EPOCH);
         words.push(format!("--before={}", rfc_3339(newest)));
     }
     words.extend(["--".to_owned(), spec]);
-    let program: Program = understood(home, &words, None)?;
+    let mut plan = base(home, registry, staging, &words)?;
+    let credentials = registry.credentials.iter();
+    plan.environment
+        .extend(credentials.map(|(name, value)| (name.clone(), value.0.clone())));
+    Ok(plan)
+}
+
+/// What npm may reach, and what must not be repeated of what it says.
+fn reach(registry: &Registry) -> Reach {
+    let mut secrets: Vec<Hidden> = registry.credentials.iter().map(|(_, value)| value.clone()).collect();
+    let grants = match &registry.proxy {
+        Some(proxy) => {
+            secrets.extend(proxy.secrets());
+            proxy.grants()
+        }
+        None => Grants::of_registry(std::slice::from_ref(&registry.endpoint)),
+    };
+    Reach { grants, secrets }
+}
+
+/// The install scripts of what was installed, without the registry's credentials.
+fn rebuild(home: &Home, registry: &Registry, staging: &Staging) -> Result<Plan, Failure> {
+    let folder = staging.folder.display().to_string();
+    let words = [
+        "npm",
+        "rebuild",
+        "--no-ignore-scripts",
+        "--loglevel=error",
+        "--prefix",
+        &folder,
+    ];
+    let mut plan = base(home, registry, staging, &words.map(str::to_owned))?;
+    plan.programs = Programs::Any;
+    Ok(plan)
+}
+
+fn base(home: &Home, registry: &Registry, staging: &Staging, words: &[String]) -> Result<Plan, Failure> {
+    let program: Program = understood(home, words, None)?;
     let mut plan = Plan::sealed(program.argv.first().map(String::as_str).unwrap_or_default());
     plan.command = program.argv;
     plan.read = program.grants;
     plan.write = vec![staging.folder.clone()];
     plan.directory = staging.folder.clone();
-    plan.ports = vec![registry.endpoint.port];
+    plan.ports = vec![
+        registry
+            .proxy
+            .as_ref()
+            .map_or(registry.endpoint.port, |proxy| proxy.endpoint.port),
+    ];
     plan.limits.disk_bytes = DISK_BYTES;
     let mut variable = |name: &str, value: &str| plan.environment.push((name.to_owned(), value.to_owned()));
     variable("npm_config_registry", &registry.address);
     variable("npm_config_cache", "/tmp/npm");
     variable("npm_config_update_notifier", "false");
+    if let Some(proxy) = &registry.proxy {
+        variable("npm_config_https_proxy", &proxy.address.0);
+    }
     if let Some(authorities) = &registry.authorities {
         variable("NODE_EXTRA_CA_CERTS", &authorities.display().to_string());
         plan.read.push(authorities.clone());
@@ -128,6 +191,7 @@ fn checked(folder: &Path, line: &PackageLine, registry: &Registry) -> Result<(Pa
                 name: line.name.clone(),
                 version: text("version").to_owned(),
                 integrity: integrity.to_owned(),
+                exceptions: Vec::new(),
             });
         }
     }
@@ -183,6 +247,11 @@ fn described(path: &Path) -> Result<Value, Failure> {
     read.map_err(|cause| file_failure("read", path, &cause))?;
     serde_json::from_str(&text)
         .map_err(|error| Failure::misconfigured(format!("`{}` is not readable: {error}", path.display())))
+}
+
+/// What a person should know of a proxy.
+pub(super) fn through(proxy: &Endpoint) -> String {
+    format!("the install reached the proxy {proxy} and nothing else; where that leads, the proxy decides")
 }
 
 fn listed(names: &[String]) -> String {

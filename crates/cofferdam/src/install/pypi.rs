@@ -9,8 +9,12 @@ use cofferdam_sandbox::{Plan, Programs};
 use toml::{Table, Value};
 
 use super::age::{AGE_MIN, rfc_3339};
-use super::registry::endpoint;
-use super::{Installed, NotInstalled, PackageLine, Staging, run_recorded, store};
+use super::configured::{Proxy, password_in, pip_indexes};
+use super::npm::through;
+use super::registry::{authority, endpoint, unusable_proxy};
+use super::{
+    Exceptions, Hidden, Installed, NotInstalled, PackageLine, Reach, Staging, run_recorded, store, without_secrets,
+};
 use crate::cli::understood;
 use crate::egress::Grants;
 use crate::failure::{Failure, file_failure};
@@ -33,14 +37,16 @@ const PASSED: [&str; 7] = [
     "UV_SYSTEM_CERTS",
     "SSL_CERT_FILE",
 ];
+/// What a person can do about a package that has to be built.
+const NO_WHEEL: &str = "`--build` builds sources in the compartment that reaches the index only; packages from git, an address or a folder are not installed apart";
 /// The list, as PEP 751 names it.
 const LIST: &str = "pylock.toml";
 
-/// Installs the package of a line into the store. `young` takes versions of any age.
+/// Installs the package of a line into the store.
 ///
 /// # Errors
 /// uv cannot be found, fails, or takes something else than wheels with digests; or the store cannot be written.
-pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool) -> Result<Installed, Failure> {
+pub(super) fn install(home: &Home, server: &str, line: &PackageLine, but: Exceptions) -> Result<Installed, Failure> {
     let staging = store::staging(home)?;
     let uv = Uv::new(line)?;
     let index = Index::configured()?;
@@ -48,61 +54,57 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, young: bool
     write(&staging.folder.join("wanted.in"), &format!("{spec}\n"))?;
     uv.make_environment(&staging.folder)?;
     let mut hosts = index.hosts.clone();
-    let mut resolve = uv.plan(home, &staging, &index, "compile")?;
+    let proxy = index.proxy()?;
+    let mut resolve = uv.plan(home, &staging, &index, ("compile", but))?;
     resolve
         .command
         .extend(["--no-header", "--format", LIST, "-o", LIST].map(str::to_owned));
-    if !young {
+    if !but.young {
         let newest = crate::cli::now().checked_sub(AGE_MIN).unwrap_or(SystemTime::UNIX_EPOCH);
         resolve.command.extend(["--exclude-newer".to_owned(), rfc_3339(newest)]);
     }
     resolve.command.push("wanted.in".to_owned());
-    resolved(home, server, &resolve, &mut hosts).map_err(|failure| match young {
-        true => failure,
-        false => failure
-            .help("versions younger than 48 hours, or of an index that does not say how old they are, need `--young`"),
-    })?;
-    let package = checked(&staging.folder.join(LIST), line, &mut hosts)?;
-    let mut fetch = uv.plan(home, &staging, &index, "install")?;
+    index
+        .resolved(home, server, &resolve, (&mut hosts, proxy.as_ref()))
+        .map_err(|failure| match but.young {
+            _ if !but.build && failure.what.contains("no usable wheels") => failure.help(NO_WHEEL),
+            true => failure,
+            false => failure.help(
+                "versions younger than 48 hours, or of an index that does not say how old they are, need `--young`",
+            ),
+        })?;
+    index.take_out(&staging.folder.join(LIST))?;
+    let mut package = checked(&staging.folder.join(LIST), (line, but), &mut hosts)?;
+    package.exceptions = but.names();
+    let mut fetch = uv.plan(home, &staging, &index, ("install", but))?;
     fetch
         .command
         .extend(["--link-mode", "copy", "--no-deps", "-r", LIST].map(str::to_owned));
-    fetch.ports = ports(&hosts);
-    run_recorded(home, server, &fetch, Grants::of_registry(&hosts)).map_err(|not| not.failure)?;
+    let reach = index.reach(&hosts, proxy.as_ref(), &mut fetch);
+    run_recorded(home, server, &fetch, reach).map_err(|not| not.failure)?;
     let program = program(&staging.folder, line)?;
-    let folder = store::keep(home, staging, &format!("python-{}-{}", line.name, package.version))?;
+    let (folder, held) = store::keep(home, staging, &format!("python-{}-{}", line.name, package.version))?;
     let command = started(&folder, &program, line)?;
     let hosts: Vec<String> = hosts.into_iter().map(|endpoint| endpoint.host).collect();
     let note = format!(
-        "installed {} {} from {}, wheels only",
+        "installed {} {} from {}, {}",
         package.name,
         package.version,
-        hosts.join(" and ")
+        hosts.join(" and "),
+        if but.build {
+            "sources built as you said"
+        } else {
+            "wheels only"
+        }
     );
     Ok(Installed {
         package,
         command,
-        notes: vec![note],
+        notes: std::iter::once(note)
+            .chain(proxy.iter().map(|proxy| through(&proxy.endpoint)))
+            .collect(),
+        held,
     })
-}
-
-/// Resolves, and learns on the way which hosts an index that nobody configured consists of: uv knows its own, and that keeps its files
-/// where it says. A host that is asked for by name is granted in the next round, until nothing is missing.
-fn resolved(home: &Home, server: &str, plan: &Plan, hosts: &mut Vec<Endpoint>) -> Result<(), Failure> {
-    let mut plan = plan.clone();
-    loop {
-        plan.ports = ports(hosts);
-        let NotInstalled { failure, refused } = match run_recorded(home, server, &plan, Grants::of_registry(hosts)) {
-            Ok(_said) => return Ok(()),
-            Err(not) => not,
-        };
-        let asked = refused.iter().filter_map(|name| format!("{name}:443").parse().ok());
-        let new: Vec<Endpoint> = asked
-            .filter(|endpoint: &Endpoint| endpoint.is_public_name() && !hosts.contains(endpoint))
-            .collect();
-        let is_new = new.first().cloned().filter(|_| hosts.len() < HOSTS_MAX);
-        hosts.push(is_new.ok_or(failure)?);
-    }
 }
 
 fn ports(hosts: &[Endpoint]) -> Vec<u16> {
@@ -150,10 +152,21 @@ impl Uv {
     }
 
     /// uv in a compartment that writes one folder.
-    fn plan(&self, home: &Home, staging: &Staging, index: &Index, verb: &str) -> Result<Plan, Failure> {
+    fn plan(
+        &self,
+        home: &Home,
+        staging: &Staging,
+        index: &Index,
+        (verb, but): (&str, Exceptions),
+    ) -> Result<Plan, Failure> {
         let python = staging.folder.join("venv/bin/python").display().to_string();
-        let words = ["uv", "pip", verb, "--quiet", "--no-build", "--no-progress"];
-        let uv = understood(home, &words.map(str::to_owned), None)?;
+        let mut words = ["uv", "pip", verb, "--quiet", "--no-progress"]
+            .map(str::to_owned)
+            .to_vec();
+        if !but.build {
+            words.push("--no-build".to_owned());
+        }
+        let uv = understood(home, &words, None)?;
         let interpreter = understood(home, &[self.python.display().to_string()], None)?;
         let mut plan = Plan::sealed(uv.argv.first().map(String::as_str).unwrap_or_default());
         // Added as it is: behind the link lies the interpreter without its environment.
@@ -165,7 +178,11 @@ impl Uv {
             .python
             .canonicalize()
             .map_err(|cause| file_failure("find", &self.python, &cause))?;
-        plan.programs = Programs::Only(vec![real]);
+        plan.programs = if but.build {
+            Programs::Any
+        } else {
+            Programs::Only(vec![real])
+        };
         plan.write = vec![staging.folder.clone()];
         plan.directory = staging.folder.clone();
         plan.limits.disk_bytes = DISK_BYTES;
@@ -212,6 +229,8 @@ struct Index {
     hosts: Vec<Endpoint>,
     /// Files that uv reads inside.
     files: Vec<PathBuf>,
+    /// Passwords in the addresses.
+    secrets: Vec<Hidden>,
     variables: Vec<(String, String)>,
 }
 
@@ -247,6 +266,9 @@ impl Index {
                 .try_for_each(|address| index.grant(address))?;
             index.files.push(file);
         }
+        if index.hosts.is_empty() {
+            index.as_pip_has_it(user.as_deref())?;
+        }
         if let Some(user) = user {
             index
                 .variables
@@ -255,12 +277,98 @@ impl Index {
         Ok(index)
     }
 
+    /// pip's own index, for whoever configured pip and not uv.
+    fn as_pip_has_it(&mut self, user: Option<&Path>) -> Result<(), Failure> {
+        let set = std::env::var("PIP_INDEX_URL").ok().filter(|value| !value.is_empty());
+        let file = user.map(|user| user.join("pip/pip.conf"));
+        let files: Vec<&Path> = file
+            .iter()
+            .map(PathBuf::as_path)
+            .chain([Path::new("/etc/pip.conf")])
+            .collect();
+        for address in set.into_iter().chain(pip_indexes(&files)).take(1) {
+            self.grant(&address)?;
+            self.variables.push(("UV_DEFAULT_INDEX".to_owned(), address));
+        }
+        Ok(())
+    }
+
+    /// The proxy through which the index is reached.
+    fn proxy(&self) -> Result<Option<Proxy>, Failure> {
+        let host = self
+            .hosts
+            .first()
+            .map(|endpoint| endpoint.host.as_str())
+            .unwrap_or_default();
+        let proxy = Proxy::of_environment(host).transpose();
+        proxy.map_err(|()| unusable_proxy("this environment"))
+    }
+
+    /// What uv may reach: the hosts, or the proxy and nothing else. The plan gets its ports and the proxy's address.
+    fn reach(&self, hosts: &[Endpoint], proxy: Option<&Proxy>, plan: &mut Plan) -> Reach {
+        let mut secrets = self.secrets.clone();
+        let grants = match proxy {
+            Some(proxy) => {
+                plan.ports = vec![proxy.endpoint.port];
+                plan.environment.retain(|(name, _)| name != "HTTPS_PROXY");
+                plan.environment
+                    .push(("HTTPS_PROXY".to_owned(), proxy.address.0.clone()));
+                secrets.extend(proxy.secrets());
+                proxy.grants()
+            }
+            None => {
+                plan.ports = ports(hosts);
+                Grants::of_registry(hosts)
+            }
+        };
+        Reach { grants, secrets }
+    }
+
+    /// Resolves, and learns on the way which hosts an index that nobody configured consists of: uv knows its own, and that keeps its files
+    /// where it says. A host that is asked for by name is granted in the next round, until nothing is missing.
+    fn resolved(
+        &self,
+        home: &Home,
+        server: &str,
+        plan: &Plan,
+        (hosts, proxy): (&mut Vec<Endpoint>, Option<&Proxy>),
+    ) -> Result<(), Failure> {
+        let mut plan = plan.clone();
+        loop {
+            let reach = self.reach(hosts, proxy, &mut plan);
+            let NotInstalled { failure, refused } = match run_recorded(home, server, &plan, reach) {
+                Ok(_said) => return Ok(()),
+                Err(not) => not,
+            };
+            let asked = refused.iter().filter_map(|name| format!("{name}:443").parse().ok());
+            let new: Vec<Endpoint> = asked
+                .filter(|endpoint: &Endpoint| endpoint.is_public_name() && !hosts.contains(endpoint))
+                .collect();
+            let is_new = new.first().cloned().filter(|_| hosts.len() < HOSTS_MAX);
+            hosts.push(is_new.ok_or(failure)?);
+        }
+    }
+
+    /// Takes passwords out of the list that stays in the store.
+    fn take_out(&self, list: &Path) -> Result<(), Failure> {
+        let text = std::fs::read_to_string(list).map_err(|cause| file_failure("read", list, &cause))?;
+        let without = without_secrets(&text, &self.secrets);
+        if without == text {
+            return Ok(());
+        }
+        write(list, &without)
+    }
+
     fn grant(&mut self, address: &str) -> Result<(), Failure> {
         // What stands there may hold a password, so it is not repeated.
-        let endpoint = endpoint(address).ok_or_else(|| {
-            Failure::misconfigured("an index that uv is configured to use is not an `https://` address that can be granted")
-                .help("addresses with passwords, folders and plain HTTP are not used by installs: install the package yourself and name its program")
+        let found = address.strip_prefix("https://").and_then(|rest| authority(rest, 443));
+        let (_user, endpoint) = found.ok_or_else(|| {
+            Failure::misconfigured(
+                "an index that uv is configured to use is not an `https://` address that can be granted",
+            )
+            .help("folders and plain HTTP are not used by installs: install the package yourself and name its program")
         })?;
+        self.secrets.extend(password_in(address));
         if !self.hosts.contains(&endpoint) {
             self.hosts.push(endpoint);
         }
@@ -284,7 +392,11 @@ fn addresses(settings: &Table) -> Vec<&str> {
 }
 
 /// What was resolved: wheels with digests, from hosts in `hosts` or, for files, from those that the index names. Gives the package itself.
-fn checked(list: &Path, line: &PackageLine, hosts: &mut Vec<Endpoint>) -> Result<Package, Failure> {
+fn checked(
+    list: &Path,
+    (line, but): (&PackageLine, Exceptions),
+    hosts: &mut Vec<Endpoint>,
+) -> Result<Package, Failure> {
     use std::io::Read as _;
     let mut text = String::new();
     let opened = std::fs::File::open(list);
@@ -300,15 +412,17 @@ fn checked(list: &Path, line: &PackageLine, hosts: &mut Vec<Endpoint>) -> Result
             .get("wheels")
             .and_then(Value::as_array)
             .map_or(&[][..], Vec::as_slice);
-        let digests: Vec<&str> = wheels.iter().filter_map(digest).collect();
-        if wheels.is_empty() || digests.len() != wheels.len() {
+        let source = found.get("sdist").filter(|_| but.build && wheels.is_empty());
+        let files: Vec<&Value> = wheels.iter().chain(source).collect();
+        let digests: Vec<&str> = files.iter().filter_map(|file| digest(file)).collect();
+        if files.is_empty() || digests.len() != files.len() {
             return Err(Failure::misconfigured(format!(
                 "`{}` has no wheel with a digest for this machine",
                 escaped(word("name").as_bytes())
             ))
-            .help("source builds, and packages from git, an address or a folder, are not installed apart"));
+            .help(NO_WHEEL));
         }
-        for wheel in wheels {
+        for wheel in files {
             let address = wheel.get("url").and_then(Value::as_str).and_then(endpoint);
             let address =
                 address.ok_or_else(|| Failure::misconfigured("the index keeps a file at no `https://` address"))?;
@@ -322,6 +436,7 @@ fn checked(list: &Path, line: &PackageLine, hosts: &mut Vec<Endpoint>) -> Result
                 name: line.name.clone(),
                 version: word("version").to_owned(),
                 integrity: format!("sha256:{digest}"),
+                exceptions: Vec::new(),
             });
         }
     }

@@ -1,16 +1,21 @@
 //! The store: what was installed, under the digest of its own content.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cofferdam_manifest::Manifest;
 use sha2::{Digest as _, Sha256};
 
 use super::Staging;
 use crate::failure::{Failure, file_failure};
 use crate::home::Home;
 
+/// How the folders of what is being installed begin.
+pub(super) const STAGED: &str = ".new-";
 /// Digits of a digest in a folder's name.
 const DIGITS: usize = 32;
 /// Folders within folders that are looked into.
@@ -20,18 +25,56 @@ const DEPTH_MAX: usize = 64;
 pub(super) fn staging(home: &Home) -> Result<Staging, Failure> {
     let name = crate::random::hex(8)
         .map_err(|error| Failure::not_enforced(format!("the kernel gives no random bytes: {error}")))?;
-    let outer = home.store().join(format!(".new-{name}"));
-    let staging = Staging {
-        folder: outer.join("package"),
+    let outer = home.store().join(format!("{STAGED}{name}"));
+    let folder = outer.join("package");
+    Home::make(&folder)?;
+    let held = Held::of(&outer).map_err(|cause| file_failure("lock", &outer, &cause))?;
+    Ok(Staging {
         outer,
-    };
-    Home::make(&staging.folder)?;
-    Ok(staging)
+        folder,
+        _held: held,
+    })
+}
+
+/// A folder of the store that is not pruned while this is held.
+#[derive(Debug)]
+pub(crate) struct Held(#[expect(dead_code, reason = "the lock goes with the file")] File);
+
+impl Held {
+    fn of(folder: &Path) -> io::Result<Self> {
+        let file = File::open(folder)?;
+        file.lock_shared()?;
+        Ok(Self(file))
+    }
+
+    /// The folders of the store that a server consists of. One that is gone is told by whoever needs it.
+    pub(crate) fn of_server(home: &Home, manifest: &Manifest) -> Vec<Self> {
+        let names = folders_of(home, manifest).into_iter();
+        names
+            .filter_map(|name| Self::of(&home.store().join(name)).ok())
+            .collect()
+    }
+}
+
+/// The names of the store's folders that a manifest names.
+pub(super) fn folders_of(home: &Home, manifest: &Manifest) -> BTreeSet<OsString> {
+    let store = home.store();
+    let words = manifest.launch.command.iter().map(Path::new);
+    let paths = words.chain(manifest.launch.program.iter().map(PathBuf::as_path));
+    let names = paths.filter_map(|path| path.strip_prefix(&store).ok()?.iter().next());
+    names.map(OsStr::to_owned).collect()
 }
 
 /// Moves what was installed to its place, and gives that. The same content is there once; what is there under its name and has another
 /// content was changed, and is put aside.
-pub(super) fn keep(home: &Home, staging: Staging, name: &str) -> Result<PathBuf, Failure> {
+pub(super) fn keep(home: &Home, staging: Staging, name: &str) -> Result<(PathBuf, Held), Failure> {
+    let place = moved(home, &staging, name)?;
+    // Whoever prunes at this moment finds nobody who names it yet, but it is held.
+    let held = Held::of(&place).map_err(|cause| file_failure("lock", &place, &cause))?;
+    Ok((place, held))
+}
+
+fn moved(home: &Home, staging: &Staging, name: &str) -> Result<PathBuf, Failure> {
     let unreadable = |cause: io::Error| file_failure("read what was installed in", &staging.folder, &cause);
     let digest = content_digest(&staging.folder).map_err(unreadable)?;
     let place = home

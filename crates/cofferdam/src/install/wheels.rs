@@ -100,7 +100,7 @@ fn is_plain(word: &str) -> bool {
 }
 
 /// `name`, `name@1.2`, `name@latest` or `name[extra]>=1,<2`, as a name and what stands behind it in PEP 508.
-fn name_and_specifier(spec: &str) -> Option<(&str, Option<String>)> {
+pub(super) fn name_and_specifier(spec: &str) -> Option<(&str, Option<String>)> {
     let end = spec
         .find(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '.' | '_' | '-'))
         .unwrap_or(spec.len());

@@ -3,8 +3,12 @@
 mod config_file;
 mod discover;
 mod journal;
+mod known;
+mod lately;
 mod outcome;
+mod places;
 pub(crate) mod seal;
+mod wishes;
 
 use std::path::Path;
 
@@ -20,7 +24,9 @@ use crate::home::Home;
 use config_file::ConfigText;
 use discover::Found;
 use journal::{Journal, Left, OpenJournal};
+use lately::Lately;
 use outcome::{Outcome, State};
+pub(crate) use places::Scope;
 use seal::Wanted;
 
 /// Seals what is found.
@@ -30,13 +36,17 @@ pub(crate) fn protect(home: &Home, args: &Protect, output: &mut Output) -> Resul
         leave(home, &files, &args.leave)?;
     }
     let journal = Journal::read(home)?;
+    let can_ask = !args.yes && !args.dry_run;
     let (mut outcomes, mut wanted) = (Vec::new(), Vec::new());
     for found in &files {
         match read(found) {
             Ok((_, all)) => {
                 for entry in all {
                     match standing(&journal, found, &entry) {
-                        Standing::Bare(line) => wanted.push(Wanted::new(found, entry, line)),
+                        Standing::Bare(line) => {
+                            let mut ask = |question: &str| can_ask.then(|| output.asked(question)).flatten();
+                            wanted.push(Wanted::new(home, found, (entry, line), &mut ask));
+                        }
                         Standing::Settled(outcome) => outcomes.push(outcome),
                     }
                 }
@@ -106,12 +116,13 @@ fn put_back(one: &journal::Rewritten) -> Result<State, Failure> {
 /// Lists every server of every client.
 pub(crate) fn status(home: &Home, args: &Status, output: &mut Output) -> Result<Exit, Failure> {
     let journal = Journal::read(home)?;
+    let lately = Lately::read(home);
     let mut outcomes = Vec::new();
     for found in files(home, &args.which)? {
         match read(&found) {
             Ok((_, all)) => outcomes.extend(all.iter().map(|entry| match standing(&journal, &found, entry) {
                 Standing::Bare(_) => Outcome::of_entry(&found, entry, State::Bare),
-                Standing::Settled(outcome) => checked(home, outcome),
+                Standing::Settled(outcome) => checked(home, outcome, &lately),
             })),
             Err(failure) => outcomes.push(Outcome::of_file(&found, &failure)),
         }
@@ -121,10 +132,11 @@ pub(crate) fn status(home: &Home, args: &Status, output: &mut Output) -> Result<
 }
 
 /// A protected entry whose server would not start is not fine.
-fn checked(home: &Home, outcome: Outcome) -> Outcome {
+fn checked(home: &Home, outcome: Outcome, lately: &Lately) -> Outcome {
     let Some(server) = outcome.server.clone().filter(|_| outcome.state == State::Already) else {
         return outcome;
     };
+    let outcome = outcome.lately(lately.of(home, &server));
     match Contract::load(home, &server) {
         Ok(_) => outcome,
         Err(failure) => outcome.failed(&failure),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::discover::Found;
 use super::journal::Rewritten;
+use super::lately::Recent;
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
@@ -78,6 +79,8 @@ pub(super) struct Outcome {
     pub(super) server: Option<String>,
     why: Option<String>,
     help: Option<String>,
+    /// How its server did lately.
+    lately: Option<Recent>,
 }
 
 impl Outcome {
@@ -90,6 +93,7 @@ impl Outcome {
             server: None,
             why: entry.is_disabled.then(|| "the client has it switched off".to_owned()),
             help: None,
+            lately: None,
         }
     }
 
@@ -102,6 +106,7 @@ impl Outcome {
             server: None,
             why: Some(failure.what.clone()),
             help: failure.help.clone(),
+            lately: None,
         }
     }
 
@@ -114,10 +119,18 @@ impl Outcome {
             server: Some(one.server.clone()),
             why: None,
             help: None,
+            lately: None,
         };
         match outcome {
             Ok(state) => Self { state, ..base },
             Err(failure) => base.failed(&failure),
+        }
+    }
+
+    pub(super) fn lately(self, recent: Recent) -> Self {
+        Self {
+            lately: Some(recent),
+            ..self
         }
     }
 
@@ -145,10 +158,14 @@ impl Outcome {
     }
 
     fn json(&self) -> Value {
-        json!({
+        let mut told = json!({
             "client": self.client, "file": self.file, "entry": self.entry, "state": self.state.word(),
             "server": self.server, "why": self.why, "help": self.help,
-        })
+        });
+        if let (Some(recent), Some(members)) = (&self.lately, told.as_object_mut()) {
+            members.insert("lately".to_owned(), recent.json());
+        }
+        told
     }
 
     fn text(&self, output: &Output) -> String {
@@ -167,6 +184,9 @@ impl Outcome {
         .flatten()
         {
             line.push_str(&more);
+        }
+        for more in self.lately.iter().flat_map(Recent::lines) {
+            line.push_str(&format!("\n    {}", indented(&more)));
         }
         line
     }

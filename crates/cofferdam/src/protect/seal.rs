@@ -1,20 +1,24 @@
 //! One bare entry after another: understood, observed sealed, shown, accepted, and only then rewritten.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cofferdam_inspect::show_safely;
 use cofferdam_manifest::{can_name_server, looks_secret};
-use cofferdam_scan::{Entry, LaunchLine, Server, entries, rewrite};
+use cofferdam_scan::{Entry, LaunchLine, Piece, Server, entries, pieces, rewrite};
 
 use super::config_file::ConfigText;
 use super::discover::Found;
 use super::journal::{OpenJournal, Rewritten};
+use super::known::{Known, Surroundings};
 use super::outcome::{Outcome, State};
+use super::places::{Places, Scope};
 use super::unreadable;
+use super::wishes::Wish;
 use crate::cli::add::{Candidate, own_program};
-use crate::cli::args::{Add, Protect};
+use crate::cli::args::{Add, AsBefore, InstallBut, Protect};
 use crate::cli::output::Output;
 use crate::cli::understood;
 use crate::contract::{Contract, own_names};
@@ -31,21 +35,45 @@ pub(crate) const STAND_IN: &str = "observed-without-secrets";
 pub(super) struct Wanted {
     found: Found,
     entry: Entry,
+    /// As it is written.
     line: LaunchLine,
+    /// As it is known here, or why it is not.
+    known: Result<Known, Unknown>,
+}
+
+/// Why a launch line is not known, kept for the end.
+#[derive(Debug, Clone)]
+struct Unknown {
+    what: String,
+    help: Option<String>,
+}
+
+impl From<Failure> for Unknown {
+    fn from(Failure { what, help, .. }: Failure) -> Self {
+        Self { what, help }
+    }
 }
 
 /// How a wanted entry can be sealed.
 enum Way {
     /// As a server that was accepted before, for another client or another entry.
     Known,
-    /// As a new one.
-    New(Box<Candidate>),
+    /// As a new one, which was observed as `add` would.
+    New(Box<(Candidate, Add)>),
 }
 
 impl Wanted {
-    pub(super) fn new(found: &Found, entry: Entry, line: LaunchLine) -> Self {
+    /// `ask` asks a person what a client would put in; it gives `None` where nobody answers.
+    pub(super) fn new(
+        home: &Home,
+        found: &Found,
+        (entry, line): (Entry, LaunchLine),
+        ask: &mut dyn FnMut(&str) -> Option<String>,
+    ) -> Self {
+        let known = Surroundings::new(home, found, ask).known(&line);
         Self {
             found: found.clone(),
+            known: known.map_err(Unknown::from),
             entry,
             line,
         }
@@ -53,67 +81,81 @@ impl Wanted {
 
     pub(super) fn intended(&self) -> Outcome {
         let outcome = Outcome::of_entry(&self.found, &self.entry, State::Intended);
-        match self.check() {
-            Ok(()) => outcome,
+        match self.known() {
+            Ok(_) => outcome,
             Err(failure) => outcome.failed(&failure),
         }
     }
 
-    /// Nobody but the client knows what it would put in, so nobody else can tell what would be started.
-    fn check(&self) -> Result<(), Failure> {
-        let mut open = self.line.substitutions();
-        if let Some(word) = open.next() {
-            return Err(Failure::misconfigured(format!(
-                "`{}` in its launch line is put in by the client, so what would be started is not known here",
-                show_safely(word)
-            ))
-            .help("write out what it stands for, then run `cofferdam protect` again"));
-        }
-        if let Some(file) = &self.line.environment_file {
-            return Err(Failure::misconfigured(format!(
-                "its variables come from the file `{}`, which only the client reads",
-                show_safely(file)
-            ))
-            .help("name the variables in the entry itself, then run `cofferdam protect` again"));
-        }
-        Ok(())
+    fn known(&self) -> Result<&Known, Failure> {
+        self.known.as_ref().map_err(|unknown| Failure {
+            help: unknown.help.clone(),
+            ..Failure::misconfigured(&unknown.what)
+        })
+    }
+
+    /// The line as it is known; as it is written where it is not.
+    fn line(&self) -> &LaunchLine {
+        self.known.as_ref().map_or(&self.line, |known| &known.line)
     }
 
     /// What `add` would be told.
-    fn add(&self, name: &str, timeout: u64) -> Add {
+    fn add(&self, home: &Home, name: &str, timeout: u64) -> Add {
         let (secret, env) = self.variables();
+        let places = self.places(home);
         Add {
             name: name.to_owned(),
             yes: false,
             project: false,
             replace: false,
-            read: Vec::new(),
-            write: Vec::new(),
+            read: places.read,
+            write: places.write,
             program: Vec::new(),
-            execute: Vec::new(),
+            execute: places.execute,
             network: Vec::new(),
             browser: false,
-            young: false,
+            but: InstallBut::default(),
             env,
             secret,
-            directory: self.line.directory.as_ref().map(Into::into),
+            directory: self.line().directory.as_ref().map(Into::into),
             client: Vec::new(),
             timeout,
             image: None,
             engine: None,
             runtime: None,
-            command: self.line.command.clone(),
+            as_before: Some(Box::new(AsBefore {
+                project: self.project().map(Path::to_owned),
+            })),
+            command: self.line().command.clone(),
         }
+    }
+
+    /// What its variables name, as it is offered.
+    fn places(&self, home: &Home) -> Places {
+        let line = self.line();
+        let directory = line.directory.as_deref().map(Path::new);
+        let program = understood(home, &line.command, directory).map_or_else(|_| Vec::new(), |program| program.grants);
+        Scope::of(home, self.project(), &program).places(&line.environment)
+    }
+
+    fn project(&self) -> Option<&Path> {
+        self.known.as_ref().ok().and_then(|known| known.project.as_deref())
+    }
+
+    /// What a person should know about the entry.
+    fn notes(&self, home: &Home) -> Result<Vec<String>, Failure> {
+        let known = self.known()?.notes.iter().cloned();
+        Ok(known.chain(self.places(home).notes).collect())
     }
 
     /// The names of its variables: those that look like secrets, and the others.
     fn variables(&self) -> (Vec<String>, Vec<String>) {
         let set = self
-            .line
+            .line()
             .environment
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        let passed = self.line.passed.iter().map(|name| (name.as_str(), "unknown"));
+        let passed = self.line().passed.iter().map(|name| (name.as_str(), "unknown"));
         let (secret, plain): (Vec<_>, Vec<_>) = set
             .chain(passed)
             .partition(|(name, value)| looks_secret(name, value).is_some());
@@ -125,20 +167,28 @@ impl Wanted {
     fn stand_ins(&self) -> Vec<(String, String)> {
         let (secret, _) = self.variables();
         let value = |name: &String, value: &str| {
-            if secret.contains(name) || cofferdam_scan::has_substitution(value) {
+            if secret.contains(name) || !pieces(value, self.found.client.marks).iter().all(is_text) {
                 STAND_IN.to_owned()
             } else {
                 value.to_owned()
             }
         };
         let set = self
-            .line
+            .line()
             .environment
             .iter()
             .map(|(name, text)| (name.clone(), value(name, text)));
-        let passed = self.line.passed.iter().map(|name| (name.clone(), STAND_IN.to_owned()));
+        let passed = self
+            .line()
+            .passed
+            .iter()
+            .map(|name| (name.clone(), STAND_IN.to_owned()));
         set.chain(passed).collect()
     }
+}
+
+fn is_text(piece: &Piece<'_>) -> bool {
+    matches!(piece, Piece::Text(_))
 }
 
 /// Seals every wanted entry that a person accepts.
@@ -152,8 +202,8 @@ pub(super) fn all(
     let news: Vec<(usize, Add)> = named
         .iter()
         .enumerate()
-        .filter(|(_, (wanted, name, is_new))| *is_new && wanted.check().is_ok() && !name.is_empty())
-        .map(|(index, (wanted, name, _))| (index, wanted.add(name, args.timeout)))
+        .filter(|(_, (wanted, name, is_new))| *is_new && wanted.known.is_ok() && !name.is_empty())
+        .map(|(index, (wanted, name, _))| (index, wanted.add(home, name, args.timeout)))
         .collect();
     if !news.is_empty() {
         output.say(&format!(
@@ -163,16 +213,18 @@ pub(super) fn all(
         ));
     }
     let mut candidates = observe_all(home, &news, &named, output);
+    let mut adds: BTreeMap<usize, Add> = news.into_iter().collect();
     let mut outcomes = Vec::new();
     for (index, (wanted, name, is_new)) in named.into_iter().enumerate() {
         let outcome = Outcome::of_entry(&wanted.found, &wanted.entry, State::Protected);
-        let way = match (wanted.check(), is_new) {
+        let way = match (wanted.known(), is_new) {
             (Err(failure), _) => Err(failure),
-            (Ok(()), false) => Ok(Way::Known),
-            (Ok(()), true) => candidates
+            (Ok(_), false) => Ok(Way::Known),
+            (Ok(_), true) => candidates
                 .remove(&index)
-                .unwrap_or_else(|| Err(Failure::misconfigured("it was not observed")))
-                .map(|candidate| Way::New(Box::new(candidate))),
+                .zip(adds.remove(&index))
+                .ok_or_else(|| Failure::misconfigured("it was not observed"))
+                .and_then(|(candidate, add)| Ok(Way::New(Box::new((candidate?, add))))),
         };
         let done = way.and_then(|way| seal(home, &wanted, &name, (way, args.yes), output));
         outcomes.push(match done {
@@ -201,21 +253,71 @@ fn seal(
             // It was shown and accepted: what is new is one more entry that starts it.
             Contract::load(home, name)?;
         }
-        Way::New(candidate) => {
-            output.say("");
-            candidate.show(output)?;
-            output.say(&format!(
-                "  until now `{}` ran with all of your rights: every file, every secret in the client's environment, any network",
-                show_safely(&wanted.entry.name)
-            ));
-            if !is_yes && !output.is_confirmed(&format!("protect `{}` as shown?", show_safely(&wanted.entry.name))) {
-                return Ok(false);
+        Way::New(new) => {
+            let (candidate, add) = *new;
+            match agreed(home, wanted, (candidate, add), is_yes, output)? {
+                Some(candidate) => drop(candidate.accept(home, false, output)?),
+                None => return Ok(false),
             }
-            candidate.accept(home, false, output)?;
         }
     }
     rewrite_entry(home, wanted, name)?;
     Ok(true)
+}
+
+/// Shows a server until a person takes it as it is shown; what they want changed is observed anew. `None` where they say no.
+fn agreed(
+    home: &Home,
+    wanted: &Wanted,
+    (mut candidate, mut add): (Candidate, Add),
+    is_yes: bool,
+    output: &mut Output,
+) -> Result<Option<Candidate>, Failure> {
+    let mut notes = wanted.notes(home)?;
+    let mut is_new = true;
+    loop {
+        if is_new {
+            shown(wanted, &candidate, &notes, output)?;
+        }
+        if is_yes {
+            return Ok(Some(candidate));
+        }
+        let question = format!("protect `{}` as shown? [y/N/?] ", show_safely(&wanted.entry.name));
+        let Some(answer) = output.asked(&question) else {
+            return Ok(None);
+        };
+        is_new = false;
+        match Wish::read(&answer) {
+            Wish::Yes => return Ok(Some(candidate)),
+            Wish::No => return Ok(None),
+            Wish::Unclear(help) => output.say(&help),
+            Wish::Change(change) => {
+                let mut wished = add.clone();
+                let seen = change
+                    .apply(&mut wished)
+                    .and_then(|()| Candidate::observed(home, &wished, &wanted.stand_ins()));
+                match seen {
+                    // What was said about the offer is no longer what is granted.
+                    Ok(seen) => (candidate, add, notes, is_new) = (seen, wished, Vec::new(), true),
+                    Err(failure) => output.failure(&failure),
+                }
+            }
+        }
+    }
+}
+
+/// One screen.
+fn shown(wanted: &Wanted, candidate: &Candidate, notes: &[String], output: &mut Output) -> Result<(), Failure> {
+    output.say("");
+    candidate.show(output)?;
+    for note in notes {
+        output.say(&format!("  note      {note}"));
+    }
+    output.say(&format!(
+        "  until now `{}` ran with all of your rights: every file, every secret in the client's environment, any network",
+        show_safely(&wanted.entry.name)
+    ));
+    Ok(())
 }
 
 /// The one change in a client's file. The journal has it before the file does.
@@ -272,7 +374,9 @@ fn named(home: &Home, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, String, bool)>
         .collect();
     let mut named: Vec<(Wanted, String, bool)> = Vec::new();
     for one in wanted {
-        let twin = named.iter().find(|(other, _, _)| other.line == one.line);
+        let twin = named
+            .iter()
+            .find(|(other, _, _)| one.known.is_ok() && other.line() == one.line());
         let known = twin
             .map(|(_, name, _)| name.clone())
             .or_else(|| accepted_as(&accepted, home, &one));
@@ -291,9 +395,9 @@ fn named(home: &Home, wanted: Vec<Wanted>) -> Result<Vec<(Wanted, String, bool)>
 
 /// The server that was accepted for this very launch line and these variables, if there is one.
 fn accepted_as(accepted: &[Contract], home: &Home, wanted: &Wanted) -> Option<String> {
-    wanted.check().ok()?;
-    let directory = wanted.line.directory.as_deref().map(Path::new);
-    let program = understood(home, &wanted.line.command, directory).ok()?;
+    let line = &wanted.known().ok()?.line;
+    let directory = line.directory.as_deref().map(Path::new);
+    let program = understood(home, &line.command, directory).ok()?;
     let (secret, plain) = wanted.variables();
     let is_same = |contract: &&Contract| {
         let manifest = &contract.manifest;
@@ -331,7 +435,7 @@ fn free_name(wish: &str, taken: &[String]) -> String {
     names.find(|name| !taken.contains(name)).unwrap_or(base)
 }
 
-type Observations = std::collections::BTreeMap<usize, Result<Candidate, Failure>>;
+type Observations = BTreeMap<usize, Result<Candidate, Failure>>;
 
 /// Observes several servers at once; says when each is done.
 fn observe_all(

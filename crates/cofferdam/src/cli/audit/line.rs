@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::output::{Output, Style};
 use crate::failure::Failure;
 use crate::gate::escaped;
+use crate::mend::line_for;
 
 /// One record, one line; whole, the facts and payload on lines of their own.
 pub(super) fn print(
@@ -29,7 +30,7 @@ pub(super) fn print(
         let line = json!({
             "session": session, "server": server, "seq": record.seq, "kind": record.kind.to_string(), "time_ns": record.wall_ns,
             "facts": facts, "payload": payload, "payload_bytes": record.payload_bytes, "payload_is_whole": record.has_whole_payload() && !record.sealed, "sealed": record.sealed, "veiled": record.veiled,
-            "hash": record.hash.to_string(),
+            "hash": record.hash.to_string(), "line_to_allow": line_for(server, record.kind, &facts),
         });
         return output.line(&line.to_string());
     }
@@ -55,6 +56,9 @@ pub(super) fn print(
     output.line(head.trim_end())?;
     if is_whole {
         output.line(&format!("  {}", escaped(record.facts.as_bytes())))?;
+        if let Some(line) = line_for(server, record.kind, &facts) {
+            output.line(&format!("  if that is what it is for: `{line}`"))?;
+        }
     }
     for line in payload.lines() {
         output.line(&format!("  {}", output.styled(Style::Dim, &escaped(line.as_bytes()))))?;

@@ -7,6 +7,7 @@ use super::line::print;
 use super::timeline::{Call, Timeline};
 use super::{SHOWN_PAYLOAD_BYTES, failure, store};
 use crate::cli::output::Output;
+use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::sealing::Identities;
@@ -21,7 +22,7 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
             identities.open(&located.header)?.open(&mut located.record)?;
         }
         print(&located.session, &located.server, &located.record, true, output)?;
-        tell_call(&store, &located, identities.as_ref(), output)?;
+        tell_call(home, (&store, &located), identities.as_ref(), output)?;
         return Ok(Exit::Fine);
     }
     let session = match &args.reference {
@@ -37,7 +38,9 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
         }
     };
     let is_told = !args.full && !output.is_json();
-    let mut timeline = Timeline::default();
+    let contract = Contract::read(home, &session.header.server).ok();
+    let manifest = contract.as_ref().map(|contract| &contract.manifest);
+    let mut timeline = Timeline::new(&session.header.server, manifest);
     let kept = if args.full || is_told || identities.is_some() {
         Payloads::Whole
     } else {
@@ -74,8 +77,8 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
 
 /// The story of the call that this record began, if it is one.
 fn tell_call(
-    store: &Store,
-    located: &Located,
+    home: &Home,
+    (store, located): (&Store, &Located),
     identities: Option<&Identities>,
     output: &mut Output,
 ) -> Result<(), Failure> {
@@ -83,7 +86,9 @@ fn tell_call(
         return Ok(());
     };
     let session = store.session(&located.session).map_err(|error| failure(&error))?;
-    let mut timeline = Timeline::default();
+    let contract = Contract::read(home, &located.server).ok();
+    let manifest = contract.as_ref().map(|contract| &contract.manifest);
+    let mut timeline = Timeline::new(&located.server, manifest);
     for path in &session.segments {
         let mut reader = Reader::open(path)
             .map_err(|error| failure(&error))?

@@ -1,26 +1,47 @@
 //! `audit show` for people: a session, or one call of it, told line by line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use cofferdam_audit::{Kind, Record};
+use cofferdam_manifest::{Access, Manifest, forbidden_grant};
 use serde_json::Value;
 
 use crate::cli::output::{Output, Style};
 use crate::failure::Failure;
 use crate::gate::escaped;
+use crate::mend::{line_for, path_line};
 
 /// Characters of a text that stand on one line.
 const SHOWN_CHARS: usize = 100;
 
 /// What was told so far, so that answers find their requests.
-#[derive(Debug, Default)]
-pub(super) struct Timeline {
+#[derive(Debug)]
+pub(super) struct Timeline<'a> {
+    server: &'a str,
+    /// What the server may see; `None` where that is not known any more.
+    manifest: Option<&'a Manifest>,
     began_ns: Option<u64>,
     /// When the request with this id came.
     asked: BTreeMap<String, u64>,
+    /// The first path in a call that the server cannot see, by the call's id.
+    unseen: BTreeMap<String, String>,
+    /// Lines that were told already.
+    lines: BTreeSet<String>,
 }
 
-impl Timeline {
+impl<'a> Timeline<'a> {
+    pub(super) fn new(server: &'a str, manifest: Option<&'a Manifest>) -> Self {
+        Self {
+            server,
+            manifest,
+            began_ns: None,
+            asked: BTreeMap::new(),
+            unseen: BTreeMap::new(),
+            lines: BTreeSet::new(),
+        }
+    }
+
     /// Tells one record.
     pub(super) fn tell(&mut self, record: &Record, output: &mut Output) -> Result<(), Failure> {
         let began = *self.began_ns.get_or_insert(record.wall_ns);
@@ -34,7 +55,37 @@ impl Timeline {
             Some((style, words)) => format!("{line}  {}", output.styled(style, &escaped(words.as_bytes()))),
             None => line,
         };
-        output.line(told.trim_end())
+        output.line(told.trim_end())?;
+        let line = line_for(self.server, record.kind, &facts).or_else(|| self.path_line(record, &facts));
+        match line.filter(|line| self.lines.insert(line.clone())) {
+            Some(line) => output.line(&format!("        if that is what it is for: `{line}`")),
+            None => Ok(()),
+        }
+    }
+
+    /// The line for a path that a call named and that was not there for the server.
+    fn path_line(&mut self, record: &Record, facts: &Value) -> Option<String> {
+        let id = word(facts, "id");
+        match record.kind {
+            Kind::ClientLine => {
+                let manifest = self.manifest?;
+                let call: Value = serde_json::from_slice(&record.payload).ok()?;
+                let path = unseen_path(call.get("params")?.get("arguments")?, manifest)?;
+                if self.unseen.len() < CALLS_MAX {
+                    self.unseen.insert(id, path);
+                }
+                None
+            }
+            Kind::ServerLine => {
+                let path = self.unseen.remove(&id)?;
+                let said = String::from_utf8_lossy(&record.payload).to_ascii_lowercase();
+                NOT_THERE
+                    .iter()
+                    .any(|words| said.contains(words))
+                    .then(|| path_line(self.server, &path))?
+            }
+            _ => None,
+        }
     }
 
     fn what(&mut self, record: &Record, facts: &Value) -> String {
@@ -102,6 +153,44 @@ impl Timeline {
         };
         format!("{who} {id}{about}{took}{}", content(record, payload))
     }
+}
+
+/// What programs say of a file that is not there for them.
+const NOT_THERE: [&str; 7] = [
+    "no such file",
+    "enoent",
+    "not found",
+    "does not exist",
+    "denied",
+    "outside",
+    "not allowed",
+];
+/// Calls whose paths are remembered until their answer.
+const CALLS_MAX: usize = 1024;
+/// Texts of a call that are looked at.
+const TEXTS_MAX: usize = 64;
+
+/// The first absolute path in a call's arguments that is there on this machine and that the server was not granted.
+fn unseen_path(arguments: &Value, manifest: &Manifest) -> Option<String> {
+    let (mut waiting, mut seen) = (vec![arguments], 0_usize);
+    while let Some(value) = waiting.pop().filter(|_| seen < TEXTS_MAX) {
+        match value {
+            Value::Array(all) => waiting.extend(all.iter().take(TEXTS_MAX)),
+            Value::Object(all) => waiting.extend(all.values().take(TEXTS_MAX)),
+            Value::String(text) => {
+                seen = seen.saturating_add(1);
+                let path = Path::new(text);
+                let files = &manifest.filesystem;
+                let mut granted = files.read.iter().chain(&files.write).chain(&manifest.launch.program);
+                let is_unseen = path.is_absolute() && path.exists() && !granted.any(|root| path.starts_with(root));
+                if is_unseen && forbidden_grant(path, Access::Read, &[]).is_none() {
+                    return Some(text.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The call that a person looks at, and what of the record is about it.

@@ -1,0 +1,344 @@
+//! What servers were refused lately: one small file a server, written beside the line by a thread of its own, and one notification for
+//! each new cause to whoever sits at the desktop. The record has all of it; this is for `status`, and never on the way of a message.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::folder::replace_file;
+use crate::failure::{Failure, file_failure};
+use crate::home::Home;
+use crate::mend;
+use crate::own_files::{check_folder, read_own_file};
+
+/// Different causes that are remembered of a server; the newest stay.
+const CAUSES_MAX: usize = 32;
+/// Different causes that one session tells; what comes after is on record only.
+const CAUSES_A_SESSION_MAX: usize = 64;
+/// Refusals that may wait to be written.
+const WAITING_MAX: usize = 64;
+/// Notifications in one session.
+const NOTIFICATIONS_MAX: u32 = 4;
+/// How many seconds the program that shows a notification may take, and who ends it then.
+const SHOWN_WITHIN_SECONDS: &str = "2";
+const TIMEOUT: &str = "/usr/bin/timeout";
+/// How long the end of a session waits for what is not written yet.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
+/// Characters of a text.
+const TEXT_CHARS_MAX: usize = 200;
+/// Longest file that is read, in bytes.
+const FILE_BYTES_MAX: usize = 256 * 1024;
+const STACK_BYTES: usize = 128 * 1024;
+/// The program that shows notifications. Never looked for on a path that a client or a project could set.
+const NOTIFIERS: [&str; 2] = ["/usr/bin/notify-send", "/usr/local/bin/notify-send"];
+
+/// What a server was refused, as the gate knows it.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// A host that is only not listed.
+    Host(String),
+    /// A program that is not there inside.
+    Program(String),
+    /// It asked for a name and has no network at all.
+    Names,
+    /// A call of the client's.
+    Call { rule: &'static str, why: String },
+}
+
+/// One cause, as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cause {
+    /// In words, safe for a terminal.
+    pub(crate) what: String,
+    /// The line that would grant it, where there is one.
+    pub(crate) line: Option<String>,
+    /// The last record of it.
+    pub(crate) record: String,
+    /// When that was, in seconds since 1970.
+    pub(crate) at: u64,
+    pub(crate) times: u64,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Causes {
+    /// Oldest first.
+    causes: Vec<Cause>,
+}
+
+/// Takes refusals, each with its record.
+type Teller = SyncSender<(Refused, String)>;
+
+/// One session's way of telling.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    /// The folder of the files and the server; `None` for sessions nobody looks up.
+    about: Option<(PathBuf, String)>,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    known: HashSet<String>,
+    sender: Option<Teller>,
+    written: Option<Receiver<()>>,
+}
+
+impl Refusals {
+    /// For the sessions of a server under a contract.
+    pub(crate) fn of(home: &Home, server: &str) -> Self {
+        Self {
+            about: Some((folder(home), server.to_owned())),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Tells one refusal, `record` says where it stands. Never waits: what does not fit is on record only.
+    pub(crate) fn tell(&self, refused: Refused, record: impl FnOnce() -> String) {
+        let Some((folder, server)) = &self.about else { return };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = match &refused {
+            Refused::Host(wanted) => format!("host {wanted}"),
+            Refused::Program(path) => format!("program {path}"),
+            Refused::Names => "names".to_owned(),
+            Refused::Call { rule, .. } => (*rule).to_owned(),
+        };
+        if told.known.len() >= CAUSES_A_SESSION_MAX || !told.known.insert(key) {
+            return;
+        }
+        if told.sender.is_none() {
+            (told.sender, told.written) = start(folder.clone(), server.clone()).unzip();
+        }
+        if let Some(sender) = &told.sender {
+            // It is on record.
+            let _unwritten = sender.try_send((refused, record()));
+        }
+    }
+
+    /// At the end of a session: waits a moment for what is not written yet.
+    pub(crate) fn finish(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(told.sender.take());
+        if let Some(written) = told.written.take() {
+            // It ends by hanging up, or is not waited for.
+            let _ended: Result<(), RecvTimeoutError> = written.recv_timeout(WRITTEN_WITHIN);
+        }
+    }
+}
+
+/// The thread that writes, and what hangs up once everything is written; `None` where no thread can be had.
+fn start(folder: PathBuf, server: String) -> Option<(Teller, Receiver<()>)> {
+    let (sender, waiting) = sync_channel::<(Refused, String)>(WAITING_MAX);
+    let (alive, written) = sync_channel::<()>(1);
+    let write = move || {
+        let mut notifications = 0;
+        while let Ok((refused, record)) = waiting.recv() {
+            let Some(cause) = cause(&server, &refused, record) else {
+                continue;
+            };
+            // A folder that cannot be written costs the operator this list, and the session nothing.
+            let is_new = note(&folder, &server, cause.clone()).unwrap_or(false);
+            if is_new && notifications < NOTIFICATIONS_MAX {
+                notifications += 1;
+                let server = server.clone();
+                // Shown beside, so that what comes next is written meanwhile; without a thread it is not shown.
+                let show = move || notify(&server, &cause);
+                let thread = std::thread::Builder::new().name("notification".to_owned());
+                let _shown = thread.stack_size(STACK_BYTES).spawn(show);
+            }
+        }
+        drop(alive);
+    };
+    let thread = std::thread::Builder::new()
+        .name("refusals".to_owned())
+        .stack_size(STACK_BYTES);
+    thread.spawn(write).ok()?;
+    Some((sender, written))
+}
+
+/// In words; `None` for what is nothing to tell, such as a program that this machine does not have.
+fn cause(server: &str, refused: &Refused, record: String) -> Option<Cause> {
+    let (what, line) = match refused {
+        Refused::Host(wanted) => {
+            let line = mend::host_line(server, wanted)?;
+            (format!("the host `{wanted}`"), Some(line))
+        }
+        Refused::Program(path) => {
+            let line = mend::program_line(server, path)?;
+            (
+                format!("the program `{}`", line.rsplit(' ').next().unwrap_or_default()),
+                Some(line),
+            )
+        }
+        Refused::Names => (
+            "the name of a host: it may connect nowhere".to_owned(),
+            Some(mend::names_line(server)),
+        ),
+        Refused::Call { rule, why } => (format!("a call ({rule}): {why}"), None),
+    };
+    Some(Cause {
+        what: cofferdam_inspect::show_safely(&what)
+            .chars()
+            .take(TEXT_CHARS_MAX)
+            .collect(),
+        line,
+        record,
+        at: crate::cli::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs(),
+        times: 1,
+    })
+}
+
+fn folder(home: &Home) -> PathBuf {
+    home.state().join("refusals")
+}
+
+fn file(folder: &Path, server: &str) -> PathBuf {
+    folder.join(format!("{server}.json"))
+}
+
+/// What a server was refused, newest last. A file that cannot be read is an empty one: the record has it all.
+pub(crate) fn causes(home: &Home, server: &str) -> Vec<Cause> {
+    read(&file(&folder(home), server)).unwrap_or_default().causes
+}
+
+fn read(path: &Path) -> Result<Causes, Failure> {
+    if path.symlink_metadata().is_err() {
+        return Ok(Causes::default());
+    }
+    let text = read_own_file(path, FILE_BYTES_MAX)?;
+    serde_json::from_str(&text).map_err(|error| Failure::misconfigured(format!("`{}`: {error}", path.display())))
+}
+
+/// Writes a cause; tells whether it was not known.
+fn note(folder: &Path, server: &str, cause: Cause) -> Result<bool, Failure> {
+    Home::make(folder)?;
+    check_folder(folder)?;
+    let path = file(folder, server);
+    let lock = path.with_extension("lock");
+    let alone = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock)
+        .map_err(|error| file_failure("open", &lock, &error))?;
+    alone.lock().map_err(|error| file_failure("lock", &lock, &error))?;
+    let mut all = read(&path).unwrap_or_default();
+    let known = all
+        .causes
+        .iter()
+        .position(|known| (&known.what, &known.line) == (&cause.what, &cause.line));
+    let known = known.map(|at| all.causes.remove(at));
+    let times = known.as_ref().map_or(0, |known| known.times).saturating_add(1);
+    all.causes.push(Cause { times, ..cause });
+    let surplus = all.causes.len().saturating_sub(CAUSES_MAX);
+    all.causes.drain(..surplus);
+    let text = serde_json::to_string(&all).map_err(|error| Failure::misconfigured(error.to_string()))?;
+    replace_file(&path, &text)?;
+    Ok(known.is_none())
+}
+
+/// Shows a notification where there is a desktop session; a program that takes too long is ended.
+fn notify(server: &str, cause: &Cause) {
+    let user = nix::unistd::geteuid().as_raw();
+    let bus = PathBuf::from(format!("/run/user/{user}/bus"));
+    let is_bus = bus
+        .metadata()
+        .is_ok_and(|found| found.file_type().is_socket() && found.uid() == user);
+    let Some(program) = NOTIFIERS
+        .iter()
+        .find(|path| Path::new(path).is_file())
+        .filter(|_| is_bus)
+    else {
+        return;
+    };
+    let body = match &cause.line {
+        Some(line) => format!("If that is what it is for: {line}"),
+        None => "`cofferdam status` says more".to_owned(),
+    };
+    // `timeout` ends it even where this process is gone by then.
+    let _shown = Command::new(TIMEOUT)
+        .args(["--kill-after=1", SHOWN_WITHIN_SECONDS, program])
+        .args(["--app-name=cofferdam", "--expire-time=20000", "--"])
+        .arg(format!("{server} was refused {}", without_markup(&cause.what)))
+        .arg(without_markup(&body))
+        .env_clear()
+        .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", bus.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// Some desktops read a notification's text as markup.
+fn without_markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAUSES_MAX, Cause, Refused, cause, note, read, without_markup};
+
+    fn some(number: usize) -> Cause {
+        Cause {
+            what: format!("the host `h{number}`"),
+            line: None,
+            record: format!("ab:{number}"),
+            at: 1,
+            times: 1,
+        }
+    }
+
+    #[test]
+    fn a_cause_is_new_once_and_the_newest_stay() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let folder = place.path().join("refusals");
+        assert!(note(&folder, "s", some(0)).unwrap());
+        assert!(!note(&folder, "s", some(0)).unwrap());
+        for number in 1..=CAUSES_MAX {
+            assert!(note(&folder, "s", some(number)).unwrap());
+        }
+        let all = read(&folder.join("s.json")).unwrap().causes;
+        assert_eq!((all.len(), all.last()), (CAUSES_MAX, Some(&some(CAUSES_MAX))));
+        std::fs::write(folder.join("s.json"), "{\"causes\": [{\"wh").unwrap();
+        assert!(note(&folder, "s", some(0)).unwrap(), "half a file is none");
+    }
+
+    #[test]
+    fn threads_that_write_at_once_lose_nothing() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let folder = place.path().join("refusals");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let folder = &folder;
+                scope.spawn(move || note(folder, "s", some(number)).unwrap());
+            }
+        });
+        assert_eq!(read(&folder.join("s.json")).unwrap().causes.len(), 8);
+    }
+
+    #[test]
+    fn what_a_server_says_is_shown_safely() {
+        let call = Refused::Call {
+            rule: "argument/shell",
+            why: "\u{1b}[2J<b>x</b>".to_owned(),
+        };
+        let cause = cause("s", &call, "ab:1".to_owned()).unwrap();
+        assert!(!cause.what.contains('\u{1b}'), "{}", cause.what);
+        assert!(!without_markup(&cause.what).contains('<'));
+    }
+}
