@@ -249,3 +249,44 @@ fn what_is_suppressed_passes_until_its_day_is_over() {
     assert_eq!(rule, refused);
     assert!(said.contains("it has ended"), "{said}");
 }
+
+#[test]
+fn structured_content_is_held_against_the_schema_that_was_accepted() {
+    let stage = Stage::new();
+    let body = r#"
+    if method == "tools/list":
+        schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+        say({"jsonrpc": "2.0", "id": id, "result": {"tools": [{**ECHO, "outputSchema": schema}]}})
+        continue
+    if method == "tools/call":
+        said = json.loads(params["arguments"]["message"])
+        say({"jsonrpc": "2.0", "id": id, "result": {"content": [], **said}})
+        continue
+"#;
+    Scripted::add(&stage, "typed", body);
+    let mut gate = stage.converse(&["typed"]);
+    gate.initialize("2025-11-25");
+    let mut ask = |said: Value| {
+        let answer = gate.call("echo", json!({"message": said.to_string()}));
+        assert_eq!(
+            answer["result"]["structuredContent"], said["structuredContent"],
+            "it passes as it came"
+        );
+        found(&stage, "answer/output-schema").len()
+    };
+    assert_eq!(ask(json!({"structuredContent": {"n": 7, "more": true}})), 0);
+    assert_eq!(ask(json!({"structuredContent": {"n": "seven"}})), 1);
+    assert_eq!(ask(json!({"isError": true})), 1, "an error need not have any");
+    assert_eq!(ask(json!({"isError": false})), 2, "it is missing");
+    assert!(gate.end().success());
+    let at = found(&stage, "answer/output-schema")[0]["at"].clone();
+    assert_eq!(at, "/result/structuredContent/n");
+    stage.write_policy(
+        "strict.cedar",
+        "forbid (principal, action == Action::\"releaseResult\", resource) when { context.findings.contains(\"answer/output-schema\") };\n",
+    );
+    let mut gate = stage.converse(&["typed"]);
+    gate.initialize("2025-11-25");
+    let answer = gate.call("echo", json!({"message": json!({"structuredContent": {}}).to_string()}));
+    assert_eq!(rule_of(&answer), "policy/denied");
+}

@@ -13,10 +13,12 @@ use crate::secret::{SecretValues, token_kind_with};
 use crate::text::encoded;
 
 mod elicitation;
+mod output;
 mod redact;
 mod strings;
 
 pub use elicitation::inspect_elicitation;
+pub use output::OutputSchema;
 pub use redact::redact_secrets;
 
 use strings::{Piece, decode, pointer, walk};
@@ -66,6 +68,7 @@ pub(crate) static RULES: &[&Rule] = &[
     &TOKEN,
     &INSTRUCTIONS,
     &LINK,
+    &output::MISMATCH,
     &elicitation::ASKS_SECRET,
     &elicitation::IMITATION,
 ];

@@ -84,8 +84,13 @@ impl ArgumentSchema {
             serde_json::from_str(definition).map_err(|error| SchemaUnusable::new(format!("not JSON: {error}")))?;
         let schema = definition.get("inputSchema").filter(|schema| schema.is_object());
         let schema = schema.ok_or_else(|| SchemaUnusable::new("`inputSchema` is missing or not an object"))?;
+        let root = closed(schema).map_err(|why| SchemaUnusable::new(out_of_bounds_words(&why)))?;
+        Self::of(root)
+    }
+
+    /// Compiles a schema as it stands.
+    pub(crate) fn of(root: Value) -> Result<Self, SchemaUnusable> {
         let out_of_bounds = |why: OutOfBounds| SchemaUnusable::new(out_of_bounds_words(&why));
-        let root = closed(schema).map_err(out_of_bounds)?;
         let anchors = Anchors::of(&root).map_err(out_of_bounds)?;
         let expansion = check_bounds(&root, &anchors).map_err(out_of_bounds)?;
         let mut guarded = root.clone();

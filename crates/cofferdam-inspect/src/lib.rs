@@ -25,7 +25,7 @@ mod shadow;
 mod suppression;
 mod text;
 
-pub use answer::{Release, inspect_answer, inspect_elicitation, redact_secrets};
+pub use answer::{OutputSchema, Release, inspect_answer, inspect_elicitation, redact_secrets};
 pub use argument::{ArgumentSchema, SchemaUnusable};
 pub use definition::inspect_definition;
 pub use finding::{Confidence, Finding, Severity, is_invisible, show_safely};

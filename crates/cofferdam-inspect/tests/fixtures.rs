@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cofferdam_inspect::{
-    ArgumentSchema, Facts, Finding, Flow, Guard, Labels, NoLinks, Release, SecretValues, inspect_answer,
+    ArgumentSchema, Facts, Finding, Flow, Guard, Labels, NoLinks, OutputSchema, Release, SecretValues, inspect_answer,
     inspect_definition, inspect_elicitation, listed_tools, look_alikes, rules,
 };
 use cofferdam_manifest::OnInstructions;
@@ -62,6 +62,17 @@ fn released(text: &str) -> Vec<Finding> {
         instructions: OnInstructions::default(),
     };
     release.inspect(&message, Some("tools/call")).0
+}
+
+fn structured(content: &Value) -> Vec<Finding> {
+    let definition = json!({"name": "t", "outputSchema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}});
+    let line = json!({"jsonrpc": "2.0", "id": 1, "result": {"content": [], "structuredContent": content}}).to_string();
+    let Ok(Decoded::Message(message)) = decode(line.into_bytes()) else {
+        return Vec::new();
+    };
+    OutputSchema::compile(&definition.to_string())
+        .map(|schema| schema.check(&message))
+        .unwrap_or_default()
 }
 
 fn question(message: &str, name: &str) -> Vec<Finding> {
@@ -264,6 +275,11 @@ fn sessions() -> Vec<Fixture> {
             "answer/secret",
             released("it is n0t-for-you/42"),
             released("it is not for you"),
+        ),
+        (
+            "answer/output-schema",
+            structured(&json!({"n": "seven"})),
+            structured(&json!({"n": 7, "more": true})),
         ),
         ("answer/token", answer(&token), answer("a token begins with ghp_")),
         (

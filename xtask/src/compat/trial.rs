@@ -162,6 +162,7 @@ impl Trial<'_> {
         let bare = self.transcript("bare", &self.bare())?;
         let shown = shown(&bare).map_err(|reason| Stopped::Failed(format!("bare: {reason}")))?;
         self.lay_out()?;
+        self.permit()?;
         self.add()?;
         self.lay_out()?;
         let gated = self.transcript("gated", &self.gated())?;
@@ -239,6 +240,15 @@ impl Trial<'_> {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         Err(Stopped::Failed(format!("{which}: {}", last_words(&output.stderr))))
+    }
+
+    /// A policy under which nobody is asked: whether the two differ is the question here, and a person would make them.
+    fn permit(&self) -> Result<(), Stopped> {
+        let folder = self.home.join("config/policy");
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.context("cannot make the policies' folder")?;
+        let policy = fs::write(folder.join("default.cedar"), "permit(principal, action, resource);\n");
+        Ok(policy.context("cannot write a policy")?)
     }
 
     fn add(&self) -> Result<(), Stopped> {

@@ -238,11 +238,14 @@ impl Gate {
             self.tools().forget_live();
         }
         let asked = admitted.answers.as_ref();
-        let (found, secrets) = self
+        let (mut found, secrets) = self
             .terms
             .release
             .inspect(message, asked.map(|pending| &*pending.method));
         let tool = asked.and_then(|pending| pending.tool.as_deref()).unwrap_or_default();
+        if asked.is_some_and(|pending| &*pending.method == "tools/call") && message.kind() == MessageKind::Response {
+            found.extend(self.tools().inspect_answer(tool, message));
+        }
         let found = self.suppressed(found, tool);
         match asked
             .filter(|pending| &*pending.method == "tools/list")

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cofferdam_inspect::{
-    ArgumentSchema, Facts, Finding, Guard, Labels, Links, ListUnreadable, SchemaUnusable, SecretValues,
+    ArgumentSchema, Facts, Finding, Guard, Labels, Links, ListUnreadable, OutputSchema, SchemaUnusable, SecretValues,
     inspect_definition, listed_tools,
 };
 use cofferdam_manifest::{Consent, Digest, Role, tool_digest};
 use cofferdam_policy::Standing;
+use cofferdam_protocol::Message;
 
 /// Tools kept per server; a server that lists more has its answer refused.
 const LIVE_TOOLS_MAX: usize = 4096;
@@ -34,6 +35,7 @@ pub(crate) struct PinnedTool {
 #[derive(Debug)]
 struct Judge {
     schema: ArgumentSchema,
+    output: Option<OutputSchema>,
     guard: Guard,
     labels: Labels,
 }
@@ -185,6 +187,19 @@ impl LiveTools {
         }
     }
 
+    /// What of the answer to a call of `tool` is not as its output schema says.
+    pub(crate) fn inspect_answer(&mut self, tool: &str, answer: &Message) -> Vec<Finding> {
+        match self.judge_of(tool) {
+            Some(Ok(judge)) => judge
+                .output
+                .as_ref()
+                .map(|output| output.check(answer))
+                .unwrap_or_default(),
+            // A tool whose schemas cannot be used cannot be called.
+            Some(Err(_)) | None => Vec::new(),
+        }
+    }
+
     /// What an answer or a call of `tool` brings into the session.
     pub(crate) fn labels(&mut self, tool: &str) -> Labels {
         match self.judge_of(tool) {
@@ -223,6 +238,7 @@ impl Judge {
         let labels = Labels::infer(tool, guard.roles().map(|(_, role)| role));
         Ok(Self {
             schema,
+            output: OutputSchema::compile(definition),
             labels,
             guard: if only_reads { guard.read_only() } else { guard },
         })
