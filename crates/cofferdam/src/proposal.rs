@@ -9,7 +9,7 @@ use cofferdam_manifest::{
     Tool, Weight, can_name_tool, diff, repin, tool_digest,
 };
 
-use crate::cli::add::seen_with;
+use crate::cli::draft::seen_with;
 use crate::cli::observe::{Observed, converse, observe};
 use crate::cli::{findings, now};
 use crate::client::Declares;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use cofferdam_manifest::{Right, diff_manifests, widen};
 
-use super::add::{absolute, check_grants};
 use super::args::{ManifestAllow, RightKind};
+use super::draft::{absolute, check_grants};
 use super::manifest_sign::sign_own;
 use super::output::Output;
 use super::person::proven;

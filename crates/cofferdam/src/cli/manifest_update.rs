@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cofferdam_manifest::{Change, Package, Program, diff_manifests, relaunch};
 
-use super::add::pinned;
 use super::args::{ManifestRollback, ManifestUpdate};
+use super::draft::pinned;
 use super::manifest_accept::{Agreement, agreed};
 use super::manifest_sign::sign_own;
 use super::output::Output;

@@ -1,12 +1,14 @@
 //! The command line: one file a verb, one printer, one place that turns a failure into an exit code.
 
 pub(crate) mod add;
+mod add_screen;
 mod approvals;
 mod approvals_watch;
 pub(crate) mod args;
 mod audit;
 mod call;
 mod doctor;
+pub(crate) mod draft;
 mod enter;
 mod inspect;
 mod install;
@@ -26,7 +28,7 @@ mod review;
 mod run;
 mod tools;
 
-pub(crate) use add::findings;
+pub(crate) use add_screen::findings;
 pub(crate) use approvals::waiting;
 pub(crate) use run::{UNPINNED, understood};
 

@@ -10,8 +10,8 @@ use cofferdam_sandbox::Ended as ProcessEnd;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::add::check_grants;
 use super::args::Target;
+use super::draft::check_grants;
 use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
 use crate::gate::{Cause, Ended, Pipes, process_words};

@@ -7,7 +7,7 @@ use cofferdam_inspect::{Finding, Guard, look_alikes, show_safely};
 use cofferdam_manifest::tool_digest;
 use serde_json::{Value, json};
 
-use super::add::{description, findings};
+use super::add_screen::{description, findings};
 use super::args::Tools;
 use super::observe::{converse, observe};
 use super::output::{Output, Style};
