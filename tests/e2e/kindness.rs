@@ -83,37 +83,87 @@ shift
 exec "$@"
 "#;
 
-#[test]
-fn each_new_cause_is_one_notification_and_a_stuck_notifier_stops_nothing() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let (stage, _file) = protected();
-    let (desktop, seen) = (stage.workspace().join("desktop"), stage.workspace().join("seen"));
-    std::fs::create_dir(&desktop).unwrap();
-    let notifier = desktop.join("notify-send");
-    // It says what it was given, and never ends.
-    let script = format!(
-        "#!/bin/sh\nprintf '%s|' \"$@\" >> {0}\necho >> {0}\nexec sleep 60\n",
-        seen.display()
-    );
-    std::fs::write(&notifier, script).unwrap();
-    std::fs::set_permissions(&notifier, std::fs::Permissions::from_mode(0o755)).unwrap();
-    for _session in 0..2 {
-        let inner = stage.command(&["run", "one"]);
+/// A desktop whose notifier says what it was given, and never ends.
+struct Desktop {
+    folder: std::path::PathBuf,
+    seen: std::path::PathBuf,
+}
+
+impl Desktop {
+    fn of(stage: &Stage) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (folder, seen) = (stage.workspace().join("desktop"), stage.workspace().join("seen"));
+        std::fs::create_dir(&folder).unwrap();
+        let notifier = folder.join("notify-send");
+        let script = format!(
+            "#!/bin/sh\nprintf '%s|' \"$@\" >> {0}\necho >> {0}\nexec sleep 60\n",
+            seen.display()
+        );
+        std::fs::write(&notifier, script).unwrap();
+        std::fs::set_permissions(&notifier, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder, seen }
+    }
+
+    fn converse(&self, stage: &Stage, name: &str) -> Conversation {
+        let inner = stage.command(&["run", name]);
         let mut command = std::process::Command::new("unshare");
-        command.args(["--mount", "sh", "-c", DESKTOP, "sh"]).arg(&desktop);
+        command.args(["--mount", "sh", "-c", DESKTOP, "sh"]).arg(&self.folder);
         command.arg(inner.get_program()).args(inner.get_args()).current_dir("/");
         let mut gate = Conversation::with(command);
         gate.initialize("2025-11-25");
+        gate
+    }
+
+    fn wait(&self) {
+        let began = std::time::Instant::now();
+        while !self.seen.exists() && began.elapsed() < STUCK {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    fn seen(&self) -> String {
+        std::fs::read_to_string(&self.seen).unwrap()
+    }
+}
+
+#[test]
+fn questions_that_come_together_are_one_notification_and_no_markup() {
+    let stage = crate::consent::asking();
+    let desktop = Desktop::of(&stage);
+    let mut gate = desktop.converse(&stage, "fixture");
+    gate.request("tools/list", json!({}));
+    for number in 0..5 {
+        crate::consent::post(&mut gate, &format!("<b>{number}</b>"));
+    }
+    desktop.wait();
+    // They all asked by now.
+    gate.request("ping", json!({}));
+    assert!(gate.end().success());
+    let seen = desktop.seen();
+    assert_eq!(seen.lines().count(), 1, "{seen}");
+    assert!(
+        seen.contains("fixture waits for your consent to a call of echo|"),
+        "{seen}"
+    );
+    assert!(
+        seen.contains("`cofferdam approvals` shows it|") && !seen.contains("<b>"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn each_new_cause_is_one_notification_and_a_stuck_notifier_stops_nothing() {
+    let (stage, _file) = protected();
+    let desktop = Desktop::of(&stage);
+    for _session in 0..2 {
+        let mut gate = desktop.converse(&stage, "one");
         for _time in 0..2 {
             gate.call("daemon", json!({}));
         }
-        let began = std::time::Instant::now();
-        while !seen.exists() && began.elapsed() < STUCK {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        desktop.wait();
         assert!(gate.end().success());
     }
-    let seen = std::fs::read_to_string(&seen).unwrap();
+    let seen = desktop.seen();
     assert_eq!(seen.lines().count(), 1, "{seen}");
     assert!(
         seen.contains("one was refused the program `sh`|") && seen.contains("cofferdam manifest allow one program sh|"),

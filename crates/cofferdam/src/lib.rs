@@ -18,6 +18,7 @@ mod image;
 mod install;
 mod keys;
 mod mend;
+mod notification;
 mod own_files;
 mod policy;
 pub mod proof;

@@ -3,9 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,6 +14,7 @@ use crate::contract::folder::replace_file;
 use crate::failure::{Failure, file_failure};
 use crate::home::Home;
 use crate::mend;
+use crate::notification;
 use crate::own_files::{check_folder, read_own_file};
 
 /// Different causes that are remembered of a server; the newest stay.
@@ -26,9 +25,6 @@ const CAUSES_A_SESSION_MAX: usize = 64;
 const WAITING_MAX: usize = 64;
 /// Notifications in one session.
 const NOTIFICATIONS_MAX: u32 = 4;
-/// How many seconds the program that shows a notification may take, and who ends it then.
-const SHOWN_WITHIN_SECONDS: &str = "2";
-const TIMEOUT: &str = "/usr/bin/timeout";
 /// How long the end of a session waits for what is not written yet.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 /// Characters of a text.
@@ -36,8 +32,6 @@ const TEXT_CHARS_MAX: usize = 200;
 /// Longest file that is read, in bytes.
 const FILE_BYTES_MAX: usize = 256 * 1024;
 const STACK_BYTES: usize = 128 * 1024;
-/// The program that shows notifications. Never looked for on a path that a client or a project could set.
-const NOTIFIERS: [&str; 2] = ["/usr/bin/notify-send", "/usr/local/bin/notify-send"];
 
 /// What a server was refused, as the gate knows it.
 #[derive(Debug)]
@@ -148,11 +142,7 @@ fn start(folder: PathBuf, server: String) -> Option<(Teller, Receiver<()>)> {
             let is_new = note(&folder, &server, cause.clone()).unwrap_or(false);
             if is_new && notifications < NOTIFICATIONS_MAX {
                 notifications += 1;
-                let server = server.clone();
-                // Shown beside, so that what comes next is written meanwhile; without a thread it is not shown.
-                let show = move || notify(&server, &cause);
-                let thread = std::thread::Builder::new().name("notification".to_owned());
-                let _shown = thread.stack_size(STACK_BYTES).spawn(show);
+                tell_desktop(&server, &cause);
             }
         }
         drop(alive);
@@ -248,46 +238,18 @@ fn note(folder: &Path, server: &str, cause: Cause) -> Result<bool, Failure> {
     Ok(known.is_none())
 }
 
-/// Shows a notification where there is a desktop session; a program that takes too long is ended.
-fn notify(server: &str, cause: &Cause) {
-    let user = nix::unistd::geteuid().as_raw();
-    let bus = PathBuf::from(format!("/run/user/{user}/bus"));
-    let is_bus = bus
-        .metadata()
-        .is_ok_and(|found| found.file_type().is_socket() && found.uid() == user);
-    let Some(program) = NOTIFIERS
-        .iter()
-        .find(|path| Path::new(path).is_file())
-        .filter(|_| is_bus)
-    else {
-        return;
-    };
+/// What the person at the desktop reads.
+fn tell_desktop(server: &str, cause: &Cause) {
     let body = match &cause.line {
         Some(line) => format!("If that is what it is for: {line}"),
         None => "`cofferdam status` says more".to_owned(),
     };
-    // `timeout` ends it even where this process is gone by then.
-    let _shown = Command::new(TIMEOUT)
-        .args(["--kill-after=1", SHOWN_WITHIN_SECONDS, program])
-        .args(["--app-name=cofferdam", "--expire-time=20000", "--"])
-        .arg(format!("{server} was refused {}", without_markup(&cause.what)))
-        .arg(without_markup(&body))
-        .env_clear()
-        .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", bus.display()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-}
-
-/// Some desktops read a notification's text as markup.
-fn without_markup(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    notification::show(&format!("{server} was refused {}", cause.what), &body);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CAUSES_MAX, Cause, Refused, cause, note, read, without_markup};
+    use super::{CAUSES_MAX, Cause, Refused, cause, note, read};
 
     fn some(number: usize) -> Cause {
         Cause {
@@ -339,6 +301,6 @@ mod tests {
         };
         let cause = cause("s", &call, "ab:1".to_owned()).unwrap();
         assert!(!cause.what.contains('\u{1b}'), "{}", cause.what);
-        assert!(!without_markup(&cause.what).contains('<'));
+        assert!(!crate::notification::without_markup(&cause.what).contains('<'));
     }
 }

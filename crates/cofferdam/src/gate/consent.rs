@@ -6,6 +6,7 @@
 //! - A call that waits holds no thread and no other call.
 
 use cofferdam_audit::{AuditError, Kind, Recorded};
+use cofferdam_inspect::show_safely;
 use cofferdam_manifest::Digest;
 use cofferdam_policy::{
     CONSENT_DENIED, CONSENT_EXPIRED, CONSENT_LOCKED, CONSENT_PENDING, CONSENT_UNREACHABLE, Decision, Level, PolicyRule,
@@ -20,6 +21,7 @@ use super::line::Judged;
 use super::refusal::Stopped;
 use super::{Fault, Gate};
 use crate::approvals::{For, Proof, Question, Reply, Request, statement};
+use crate::notification;
 
 mod asked;
 mod grants;
@@ -84,6 +86,7 @@ impl Gate {
         match asked {
             Asked::New => {
                 self.post(posted.as_ref());
+                self.notify(&server, &tool, now_ms);
                 self.operator.say(format!(
                     "cofferdam: server `{server}` waits for consent to a call of `{tool}`: `cofferdam approvals` shows it (id {id})"
                 ));
@@ -98,6 +101,14 @@ impl Gate {
                     "too many calls wait for consent",
                 ))],
             ),
+        }
+    }
+
+    /// Tells whoever sits at the desktop that something waits: a notification for several questions that come together.
+    fn notify(&self, server: &str, tool: &str, now_ms: u64) {
+        if self.consents().may_notify(now_ms) {
+            let title = format!("{server} waits for your consent to a call of {}", show_safely(tool));
+            notification::show(&title, "`cofferdam approvals` shows it");
         }
     }
 

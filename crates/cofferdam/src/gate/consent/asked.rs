@@ -24,6 +24,9 @@ const REMEMBERED_MAX: usize = 4_096;
 const TOOLS_MAX: usize = 4_096;
 /// Arguments of an approved call that are remembered, to show what changed.
 const LAST_APPROVED_BYTES_MAX: usize = 16 * 1024;
+/// How long after a notification questions come without another, in milliseconds, and how many a session has.
+const NOTIFICATION_EVERY_MS: u64 = 10_000;
+const NOTIFICATIONS_MAX: u32 = 32;
 /// Refusals of one tool within [`DENIALS_WITHIN_MS`] that lock it.
 const DENIALS_MAX: usize = 3;
 const DENIALS_WITHIN_MS: u64 = 60_000;
@@ -44,6 +47,8 @@ pub(in crate::gate) struct Consents {
     last_approved: HashMap<String, Box<RawValue>>,
     /// The elicitation that the client has before it, and the id and digest of its question.
     elicitation: Option<(Id, String, String)>,
+    /// How many notifications there were, and when the last one was.
+    notified: (u32, Option<u64>),
 }
 
 /// One question, and the calls that wait for its answer, each with the time it came.
@@ -127,7 +132,19 @@ impl Consents {
             tools: HashMap::new(),
             last_approved: HashMap::new(),
             elicitation: None,
+            notified: (0, None),
         }
+    }
+
+    /// Whether a question that is new now may be a notification too.
+    pub(super) fn may_notify(&mut self, now_ms: u64) -> bool {
+        let (count, last) = self.notified;
+        let is_early = last.is_some_and(|last| now_ms.saturating_sub(last) < NOTIFICATION_EVERY_MS);
+        if is_early || count >= NOTIFICATIONS_MAX {
+            return false;
+        }
+        self.notified = (count + 1, Some(now_ms));
+        true
     }
 
     /// When what is asked, or kept, now is over.
