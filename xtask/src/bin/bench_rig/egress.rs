@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ];
     let program = Path::new(program.context("`--gate` is missing")?);
     let gate = Gate::prepare(program, &["--network", &address], &meter)?;
+    gate.permit()?;
     let (mut direct, mut gated) = (None, None);
     for round in 1..=extent.rounds {
         progress(&format!("egress, round {round} of {}", extent.rounds))?;

@@ -58,6 +58,18 @@ impl Gate {
         Ok(gate)
     }
 
+    /// A policy under which nobody is asked, for servers that are granted what the shipped ones ask about.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn permit(&self) -> Result<()> {
+        let folder = self.home.join("config/policy");
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.context("cannot make the policies' folder")?;
+        fs::write(folder.join("default.cedar"), "permit(principal, action, resource);\n")
+            .context("cannot write a policy")
+    }
+
     /// The command an MCP client would start.
     pub(crate) fn command(&self) -> Vec<String> {
         let word = |path: &Path| path.to_string_lossy().into_owned();
