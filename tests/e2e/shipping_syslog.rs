@@ -137,7 +137,7 @@ impl Rsyslog {
             (head.to_owned(), event)
         };
         // A line that is being written is none yet.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(message).collect()
     }
 }
