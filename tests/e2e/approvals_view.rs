@@ -42,17 +42,10 @@ struct Terminal {
 
 impl Terminal {
     fn new(stage: &Stage, term: &str, arguments: &[&str]) -> Self {
-        let inner = stage.command(arguments);
         let mut command = Command::new("python3");
-        command
-            .args(["-c", TERMINAL])
-            .arg(inner.get_program())
-            .args(inner.get_args());
-        command
-            .env("TERM", term)
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.args(["-c", TERMINAL]);
+        let mut command = stage.command_in(command, arguments);
+        command.env("TERM", term).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (keys, screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (sender, pieces) = channel();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Conversation, Stage, fixture, said_in, text};
+use crate::support::{Conversation, Stage, fixture, said_in, text, within};
 
 /// A server of the test on the loopback, ended with it.
 pub(crate) struct Server {
@@ -132,13 +132,8 @@ impl Scene {
         command
             .args(["--mount", "--propagation", "private", "sh", "-c"])
             .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
-            .arg(&self.hosts)
-            .arg(server.get_program())
-            .args(server.get_args())
-            .env_clear()
-            .envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .current_dir("/");
-        let mut conversation = Conversation::with(command);
+            .arg(&self.hosts);
+        let mut conversation = Conversation::with(within(command, server));
         conversation.initialize("2025-03-26");
         conversation
     }

@@ -105,11 +105,9 @@ impl Desktop {
     }
 
     fn converse(&self, stage: &Stage, name: &str) -> Conversation {
-        let inner = stage.command(&["run", name]);
         let mut command = std::process::Command::new("unshare");
         command.args(["--mount", "sh", "-c", DESKTOP, "sh"]).arg(&self.folder);
-        command.arg(inner.get_program()).args(inner.get_args()).current_dir("/");
-        let mut gate = Conversation::with(command);
+        let mut gate = Conversation::with(stage.command_in(command, &["run", name]));
         gate.initialize("2025-11-25");
         gate
     }

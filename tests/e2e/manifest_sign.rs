@@ -212,11 +212,7 @@ fn with_organisation_keys(stage: &Stage, line: &str, keys_mode: &str) -> Output 
         "sh",
     ]);
     command.arg(&etc).arg(line).arg(keys_mode);
-    command
-        .arg(env!("CARGO_BIN_EXE_cofferdam"))
-        .arg("--home")
-        .arg(stage.home());
-    command.args(["manifest", "check", "listing"]).current_dir("/");
+    let mut command = stage.command_in(command, &["manifest", "check", "listing"]);
     command.output().unwrap()
 }
 

@@ -34,13 +34,7 @@ impl Small {
         let script = r#"mount -t tmpfs -o size=2m,mode=0700 tmpfs "$1" && shift && exec "$@""#;
         let mut command = Command::new("unshare");
         command.args(["-m", "/bin/sh", "-c", script, "sh"]).arg(&audit);
-        command
-            .arg(env!("CARGO_BIN_EXE_cofferdam"))
-            .arg("--home")
-            .arg(stage.home())
-            .args(["run", "fixture"]);
-        command.current_dir("/");
-        let mut gate = Conversation::with(command);
+        let mut gate = Conversation::with(stage.command_in(command, &["run", "fixture"]));
         gate.initialize("2025-11-25");
         let inside = format!("/proc/{}/root{}", gate.child.id(), audit.display());
         Self {

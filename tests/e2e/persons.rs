@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::policies::in_etc;
-use crate::support::{Conversation, STUCK, Stage, fixture, rule_of, said_in, text};
+use crate::support::{Conversation, STUCK, Stage, fixture, rule_of, said_in, text, within};
 
 /// Runs a command on a terminal of its own and types one answer at each prompt that ends in `: `.
 const ON_A_TERMINAL: &str = r#"
@@ -44,13 +44,7 @@ fn on_a_terminal(stage: &Stage, answers: &str, arguments: &[&str]) -> Output {
 fn typed(answers: &str, inner: &Command) -> Command {
     let mut command = Command::new("python3");
     command.args(["-c", ON_A_TERMINAL, answers]);
-    command.arg(inner.get_program()).args(inner.get_args()).current_dir("/");
-    for (name, value) in inner.get_envs() {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-    command
+    within(command, inner)
 }
 
 /// A machine with these approvers: public lines by name.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Conversation, Stage, fixture, rule_of, said_in, text};
+use crate::support::{Conversation, Stage, fixture, rule_of, said_in, text, within};
 
 /// A stage with the shipped policies, and the fixture without any grant.
 fn sealed() -> Stage {
@@ -124,14 +124,7 @@ exec "$@""#;
         .arg(&etc)
         .arg(&given)
         .arg(mode);
-    command.arg(inner.get_program()).args(inner.get_args()).current_dir("/");
-    command.env_clear();
-    for (name, value) in inner.get_envs() {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-    command
+    within(command, inner)
 }
 
 #[test]

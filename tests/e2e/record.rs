@@ -155,14 +155,9 @@ fn a_full_disk_stops_everything_with_an_answer() {
     let audit = stage.home().join("state/audit");
     let script = r#"mount -t tmpfs -o size=1m,mode=0700 tmpfs "$1" && shift && exec "$@""#;
     let mut gate = std::process::Command::new("unshare");
-    gate.args(["-m", "/bin/sh", "-c", script, "sh"])
-        .arg(&audit)
-        .arg(env!("CARGO_BIN_EXE_cofferdam"))
-        .arg("--home")
-        .arg(stage.home())
-        .args(["run", "fixture"]);
-    let mut child = gate
-        .current_dir("/")
+    gate.args(["-m", "/bin/sh", "-c", script, "sh"]).arg(&audit);
+    let mut child = stage
+        .command_in(gate, &["run", "fixture"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())

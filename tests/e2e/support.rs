@@ -100,6 +100,11 @@ impl Stage {
         self.command(arguments).output().unwrap()
     }
 
+    /// The binary, started by what `outer` runs last: with the scrubbed environment, which a wrapped command would lose.
+    pub(crate) fn command_in(&self, outer: Command, arguments: &[&str]) -> Command {
+        within(outer, &self.command(arguments))
+    }
+
     pub(crate) fn add(&self, name: &str, options: &[&str], command: &[&str]) -> Output {
         self.run(&[&["add", name, "--yes"], options, &["--"], command].concat())
     }
@@ -141,6 +146,18 @@ pub(crate) fn fixture() -> String {
         path.display()
     );
     path.to_str().unwrap().to_owned()
+}
+
+/// `inner` as the last arguments of `outer`, with the environment of `inner` and nothing of this process: continuous integration sets
+/// variables that Cofferdam reads.
+pub(crate) fn within(mut outer: Command, inner: &Command) -> Command {
+    outer
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_clear()
+        .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .current_dir("/");
+    outer
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
