@@ -29,6 +29,10 @@ fn the_projects_folder_and_files_of_variables_are_looked_up() {
         "# mine\nexport FROM_FILE='in a file'\nFILE_TOKEN=ghp_0123456789abcdefghij0123456789abcdef\n",
     )
     .unwrap();
+    // A repository that names the user's own secrets as its variables.
+    let credentials = stage.home().join("credentials");
+    std::fs::write(&credentials, "aws_secret_access_key=of-the-user\n").unwrap();
+    std::os::unix::fs::symlink(&credentials, project.join("link.env")).unwrap();
     let file = project.join(".vscode/mcp.json");
     let content = json!({"servers": {
         "a": {
@@ -38,6 +42,8 @@ fn the_projects_folder_and_files_of_variables_are_looked_up() {
         "b": {"command": fixture(), "args": ["${input:folder}"]},
         "c": {"command": fixture(), "args": ["--key", "${env:API_TOKEN}"]},
         "d": {"command": fixture(), "envFile": "no-such-file"},
+        "e": {"command": fixture(), "envFile": credentials},
+        "f": {"command": fixture(), "envFile": "link.env"},
     }})
     .to_string();
     std::fs::write(&file, &content).unwrap();
@@ -48,7 +54,8 @@ fn the_projects_folder_and_files_of_variables_are_looked_up() {
         &[("SET_HERE", "set"), ("API_TOKEN", "some-long-value")],
     );
     let states: Vec<&str> = outcomes.iter().map(|one| one["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["protected", "failed", "failed", "failed"], "{outcomes:?}");
+    assert_eq!(states[..1], ["protected"], "{outcomes:?}");
+    assert_eq!(states[1..], ["failed"; 5], "{outcomes:?}");
     let why = |at: usize| outcomes[at]["why"].as_str().unwrap().to_owned();
     assert!(why(1).contains("`${input:folder}`"), "{}", why(1));
     assert!(
@@ -57,6 +64,9 @@ fn the_projects_folder_and_files_of_variables_are_looked_up() {
         why(2)
     );
     assert!(why(3).contains("no-such-file"), "{}", why(3));
+    for foreign in [4, 5] {
+        assert!(why(foreign).contains("outside of the project"), "{}", why(foreign));
+    }
 
     let manifest = std::fs::read_to_string(stage.manifest("a")).unwrap();
     for expected in [

@@ -182,20 +182,30 @@ impl<'a> Surroundings<'a> {
         answer.filter(|answer| !answer.is_empty()).ok_or_else(unknown)
     }
 
-    /// Where a file of variables lies: clients start from the project's folder.
+    /// Where a file of variables lies: clients start from the project's folder. A project's own configuration names its own files only:
+    /// whatever the file holds would be granted by name.
     fn variables_file(&mut self, file: &str) -> Result<PathBuf, Failure> {
         let path = PathBuf::from(self.put_in(file)?);
-        if path.is_absolute() {
+        let Some(project) = &self.project else {
+            let unknown = || {
+                Failure::misconfigured(format!(
+                    "its variables come from the file `{}`, and which folder that is in only the client knows",
+                    show_safely(file)
+                ))
+                .help("write its whole path, then run `cofferdam protect` again")
+            };
+            return if path.is_absolute() { Ok(path) } else { Err(unknown()) };
+        };
+        let path = project.join(path);
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if real(&path).starts_with(real(project)) {
             return Ok(path);
         }
-        let project = self.project.as_ref().ok_or_else(|| {
-            Failure::misconfigured(format!(
-                "its variables come from the file `{}`, and which folder that is in only the client knows",
-                show_safely(file)
-            ))
-            .help("write its whole path, then run `cofferdam protect` again")
-        })?;
-        Ok(project.join(path))
+        Err(Failure::misconfigured(format!(
+            "its variables come from the file `{}`, which lies outside of the project whose configuration this is",
+            show_safely(file)
+        ))
+        .help("move the entry into your own configuration of the client, then run `cofferdam protect` again"))
     }
 }
 

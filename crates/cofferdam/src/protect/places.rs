@@ -12,6 +12,8 @@ use crate::home::Home;
 const ONLY_READ: [&str; 7] = ["CONFIG", "CERT", "CA", "KEY", "TLS", "SSL", "CREDENTIALS"];
 /// Names of variables whose folders are searched for programs and libraries, and never where a server keeps something.
 const SEARCHED: [&str; 5] = ["PATH", "PYTHONPATH", "NODE_PATH", "LD_LIBRARY_PATH", "HOME"];
+/// Why a project's configuration does not get what it names.
+const FOREIGN: &str = "it lies outside of the project whose configuration this is";
 
 /// What variables of an entry name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -75,6 +77,9 @@ impl<'a> Scope<'a> {
             Ok(real) if real.is_dir() => (real, false),
             Ok(real) => {
                 if is_program(&real) {
+                    if self.is_foreign(&real) {
+                        return Err(FOREIGN.to_owned());
+                    }
                     places.execute.push(real.display().to_string());
                     return Ok("granted for executing".to_owned());
                 }
@@ -107,6 +112,11 @@ impl<'a> Scope<'a> {
         ))
     }
 
+    /// Whether a project's configuration names what is not the project's.
+    fn is_foreign(&self, path: &Path) -> bool {
+        self.project.is_some_and(|project| !path.starts_with(project))
+    }
+
     /// Why a path is not offered.
     fn refused(&self, path: &Path, access: Access) -> Option<String> {
         if let Some(why) = forbidden_grant(path, access, &[]) {
@@ -117,8 +127,8 @@ impl<'a> Scope<'a> {
         if is_wide {
             return Some("it holds more than this server's files".to_owned());
         }
-        if self.project.is_some_and(|project| !path.starts_with(project)) {
-            return Some("it lies outside of the project whose configuration this is".to_owned());
+        if self.is_foreign(path) {
+            return Some(FOREIGN.to_owned());
         }
         let overlaps = |own: &&PathBuf| own.starts_with(path) || path.starts_with(own);
         let own = self.program.iter().find(overlaps).filter(|_| access == Access::Write);
@@ -221,6 +231,7 @@ mod tests {
             fs::create_dir_all(base.join(folder)).unwrap();
         }
         std::os::unix::fs::symlink(base.join("diary"), base.join("project/link")).unwrap();
+        std::os::unix::fs::symlink("/bin/sh", base.join("project/sh")).unwrap();
         let project = base.join("project");
         let scope = Scope {
             user_home: Path::new("/home/somebody"),
@@ -238,5 +249,16 @@ mod tests {
                 "{places:?}"
             );
         }
+        for outside in [Path::new("/bin/sh"), &project.join("sh")] {
+            let places = of(&scope, "CHROME_PATH", outside);
+            assert!(
+                places.execute.is_empty() && places.notes[0].contains("outside"),
+                "{places:?}"
+            );
+        }
+        let own = project.join("tool");
+        fs::write(&own, "").unwrap();
+        fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        assert_eq!(of(&scope, "TOOL_PATH", &own).execute.len(), 1);
     }
 }
