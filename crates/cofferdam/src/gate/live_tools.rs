@@ -59,6 +59,7 @@ pub(crate) struct LiveTools {
     live: HashMap<String, Live>,
     /// Whether the live list was read to its end since it last changed.
     is_complete: bool,
+    /// Of the pinned definitions for good; of listed ones until they are listed anew.
     judges: HashMap<String, Result<Arc<Judge>, SchemaUnusable>>,
 }
 
@@ -108,6 +109,9 @@ impl LiveTools {
     pub(crate) fn forget_live(&mut self) {
         self.live.clear();
         self.is_complete = false;
+        if self.pins.is_none() {
+            self.judges.clear();
+        }
     }
 
     /// Takes in one page of a `tools/list` answer (raw `result`).
@@ -140,6 +144,9 @@ impl LiveTools {
             } else {
                 Live::Differs
             };
+            if self.pins.is_none() {
+                self.judges.remove(&name);
+            }
             self.live.insert(name, live);
         }
         if self.live.len() > LIVE_TOOLS_MAX {
@@ -222,9 +229,7 @@ impl LiveTools {
             (None, _) => return None,
         };
         let judge = judge.map(Arc::new);
-        if self.pins.is_some() {
-            self.judges.insert(tool.to_owned(), judge.clone());
-        }
+        self.judges.insert(tool.to_owned(), judge.clone());
         Some(judge)
     }
 }
@@ -381,6 +386,30 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn without_a_manifest_the_newest_definition_judges() {
+        let mut tools = LiveTools::unpinned();
+        let faults = |tools: &mut LiveTools, arguments| {
+            tools
+                .inspect_arguments("echo", Some(arguments), SecretValues::NONE)
+                .len()
+        };
+        let other = ECHO.replace("\"m\"", "\"x\"");
+        for (definition, right, wrong) in [
+            (ECHO, r#"{"m":"a"}"#, r#"{"x":"a"}"#),
+            (&other, r#"{"x":"a"}"#, r#"{"m":"a"}"#),
+        ] {
+            // A later page says it anew as a first one does.
+            for is_first in [true, false] {
+                let former = if definition == ECHO { other.as_str() } else { ECHO };
+                tools.observe(&list(&[former]), true, false).unwrap();
+                assert_eq!((faults(&mut tools, right), faults(&mut tools, wrong)), (1, 0));
+                tools.observe(&list(&[definition]), is_first, true).unwrap();
+                assert_eq!((faults(&mut tools, right), faults(&mut tools, wrong)), (0, 1));
+            }
+        }
     }
 
     #[test]
