@@ -264,12 +264,15 @@ impl Call<'_> {
 
 /// Whether a free `query` is an SQL statement by how it begins.
 fn is_statement(name: &str, text: &str) -> bool {
+    if !matches!(name, "query" | "statement" | "q" | "sql_query") {
+        return false;
+    }
     let first = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     let verbs = [
         "select", "insert", "update", "delete", "drop", "create", "alter", "with", "copy", "attach", "commit",
         "rollback", "truncate", "grant", "pragma",
     ];
-    matches!(name, "query" | "statement" | "q" | "sql_query") && verbs.contains(&first.as_str())
+    verbs.contains(&first.as_str())
 }
 
 /// One value and where it stands.

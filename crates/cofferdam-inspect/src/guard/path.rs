@@ -163,12 +163,11 @@ fn trick(path: &str) -> Option<&'static str> {
         return Some("holds characters that look like `/` or `.`");
     }
     let lower = path.to_ascii_lowercase();
-    if [
+    let is_encoded = memchr::memchr(b'%', lower.as_bytes()).is_some();
+    let codes = [
         "%2e%2e", "%252e", "%252f", "..%2f", "%2f..", "..%5c", "%00", "..%c0%af", "%c0%ae",
-    ]
-    .iter()
-    .any(|code| lower.contains(code))
-    {
+    ];
+    if is_encoded && codes.iter().any(|code| lower.contains(code)) {
         return Some("holds an encoded `..` or NUL");
     }
     if path.contains("..\\")
@@ -282,13 +281,16 @@ fn joined(components: &[String]) -> String {
 
 fn sensitive(seen: &Seen<'_>, path: &str, tool: &str) -> Option<Finding> {
     let lower = path.to_ascii_lowercase();
-    let holds = |part: &&str| {
-        lower.match_indices(*part).any(|(index, _)| {
-            let before = index.checked_sub(1).and_then(|before| lower.as_bytes().get(before));
-            let after = lower.as_bytes().get(index + part.len());
-            matches!(before, None | Some(b'/')) && matches!(after, None | Some(b'/'))
-        })
+    let slashes = memchr::memchr_iter(b'/', lower.as_bytes()).map(|slash| slash + 1);
+    let beginnings: Vec<&str> = std::iter::once(0)
+        .chain(slashes)
+        .filter_map(|from| lower.get(from..))
+        .collect();
+    let begins = |rest: &&str, part: &str| {
+        let after = rest.strip_prefix(part);
+        after.is_some_and(|after| after.is_empty() || after.starts_with('/'))
     };
+    let holds = |part: &&str| beginnings.iter().any(|rest| begins(rest, part));
     let system =
         |root: &&&str| lower == ***root || lower.strip_prefix(**root).is_some_and(|rest| rest.starts_with('/'));
     if let Some(part) = SECRET_PARTS.iter().find(|part| holds(part)) {
@@ -297,11 +299,11 @@ fn sensitive(seen: &Seen<'_>, path: &str, tool: &str) -> Option<Finding> {
     if let Some(root) = SYSTEM_SECRETS.iter().find(|root| system(root)) {
         return Some(seen.finding(&SENSITIVE, Confidence::High, &format!("lies in `{root}`")));
     }
-    let writes = WRITING.iter().any(|word| tool.to_ascii_lowercase().contains(word));
-    let part = RUN_LATER
-        .iter()
-        .find(|part| lower.contains(**part))
-        .filter(|_| writes)?;
+    let tool = tool.to_ascii_lowercase();
+    if !WRITING.iter().any(|word| tool.contains(word)) {
+        return None;
+    }
+    let part = RUN_LATER.iter().find(|part| lower.contains(**part))?;
     Some(seen.finding(
         &SENSITIVE,
         Confidence::High,
