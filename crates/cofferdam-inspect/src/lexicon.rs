@@ -1,10 +1,11 @@
 //! What words mean to an instruction, whatever the words: terms of many languages, found in one pass.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use crate::text::plain;
+use crate::text::{ascii_length, plain};
 
 mod english;
 mod languages;
@@ -159,6 +160,8 @@ struct Lexicon {
     automaton: Option<AhoCorasick>,
     /// By pattern of the automaton: its meaning, and whether any ending may follow.
     meanings: Vec<(Concept, bool)>,
+    /// Bytes of the automaton's longest pattern.
+    longest: usize,
 }
 
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
@@ -183,6 +186,7 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     }
     let named = NAMED_DEEDS.iter().flat_map(|(_, deeds)| *deeds);
     ascii.extend(named.map(|deed| ((*deed).to_owned(), Meaning::Named)));
+    let longest = foreign.iter().map(String::len).max().unwrap_or_default();
     let automaton = AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
         .kind(Some(AhoCorasickKind::ContiguousNFA))
@@ -192,6 +196,7 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         scanner: Scanner::new(ascii, deeds),
         automaton,
         meanings,
+        longest,
     }
 });
 
@@ -218,22 +223,42 @@ pub(crate) fn terms(text: &str) -> Option<Vec<Term>> {
 /// Terms with characters beyond ASCII.
 fn foreign_terms(lexicon: &Lexicon, text: &str, found: &mut Vec<Term>) -> Option<()> {
     let bytes = text.as_bytes();
-    for hit in lexicon.automaton.as_ref()?.find_overlapping_iter(text) {
-        let (concept, any_ending) = *lexicon.meanings.get(hit.pattern().as_usize())?;
-        let first = *bytes.get(hit.start())?;
-        let last = *bytes.get(hit.end().checked_sub(1)?)?;
-        let before = hit.start().checked_sub(1).and_then(|index| bytes.get(index));
-        let begins = !before.is_some_and(|before| joins(first, *before));
-        let ends = any_ending || !bytes.get(hit.end()).is_some_and(|after| joins(last, *after));
-        if begins && ends {
-            found.push(Term {
-                start: hit.start(),
-                end: hit.end(),
-                concept,
-            });
+    for part in around_foreign(bytes, lexicon.longest) {
+        let searched = bytes.get(part.clone())?;
+        for hit in lexicon.automaton.as_ref()?.find_overlapping_iter(searched) {
+            let (concept, any_ending) = *lexicon.meanings.get(hit.pattern().as_usize())?;
+            let (start, end) = (part.start + hit.start(), part.start + hit.end());
+            let first = *bytes.get(start)?;
+            let last = *bytes.get(end.checked_sub(1)?)?;
+            let before = start.checked_sub(1).and_then(|index| bytes.get(index));
+            let begins = !before.is_some_and(|before| joins(first, *before));
+            let ends = any_ending || !bytes.get(end).is_some_and(|after| joins(last, *after));
+            if begins && ends {
+                found.push(Term { start, end, concept });
+            }
         }
     }
     Some(())
+}
+
+/// The parts of `bytes` in which a pattern of up to `longest` bytes, one of them beyond ASCII, can stand; none touches another.
+fn around_foreign(bytes: &[u8], longest: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + ascii_length(bytes.get(at..)?);
+        bytes.get(start)?;
+        let mut end = start;
+        while let Some(rest) = bytes.get(end..).filter(|rest| !rest.is_empty()) {
+            let ascii = ascii_length(rest);
+            if ascii > 2 * longest {
+                break;
+            }
+            let beyond = rest.iter().skip(ascii).take_while(|byte| !byte.is_ascii()).count();
+            end += ascii + beyond;
+        }
+        at = end;
+        Some(start.saturating_sub(longest)..(end + longest).min(bytes.len()))
+    })
 }
 
 /// Every term as it is listed, without the mark of a stem.

@@ -4,6 +4,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::finding::is_invisible;
 
+pub(crate) mod bits;
 pub(crate) mod encoded;
 pub(crate) mod hidden;
 
@@ -11,6 +12,8 @@ pub(crate) mod hidden;
 pub(crate) const TEXT_BYTES_MAX: usize = 256 * 1024;
 /// Single letters in a row, with something between them, that are taken for a spaced-out word.
 const SPACED_LETTERS_MIN: usize = 5;
+/// Bytes that are looked at together where most of a text is ASCII.
+const ASCII_CHUNK_BYTES: usize = 32;
 /// Share of ASCII letters, in percent, from which a word of foreign look-alikes is taken for a disguised Latin one.
 const LATIN_PERCENT_MIN: usize = 60;
 
@@ -28,6 +31,11 @@ fn folded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
+        let (ascii, behind) = rest.split_at_checked(ascii_length(rest.as_bytes())).unwrap_or_default();
+        let from = out.len();
+        out.push_str(ascii);
+        out.get_mut(from..).unwrap_or_default().make_ascii_lowercase();
+        rest = behind;
         let begun = rest.find(|character| !is_inert(character)).unwrap_or(rest.len());
         let (inert, behind) = rest.split_at_checked(begun).unwrap_or_default();
         out.extend(inert.chars().map(lowercase));
@@ -39,6 +47,26 @@ fn folded(text: &str) -> String {
         rest = behind;
     }
     out
+}
+
+/// How many bytes at the beginning are ASCII.
+pub(crate) fn ascii_length(bytes: &[u8]) -> usize {
+    let whole = bytes.chunks(ASCII_CHUNK_BYTES).take_while(|chunk| chunk.is_ascii());
+    let length = whole.map(<[u8]>::len).sum::<usize>();
+    let rest = bytes.get(length..).unwrap_or_default();
+    length + rest.iter().take_while(|byte| byte.is_ascii()).count()
+}
+
+/// The characters of `text` beyond ASCII.
+fn beyond_ascii(text: &str) -> impl Iterator<Item = char> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.get(ascii_length(rest.as_bytes())..)?;
+        let mut characters = rest.chars();
+        let character = characters.next();
+        rest = characters.as_str();
+        character
+    })
 }
 
 /// Characters that stay themselves in compatibility form but for their case, and over which no mark moves: ASCII, the basic Cyrillic and
@@ -100,16 +128,27 @@ fn flat(text: &str) -> String {
 /// Places where [`flat`] does anything but copy, and few others: marks that end a sentence anywhere, and whitespace that is not one
 /// space between two words.
 fn breaks(bytes: &[u8]) -> Vec<usize> {
+    if bytes.is_ascii() {
+        breaks_in::<true>(bytes)
+    } else {
+        breaks_in::<false>(bytes)
+    }
+}
+
+fn breaks_in<const IS_ASCII: bool>(bytes: &[u8]) -> Vec<usize> {
     let is_space = |byte: u8| (byte == b' ') | (byte.wrapping_sub(b'\t') < 5);
     let is_break = |before: u8, byte: u8, after: u8| {
         // The last bytes of U+0085, U+0964, U+1680 and U+3002 behave like what ends a sentence.
-        let foreign_end = (before == 0x80) | (before == 0x82) | (before == 0x85) | (before == 0xA4);
+        let foreign_end = !IS_ASCII & ((before == 0x80) | (before == 0x82) | (before == 0x85) | (before == 0xA4));
         let ended = (before == b'.') | (before == b'!') | (before == b'?') | (before == b';') | foreign_end;
         let space = is_space(byte) & ((byte != b' ') | ended | is_space(after) | is_space(before));
         // What is neither of these and not ASCII: U+0085, U+0964, U+1680, U+3002 and whatever shares two bytes with them.
-        let foreign = (byte >= 0xC2) & (((byte == 0xC2) & (after == 0x85)) | ((byte == 0xE0) & (after == 0xA5)))
-            | ((byte == 0xE1) & (after == 0x9A))
-            | ((byte == 0xE3) & (after == 0x80));
+        let foreign = !IS_ASCII
+            & (byte >= 0xC2)
+            & (((byte == 0xC2) & (after == 0x85))
+                | ((byte == 0xE0) & (after == 0xA5))
+                | ((byte == 0xE1) & (after == 0x9A))
+                | ((byte == 0xE3) & (after == 0x80)));
         u8::from(space | foreign | (byte == b';'))
     };
     let from = |skip: usize| bytes.get(skip..).unwrap_or_default();
@@ -180,7 +219,7 @@ fn starts_item(character: char) -> bool {
 
 /// Foreign letters that look Latin, inside words that are otherwise Latin or in a text that is.
 fn latin_look(text: &str) -> String {
-    if !text.chars().any(|character| latin_twin(character).is_some()) {
+    if !beyond_ascii(text).any(|character| latin_twin(character).is_some()) {
         return text.to_owned();
     }
     let letters = text.chars().filter(|character| is_letter(*character)).count();

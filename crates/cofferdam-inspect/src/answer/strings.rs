@@ -90,7 +90,7 @@ pub(super) fn pointer(line: &[u8], levels: &[Level]) -> String {
 
 /// What a raw string says; itself where it holds no escape.
 pub(super) fn decode(raw: &[u8]) -> Cow<'_, str> {
-    if !raw.contains(&b'\\') {
+    if memchr::memchr(b'\\', raw).is_none() {
         return std::str::from_utf8(raw).map_or_else(|_cause| String::from_utf8_lossy(raw), Cow::Borrowed);
     }
     let quoted = [b"\"", raw, b"\""].concat();

@@ -105,15 +105,7 @@ fn cut(text: &str) -> Vec<Sentence> {
         let mut from = start;
         while end - from > SENTENCE_BYTES_MAX {
             let window = text.get(from..end).unwrap_or_default();
-            let to = (SENTENCE_BYTES_MAX..window.len())
-                .find(|index| {
-                    let is_end = *index >= 2 * SENTENCE_BYTES_MAX || window.as_bytes().get(*index) == Some(&b' ');
-                    is_end && window.is_char_boundary(*index)
-                })
-                .map_or(end, |index| from + index);
-            if to <= from {
-                break;
-            }
+            let to = from + length(window);
             all.push(sentence(from, to));
             from = to;
         }
@@ -123,6 +115,14 @@ fn cut(text: &str) -> Vec<Sentence> {
         start = end;
     }
     all
+}
+
+/// How much of a window that is too long is one sentence: up to a space, if there is one in time.
+fn length(window: &str) -> usize {
+    let late = (2 * SENTENCE_BYTES_MAX).min(window.len());
+    let near = window.as_bytes().get(SENTENCE_BYTES_MAX..late).unwrap_or_default();
+    let space = memchr::memchr(b' ', near).map(|at| SENTENCE_BYTES_MAX + at);
+    space.unwrap_or_else(|| window.ceil_char_boundary(late))
 }
 
 fn sentence(start: usize, end: usize) -> Sentence {

@@ -4,6 +4,7 @@
 //! itself, and only where the bit is set are the few terms with this beginning compared.
 
 use super::{Concept, Term, joins};
+use crate::text::bits::{before, bits_of, places};
 
 /// Bits of a beginning's hash.
 const HASH_BITS: u32 = 17;
@@ -29,9 +30,31 @@ pub(super) struct Scanner {
     bits: Box<[u64; HASHES / 64]>,
     /// By hash: the group of patterns that begin so.
     heads: Vec<u16>,
-    groups: Vec<Vec<Beginning>>,
+    groups: Vec<Group>,
     patterns: Vec<(String, Meaning)>,
     deeds: Vec<Deeds>,
+}
+
+/// Patterns that begin alike.
+#[derive(Debug, Default)]
+struct Group {
+    /// By the low six bits of the fifth and the sixth byte: whether a pattern goes on so. Short ones go on with anything.
+    fifth: u64,
+    sixth: u64,
+    beginnings: Vec<Beginning>,
+}
+
+impl Group {
+    fn add(&mut self, begins: Beginning, text: &[u8]) {
+        self.fifth |= text.get(4).map_or(u64::MAX, |byte| 1 << (byte % 64));
+        self.sixth |= text.get(5).map_or(u64::MAX, |byte| 1 << (byte % 64));
+        self.beginnings.push(begins);
+    }
+
+    /// Whether a pattern may begin with these bytes.
+    fn may_hold(&self, first: u64) -> bool {
+        (self.fifth >> (first >> 32 & 63)) & (self.sixth >> (first >> 40 & 63)) & 1 == 1
+    }
 }
 
 /// How one pattern of a group begins.
@@ -60,7 +83,7 @@ impl Scanner {
             bits: Box::new([0; HASHES / 64]),
             heads: vec![0; HASHES],
             // The first group belongs to no beginning.
-            groups: vec![Vec::new()],
+            groups: vec![Group::default()],
             patterns: Vec::new(),
             deeds,
         };
@@ -71,14 +94,14 @@ impl Scanner {
                 number,
             };
             for beginning in beginnings(text, *meaning) {
-                scanner.add(hash(beginning), begins);
+                scanner.add(hash(beginning), begins, text);
             }
         }
         scanner.patterns = patterns;
         scanner
     }
 
-    fn add(&mut self, hash: usize, begins: Beginning) {
+    fn add(&mut self, hash: usize, begins: Beginning, text: &str) {
         if let Some(bits) = self.bits.get_mut(hash / 64) {
             *bits |= 1 << (hash % 64);
         }
@@ -86,46 +109,51 @@ impl Scanner {
         if *head == 0 {
             // As many groups as hashes at most.
             *head = u16::try_from(self.groups.len()).unwrap_or(u16::MAX);
-            self.groups.push(Vec::new());
+            self.groups.push(Group::default());
         }
         if let Some(group) = self.groups.get_mut(usize::from(*head))
-            && group.last() != Some(&begins)
+            && group.beginnings.last() != Some(&begins)
         {
-            group.push(begins);
+            group.add(begins, text.as_bytes());
         }
     }
 
     /// Every pattern in `text` (plain), in order of where it begins.
     pub(super) fn find(&self, text: &[u8]) -> Vec<Term> {
-        let mut classes = Vec::with_capacity(text.len() + 4);
-        classes.push(0);
+        let mut classes = Vec::with_capacity(text.len() + 3);
         classes.extend(text.iter().map(|byte| class(*byte)));
         classes.extend([0; 3]);
         let mut found = Vec::new();
-        for (at, beginning) in classes.get(1..).unwrap_or_default().array_windows().enumerate() {
+        for at in places(openings(text)) {
+            let Some(beginning) = classes.get(at..).and_then(|rest| rest.first_chunk()) else {
+                continue;
+            };
             let hash = hash(*beginning);
             let bits = self.bits.get(hash / 64).copied().unwrap_or_default();
             if bits >> (hash % 64) & 1 == 1 {
-                let before = classes.get(at).copied().unwrap_or_default();
-                if !is_inside_word(before, *beginning) {
-                    self.compare(text, at, hash, &mut found);
-                }
+                self.compare(text, at, hash, &mut found);
             }
         }
         found
     }
 
-    #[inline(never)]
     fn compare(&self, text: &[u8], at: usize, hash: usize, found: &mut Vec<Term>) {
         let (Some((before, here)), Some(head)) = (text.split_at_checked(at), self.heads.get(hash)) else {
+            return;
+        };
+        let first = first_bytes(here);
+        let Some(group) = self
+            .groups
+            .get(usize::from(*head))
+            .filter(|group| group.may_hold(first))
+        else {
             return;
         };
         let before = before.last().copied();
         let joined = here
             .first()
             .is_none_or(|first| before.is_some_and(|before| joins(*first, before)));
-        let first = first_bytes(here);
-        let group = self.groups.get(usize::from(*head)).into_iter().flatten();
+        let group = group.beginnings.iter();
         let alike = group.filter(|begins| (begins.first ^ first) & begins.has == 0);
         for (pattern, meaning) in alike.filter_map(|begins| self.patterns.get(begins.number)) {
             let Some(after) = here.strip_prefix(pattern.as_bytes()) else {
@@ -179,18 +207,24 @@ fn is_part_of_name(before: Option<u8>, after: Option<u8>) -> bool {
     !is_inside(before) && !is_inside(after) && (before == Some(b'_') || after == Some(b'_'))
 }
 
-/// Whether no pattern can begin here: not even a deed, which an underscore may precede.
-fn is_inside_word(before: u8, [first, ..]: [u8; 4]) -> bool {
-    before > 1 && before != b'_' && first > 1
+/// A bit for each place where a pattern can begin: where a word begins, behind an underscore, and at every mark. No pattern begins with
+/// a space, a line's end or a character beyond ASCII.
+fn openings(text: &[u8]) -> impl Iterator<Item = u64> {
+    let words = bits_of(text, |byte| class(byte) > 1);
+    let underscores = bits_of(text, |byte| byte == b'_');
+    let marks = bits_of(text, |byte| (class(byte) == 0) & (byte != b' ') & (byte != b'\n'));
+    let inside: Vec<u64> = before(&words)
+        .zip(before(&underscores))
+        .map(|(word, underscore)| word & !underscore)
+        .collect();
+    let places = words.into_iter().zip(inside).zip(marks);
+    places.map(|((word, inside), mark)| word & !inside | mark)
 }
 
 /// Bytes of words as they are; everything else ends a word, and looks the same within ASCII and beyond it.
 fn class(byte: u8) -> u8 {
-    if byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' {
-        byte
-    } else {
-        u8::from(byte >= 0x80)
-    }
+    let in_word = byte.is_ascii_lowercase() | byte.is_ascii_digit() | (byte == b'_');
+    if in_word { byte } else { u8::from(byte >= 0x80) }
 }
 
 fn hash(beginning: [u8; 4]) -> usize {

@@ -2,6 +2,8 @@
 
 use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding as _};
 
+use super::bits::{bits_of, long_runs};
+
 /// How often one text is decoded again.
 const LAYERS_MAX: usize = 3;
 /// Runs that are decoded in one text.
@@ -9,8 +11,7 @@ const RUNS_MAX: usize = 32;
 /// Bytes of one run that are decoded.
 const RUN_BYTES_MAX: usize = 64 * 1024;
 /// Shorter runs are words or numbers.
-const BASE64_RUN_MIN: usize = 16;
-const HEX_RUN_MIN: usize = 16;
+const HEX_RUN_MIN: usize = super::bits::RUN_MIN;
 /// Characters of base64, a multiple of four, by which it is told whether the whole can be text.
 const BEGINNING_BYTES: usize = 64;
 /// Fewer escapes are an accident.
@@ -38,48 +39,16 @@ fn layer(text: &str, layers_left: usize, all: &mut Vec<String>) {
     }
 }
 
-/// By byte: whether base64 or hexadecimal is written with it.
-static IS_IN_RUN: [bool; 256] = {
-    let mut is_in_run = [false; 256];
-    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-";
-    while let [first, others @ ..] = rest {
-        if let Some(byte) = is_in_run.split_at_mut(*first as usize).1.first_mut() {
-            *byte = true;
-        }
-        rest = others;
-    }
-    is_in_run
-};
+/// Whether base64 or hexadecimal is written with this byte. No branch: the compiler compares many at once.
+fn is_in_run(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() | (byte == b'+') | (byte == b'/') | (byte == b'_') | (byte == b'-')
+}
 
 /// Runs of characters that base64 or hexadecimal is written in.
-///
-/// A run of the least length that begins at `at` or later covers the place that lies this length ahead, so most bytes are never looked at.
 fn runs(text: &str) -> Vec<&str> {
-    let bytes = text.as_bytes();
-    let is_in_run = |byte: &&u8| IS_IN_RUN.get(usize::from(**byte)) == Some(&true);
-    let mut found = Vec::new();
-    // The byte before `at` is in no run.
-    let mut at = 0;
-    while let Some((before, behind)) = bytes.split_at_checked(at + BASE64_RUN_MIN - 1) {
-        let ahead = behind.iter().take_while(is_in_run).count();
-        let back = before
-            .get(at..)
-            .unwrap_or_default()
-            .iter()
-            .rev()
-            .take_while(is_in_run)
-            .count();
-        let end = before.len() + ahead;
-        at = end + 1;
-        if ahead == 0 || !(BASE64_RUN_MIN..=RUN_BYTES_MAX).contains(&(back + ahead)) {
-            continue;
-        }
-        found.extend(text.get(end - back - ahead..end));
-        if found.len() >= RUNS_MAX {
-            break;
-        }
-    }
-    found
+    let bits = bits_of(text.as_bytes(), is_in_run);
+    let runs = long_runs(&bits).filter(|run| run.len() <= RUN_BYTES_MAX);
+    runs.filter_map(|run| text.get(run)).take(RUNS_MAX).collect()
 }
 
 fn decoded_run(run: &str) -> Option<String> {
@@ -91,9 +60,8 @@ fn decoded_run(run: &str) -> Option<String> {
         }
     }
     // A word, a path or an identifier is not base64: that has both cases or digits, and few separators.
-    let has_upper = run.bytes().any(|byte| byte.is_ascii_uppercase());
-    let has_lower = run.bytes().any(|byte| byte.is_ascii_lowercase());
-    if !has_upper || !has_lower {
+    let has = |kind: fn(u8) -> bool| run.bytes().fold(false, |any, byte| any | kind(byte));
+    if !has(|byte| byte.is_ascii_uppercase()) || !has(|byte| byte.is_ascii_lowercase()) {
         return None;
     }
     [0, 1, 2, 3].into_iter().find_map(|skip| {

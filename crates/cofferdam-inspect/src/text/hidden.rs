@@ -43,9 +43,28 @@ pub(crate) fn worst(text: &str) -> Option<Seen> {
     worst
 }
 
+/// Bytes of a text that are looked at together.
+const CHUNK_BYTES: usize = 512;
+
 /// Whether any control or invisible character ([`is_invisible`]) may be in these bytes of UTF-8: looked at in whole registers, and
 /// wrong only where a character shares its first bytes with one.
 pub(crate) fn may_hide(bytes: &[u8]) -> bool {
+    let chunks = (0..bytes.len()).step_by(CHUNK_BYTES).map(|from| {
+        let rest = bytes.get(from..).unwrap_or_default();
+        // With the rest of a character that begins at the end.
+        rest.get(..CHUNK_BYTES + 2).unwrap_or(rest)
+    });
+    let mut hides = chunks.map(|chunk| {
+        if chunk.is_ascii() {
+            chunk.iter().fold(false, |any, byte| any | is_control(*byte))
+        } else {
+            may_hide_in(chunk)
+        }
+    });
+    hides.any(|hides| hides)
+}
+
+fn may_hide_in(bytes: &[u8]) -> bool {
     let from = |skip: usize| bytes.get(skip..).unwrap_or_default();
     let places = from(0).iter().zip(from(1)).zip(from(2));
     let odd = places.map(|((a, b), c)| u8::from(begins_hidden(*a, *b, *c)));
@@ -60,14 +79,18 @@ pub(crate) fn may_hide(bytes: &[u8]) -> bool {
 /// By the first three bytes of a character. No branch: the compiler compares many at once.
 fn begins_hidden(a: u8, b: u8, c: u8) -> bool {
     let is_in = |byte: u8, from: u8, to: u8| byte.wrapping_sub(from) <= to - from;
-    let control = ((a < b' ') & (a != b'\t') & (a != b'\n') & (a != b'\r')) | (a == 0x7F);
     let two = ((a == 0xC2) & (is_in(b, 0x80, 0x9F) | (b == 0xAD)))
         | ((a == 0xCD) & (b == 0x8F))
         | ((a == 0xD8) & (b == 0x9C));
     let general = (a == 0xE2)
         & (((b == 0x80) & (is_in(c, 0x8B, 0x8F) | is_in(c, 0xA8, 0xAE))) | ((b == 0x81) & is_in(c, 0xA0, 0xAF)));
     let three = (a == 0xE1) | ((a == 0xE3) & (b == 0x85)) | (a == 0xEE) | ((a == 0xEF) & (b != 0xBC) & (b != 0xBD));
-    control | two | general | three | (a >= 0xF0)
+    is_control(a) | two | general | three | (a >= 0xF0)
+}
+
+/// A control character of ASCII but for tabs and line ends.
+fn is_control(byte: u8) -> bool {
+    ((byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')) | (byte == 0x7F)
 }
 
 fn kind(before: char, character: char, after: char) -> Option<Hidden> {
