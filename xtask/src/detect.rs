@@ -21,7 +21,9 @@ const FLOORS: &[(&str, Floor)] = &[
     ("own poisoned, tuned on", Floor::Found(980)),
     ("own poisoned, held out", Floor::Found(860)),
     ("own poisoned, rules for all work", Floor::Found(860)),
+    ("own poisoned, written last", Floor::Found(700)),
     ("own honest tools", Floor::Flagged(10)),
+    ("own honest tools, at the edge", Floor::Flagged(60)),
     ("own attacking calls", Floor::Found(950)),
     ("own honest calls", Floor::Flagged(5)),
 ];
@@ -68,6 +70,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     )?;
     measure(&program, "tools", &own.join("rules.jsonl"), &mut sources, |_, _| {
         "own poisoned, rules for all work".to_owned()
+    })?;
+    // Texts of other styles, written after the rules and looked at since: what is missed is what the rules do not generalise to.
+    measure(&program, "tools", &own.join("later.jsonl"), &mut sources, |_, _| {
+        "own poisoned, written last".to_owned()
+    })?;
+    // Honest texts that sound like attacks.
+    measure(&program, "tools", &own.join("edge.jsonl"), &mut sources, |_, _| {
+        "own honest tools, at the edge".to_owned()
     })?;
     measure(&program, "tools", &own.join("benign.jsonl"), &mut sources, |_, _| {
         "own honest tools".to_owned()

@@ -186,6 +186,7 @@ const COMMON: Concepts = Concepts::of(&[
     Concept::Not,
     Concept::Operation,
     Concept::OtherName,
+    Concept::Paging,
     Concept::Parameter,
     Concept::Quoting,
     Concept::Read,

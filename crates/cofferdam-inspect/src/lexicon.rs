@@ -74,6 +74,10 @@ pub(crate) enum Concept {
     Leads,
     Forbid,
     Deceit,
+    /// By its form: a sentence behind the first one, about a tool, that tells the reader to do something.
+    Orders,
+    /// What pages through a list, which is no secret whatever it is called.
+    Paging,
     /// No meaning of its own: what may turn out to be more when it is read word by word (a deed in a name, a variable).
     Named,
 }

@@ -4,8 +4,8 @@ use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
     Address, Affix, Alter, Before, Coerce, Command, Content, Conversation, Copy, Destroy, Execute, External, Justify,
-    Not, Oblige, OtherName, OtherTool, Persist, Quoting, SecretPath, SecretWord, Send, Supply, SystemFile, Tamper,
-    Universal, Url, When,
+    Not, Oblige, Orders, OtherName, OtherTool, Persist, Quoting, SecretPath, SecretWord, Send, Supply, SystemFile,
+    Tamper, Unasked, Universal, Url, Weaken, When,
 };
 use crate::rule::Rule;
 
@@ -40,6 +40,15 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(14, &[Execute, Copy])
         .with(&[OtherName])
         .with(&[When, Before, Universal]),
+    Cue::sentence(22, &[Orders, Command])
+        .with(&[
+            Universal, Unasked, Justify, SystemFile, Url, External, Weaken, When, Copy,
+        ])
+        .unless(&[Quoting, Not]),
+    Cue::sentence(22, &[Command, Url])
+        .with(&[Before, Oblige, Universal])
+        .unless(&[Quoting, Not]),
+    Cue::sentence(28, &[Orders, Persist]).unless(&[Quoting, Not]),
     Cue::sentence(12, &[Execute, OtherName])
         .with(&[Destroy, Send])
         .with(&[When, Before, Copy]),

@@ -3,8 +3,8 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Before, Content, Conversation, Copy, Emphasis, Everything, External, InParameter, Justify, Oblige, OtherTool,
-    Quoting, Send, Supply, Universal, Use, When,
+    Affix, Before, Content, Conversation, Copy, Emphasis, Everything, External, InParameter, Justify, Oblige, Orders,
+    OtherTool, Quoting, Send, Supply, Universal, Use, When,
 };
 use crate::rule::Rule;
 
@@ -31,6 +31,12 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[Before, When, External, Justify]),
     Cue::sentence(16, &[InParameter, Conversation]).with(&[Everything, Content, Universal]),
     Cue::sentence(12, &[Everything, Content]).with(&[Supply, InParameter]),
+    Cue::sentence(28, &[Conversation, Affix])
+        .with(&[Universal, Oblige])
+        .unless(&[Quoting]),
+    Cue::sentence(28, &[Orders, Conversation])
+        .with(&[Supply, Send, Copy, Content, Everything])
+        .unless(&[Quoting]),
     Cue::sentence(20, &[Conversation])
         .with(&[Supply, Copy, Content])
         .unless(&[InParameter, Quoting]),

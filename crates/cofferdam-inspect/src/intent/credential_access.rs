@@ -3,9 +3,10 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Alter, Before, Coerce, Conceal, Content, Copy, Emphasis, Environment, Everything, External, InParameter, Justify,
-    Leads, Model, Oblige, OtherTool, Overrule, Persist, Quoting, Read, SecretPath, SecretWord, Send, Supply,
-    SystemFile, Unasked, Universal, Use, When,
+    Address, Affix, Alter, Before, Coerce, Conceal, Content, Conversation, Copy, Emphasis, Environment, Everything,
+    External, InParameter, Justify, Leads, Model, Not, Oblige, Orders, OtherName, OtherTool, Overrule, Paging,
+    Parameter, Persist, Quoting, Read, SecretPath, SecretWord, Send, Supply, SystemFile, Unasked, Universal, Url, Use,
+    When,
 };
 use crate::rule::Rule;
 
@@ -26,6 +27,13 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[Oblige, Before, Coerce, Conceal])
         .with(&[Supply, Send, Read, Content]),
     Cue::sentence(16, &[SecretPath, InParameter, Content]),
+    Cue::sentence(10, &[SecretPath, Model])
+        .with(&[Oblige, Supply, Read])
+        .unless(&[Quoting]),
+    Cue::sentence(10, &[Model, Oblige, Content])
+        .with(&[Supply, Everything])
+        .with(&[Read])
+        .unless(&[Use, Quoting]),
     Cue::sentence(12, &[Emphasis])
         .with(&[SecretPath, Environment, SecretWord])
         .with(&[Copy, Supply, Read]),
@@ -56,4 +64,39 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[Content, Universal, SystemFile, SecretWord])
         .unless(&[Use]),
     Cue::sentence(14, &[SystemFile, Overrule]),
+    // Orders behind what the tool does, about what is nobody's business.
+    Cue::sentence(28, &[Orders, SecretPath]).unless(&[Quoting, Not]),
+    Cue::sentence(18, &[Orders, SecretWord])
+        .with(&[Supply, Send, Read, Copy])
+        .unless(&[Quoting, Paging, Not]),
+    Cue::sentence(12, &[Orders, SecretWord])
+        .with(&[
+            Content,
+            Conversation,
+            When,
+            Before,
+            Everything,
+            Universal,
+            Url,
+            Address,
+            External,
+            Justify,
+            Model,
+        ])
+        .unless(&[Quoting, Paging, Not]),
+    Cue::nearby(14, &[Orders, SystemFile])
+        .with(&[Read, Supply, Send])
+        .with(&[OtherTool, Oblige, Supply, OtherName])
+        .unless(&[Quoting]),
+    Cue::sentence(14, &[Orders, SystemFile])
+        .with(&[Send, Alter, Supply, Persist])
+        .unless(&[Quoting]),
+    Cue::sentence(14, &[SecretWord, Read, Supply]).unless(&[Quoting, Paging, Not]),
+    Cue::sentence(28, &[Model, SecretWord, Supply]).unless(&[Quoting, Paging, Not]),
+    Cue::sentence(28, &[Oblige, Send, Content])
+        .with(&[Supply, Parameter])
+        .unless(&[Quoting, Not]),
+    Cue::sentence(20, &[Oblige, Affix, SecretWord])
+        .with(&[Universal, When])
+        .unless(&[Quoting, Paging]),
 ];

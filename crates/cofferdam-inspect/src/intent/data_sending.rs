@@ -56,6 +56,7 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[SecretWord, Content, Conversation])
         .with(&[Before, When]),
     Cue::sentence(24, &[Send, Address]).unless(&[Quoting, OwnName, InParameter]),
+    Cue::sentence(10, &[Send, Address, Model]).unless(&[Quoting]),
     Cue::sentence(12, &[Send, Url])
         .with(&[User, Model, SecretWord, Copy])
         .unless(&[Quoting, OwnName, InParameter]),

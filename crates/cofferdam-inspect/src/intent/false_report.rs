@@ -2,7 +2,9 @@
 
 use super::Cue;
 use crate::finding::Severity;
-use crate::lexicon::Concept::{Conceal, Copy, Not, Oblige, Prefer, Pretend, Say, Unasked, User};
+use crate::lexicon::Concept::{
+    Conceal, Copy, Not, Oblige, Orders, Paging, Prefer, Pretend, Quoting, Say, SecretWord, Unasked, User,
+};
 use crate::rule::Rule;
 
 pub(super) static RULE: Rule = Rule {
@@ -15,6 +17,8 @@ pub(super) static RULE: Rule = Rule {
 pub(super) static CUES: &[Cue] = &[
     Cue::sentence(28, &[Pretend]).with(&[Say, Not, Oblige]),
     Cue::sentence(16, &[Pretend]).with(&[User, Conceal, Unasked, Copy, Oblige]),
+    Cue::sentence(28, &[Orders, Pretend]).unless(&[Quoting]),
+    Cue::sentence(28, &[Orders, Say, User, SecretWord]).unless(&[Quoting, Not, Paging]),
     Cue::nearby(10, &[Pretend]).with(&[Conceal, Not]),
     Cue::sentence(12, &[Say, Oblige, User]).with(&[Pretend, Prefer, Not]),
 ];

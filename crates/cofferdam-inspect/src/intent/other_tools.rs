@@ -41,6 +41,8 @@ pub(super) static CUES: &[Cue] = &[
         ])
         .unless(&[Use]),
     Cue::nearby(16, &[Before, Oblige, OtherTool, Universal]).with(&[SystemFile, Environment, Command, Destroy, Weaken]),
+    // A place before everything else, whatever for.
+    Cue::sentence(28, &[Before, Oblige, OtherTool, Universal]).with(&[Use, Execute]),
     // A rule for all work of a kind.
     Cue::sentence(12, &[Oblige, Universal, Operation]).with(&[Before, When]),
     Cue::sentence(12, &[Opens, Oblige]).with(&[Operation, OtherTool, OtherName, Universal]),

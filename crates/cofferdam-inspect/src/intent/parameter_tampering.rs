@@ -3,8 +3,8 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Address, Affix, Alter, Before, Coerce, Conceal, Destroy, Justify, Oblige, Opens, Operation, OtherName, OtherTool,
-    Overrule, OwnName, Parameter, Quoting, Supply, Tamper, Unasked, Universal, Url, Weaken, When,
+    Address, Affix, Alter, Before, Coerce, Conceal, Destroy, Justify, Not, Oblige, Opens, Operation, Orders, OtherName,
+    OtherTool, Overrule, OwnName, Parameter, Quoting, Supply, Tamper, Unasked, Universal, Url, Weaken, When,
 };
 use crate::rule::Rule;
 
@@ -16,6 +16,11 @@ pub(super) static RULE: Rule = Rule {
 };
 
 pub(super) static CUES: &[Cue] = &[
+    Cue::sentence(28, &[Orders, Overrule]).unless(&[Quoting, Not]),
+    Cue::sentence(14, &[Orders, Alter, Parameter])
+        .with(&[Address, Url])
+        .unless(&[Quoting]),
+    Cue::sentence(16, &[Tamper, Url]).unless(&[Quoting, OwnName]),
     Cue::sentence(14, &[Alter, Parameter, Oblige])
         .with(&[When, Before, Universal])
         .unless(&[OwnName]),

@@ -4,7 +4,7 @@ use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
     Address, Alter, Before, Command, Conceal, Conversation, Copy, Deceit, Destroy, Distrust, Everything, Execute,
-    External, Leads, Not, Oblige, Prefer, Pretend, Quoting, Read, Say, SecretPath, SecretWord, Send, Supply,
+    External, Leads, Not, Oblige, OtherTool, Prefer, Pretend, Quoting, Read, Say, SecretPath, SecretWord, Send, Supply,
     SystemFile, Unasked, Universal, Url, User, Weaken, When,
 };
 use crate::rule::Rule;
@@ -36,6 +36,11 @@ pub(super) static CUES: &[Cue] = &[
         ])
         .with(&[Oblige, When, Before, Copy, Execute, Supply, SystemFile, Read]),
     Cue::sentence(8, &[Not, User, Say]),
+    Cue::sentence(22, &[Unasked, OtherTool]).unless(&[Quoting]),
+    Cue::sentence(22, &[Unasked, Oblige, Universal]).unless(&[Quoting]),
+    Cue::sentence(22, &[Unasked, Send])
+        .with(&[SystemFile, SecretWord, SecretPath, Conversation, Everything])
+        .unless(&[Quoting]),
     Cue::sentence(20, &[Deceit]).unless(&[Quoting]),
     Cue::nearby(10, &[Deceit]).with(&[
         Send, Destroy, Execute, Weaken, Alter, Say, User, Url, Address, SecretWord, Not, Distrust, Leads, Oblige,

@@ -50,6 +50,10 @@ pub(super) fn complete(sentence: &mut Sentence, text: &str, place: Place<'_>) {
         (is_first, Concept::First),
         (opens && is_first, Concept::Opens),
         (place.in_parameter, Concept::InParameter),
+        (
+            sentence.start > 0 && place.is_description && orders(words),
+            Concept::Orders,
+        ),
     ] {
         if holds {
             sentence.concepts.add(concept);
@@ -96,6 +100,111 @@ const LEADING_WORDS: [&str; 12] = [
     "in accordance",
     "in case ",
 ];
+
+/// What a reader is told to do, where more is meant than a call of this tool.
+const DEEDS: [&str; 87] = [
+    "accept",
+    "choose",
+    "create",
+    "describe",
+    "mark",
+    "obtain",
+    "provide",
+    "submit",
+    "supply",
+    "take",
+    "select",
+    "transmit",
+    "add",
+    "answer",
+    "append",
+    "apply",
+    "approve",
+    "ask",
+    "attach",
+    "begin",
+    "change",
+    "collect",
+    "continue",
+    "copy",
+    "delete",
+    "disable",
+    "do",
+    "don't",
+    "drop",
+    "embed",
+    "enable",
+    "encode",
+    "enumerate",
+    "execute",
+    "export",
+    "fetch",
+    "find",
+    "follow",
+    "forward",
+    "gather",
+    "get",
+    "give",
+    "grant",
+    "hand",
+    "hide",
+    "ignore",
+    "include",
+    "insert",
+    "install",
+    "keep",
+    "leave",
+    "load",
+    "look",
+    "make",
+    "merge",
+    "mirror",
+    "move",
+    "never",
+    "open",
+    "pass",
+    "post",
+    "prefer",
+    "print",
+    "publish",
+    "put",
+    "read",
+    "remove",
+    "replace",
+    "report",
+    "route",
+    "run",
+    "save",
+    "say",
+    "send",
+    "set",
+    "share",
+    "skip",
+    "start",
+    "store",
+    "switch",
+    "tell",
+    "transfer",
+    "treat",
+    "trust",
+    "turn",
+    "upload",
+    "write",
+];
+
+/// Whether any clause begins with a deed, as an order does.
+fn orders(words: &str) -> bool {
+    let clauses = words
+        .split([',', ':', ';', '(', '\n', '>'])
+        .flat_map(|part| part.split(" and "));
+    let first = |clause: &str| {
+        let mut words = clause
+            .split_whitespace()
+            .filter(|word| !matches!(*word, "please" | "then" | "also" | "always" | "and" | "first" | "-"));
+        words.next().is_some_and(|word| DEEDS.contains(&word))
+    };
+    clauses.into_iter().any(first)
+}
 
 fn cut(text: &str) -> Vec<Sentence> {
     let mut all = Vec::new();

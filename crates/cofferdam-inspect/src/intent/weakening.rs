@@ -3,8 +3,8 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Alter, Before, Coerce, Conceal, Copy, Destroy, Execute, Justify, Oblige, Opens, Operation, OtherTool, Pretend,
-    SystemFile, Unasked, Universal, Weaken, When,
+    Alter, Before, Coerce, Command, Conceal, Copy, Deceit, Destroy, Execute, Justify, Leads, Not, Oblige, Opens,
+    Operation, Orders, OtherTool, Pretend, Quoting, SystemFile, Unasked, Universal, Weaken, When,
 };
 use crate::rule::Rule;
 
@@ -19,6 +19,14 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(16, &[Weaken])
         .with(&[Before, When, Opens])
         .with(&[Oblige, Execute, Alter, Justify]),
+    Cue::sentence(16, &[Weaken])
+        .with(&[Before, Leads, Unasked])
+        .unless(&[Quoting]),
+    Cue::sentence(28, &[Orders, Weaken])
+        .with(&[Before, Unasked, Universal, Justify, Coerce, Copy, Oblige])
+        .unless(&[Quoting, Not]),
+    Cue::sentence(14, &[Orders, Weaken]).unless(&[Quoting, Not]),
+    Cue::nearby(14, &[Orders, Weaken]).with(&[Deceit, Conceal, Command]),
     Cue::nearby(10, &[Weaken])
         .with(&[Justify, Coerce, Unasked])
         .with(&[Oblige, Before, When]),

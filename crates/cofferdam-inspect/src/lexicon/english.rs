@@ -61,7 +61,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Conceal,
-        "do not tell|don't tell|never tell|without telling|do not mention|don't mention|never mention|without mentioning|not mention|not to mention|\
+        "without saying so|without saying|without warning the user|do not warn|don't warn|need not know|does not have to know|doesn't have to know|do not tell|don't tell|never tell|without telling|do not mention|don't mention|never mention|without mentioning|not mention|not to mention|\
          do not inform|don't inform|without informing|never inform|do not notify|without notifying|don't notify|do not disclose|never disclose|\
          without disclosing|do not reveal|don't reveal|never reveal|without revealing|do not let the user|don't let the user|not let the user|\
          without the user knowing|without the user's knowledge|without their knowledge|user must not know|user should not know|user doesn't need to know|\
@@ -73,11 +73,11 @@ pub(super) static TERMS: Terms = &[
          should not be told|not be told|do not acknowledge|don't acknowledge|do not report this|don't report this|not be shown to the user|not visible to the user|\
          invisible to the user|white text|behind the scenes|without drawing attention|avoid mentioning|refrain from mentioning|refrain from telling|\
          avoid telling|no trace|do not draw attention|do not alert|don't alert|without alerting|alarm the user|worry the user|not bother the user|\
-         keep quiet about|stay silent about|remain silent about|never be mentioned|not be mentioned|should remain hidden|not reference this|never reference this|not expose this|internal only, do not",
+         keep quiet about|stay silent about|remain silent about|never be mentioned|not be mentioned|should remain hidden|not reference this|never reference this|not expose this|internal only, do not|do not list it|not list it|off the summary|not in the summary|out of the summary|not appear in the summary|not appear in the report",
     ),
     (
         Concept::Unasked,
-        "silently|quietly|without asking|without confirmation|without consent|without permission|no confirmation|do not ask|don't ask|not ask for|\
+        "answer yes|answering yes|skip confirmation*|confirmation dialog*|confirm automatically|confirm on behalf|on behalf of the user|silently|quietly|without asking|without confirmation|without consent|without permission|no confirmation|do not ask|don't ask|not ask for|\
          need not ask|no need to ask|never ask|without prompting|without approval|no approval|in the background|by itself|without user|without further|hidden|\
          no need to confirm|without hesitation|\
          without question|no questions|do not question|not be questioned|without waiting|just do it|do not wait|automatically approve|auto-approve|unconditionally|\
@@ -88,13 +88,13 @@ pub(super) static TERMS: Terms = &[
         ".ssh/|~/.ssh|id_rsa*|id_ed25519*|id_ecdsa*|id_dsa|authorized_keys|.aws/|aws/credentials|.env|.env file|dotenv file|.netrc|.npmrc|.pypirc|.git-credentials|\
          .kube/config|kubeconfig file|.docker/config*|.gnupg|.config/gcloud|application_default_credentials*|.azure/|/etc/shadow|\
          .bash_history|.zsh_history|shell history|.mysql_history|keychain|key chain file|login data|mcp.json|claude_desktop_config*|.cursor/|.vault-token|\
-         secrets.json|secrets.yaml|secrets.yml|credentials.json|wallet.dat|.pem|private.pem|server.key|private.key|.pgpass|.my.cnf|web.config|\
+         secrets.json|secrets.yaml|secrets.yml|credentials.json|wallet.dat|.pem|private.pem|server.key|private.key|.pgpass|.my.cnf|web.config|/etc/passwd as|database_url|connection string|\
          wp-config.php|.htpasswd|ssh key*|ssh private key|/proc/self/environ|keystore|id_rsa.pub|credential file*|credentials file|password file|.ssh directory|.ssh folder|\
          service-account.json|terraform.tfstate|.terraformrc|hub config|cookies.sqlite|cookie jar|browser's cookies|cookies of the browser|browser cookies|browser profile|saved passwords|stored passwords|password manager|token file|session file",
     ),
     (
         Concept::SecretWord,
-        "password*|passwd|passphrase*|api key|api keys|api_key|apikey|access key|access keys|secret key|secret keys|private key|private keys|credential|credentials|\
+        "one-time code*|one time code*|verification code*|otp|2fa|two-factor code*|maiden name|date of birth|private message*|private conversation*|address book|contact list|home directory listing|password*|passwd|passphrase*|api key|api keys|api_key|apikey|access key|access keys|secret key|secret keys|private key|private keys|credential|credentials|\
          token|tokens|secret|secrets|seed phrase|mnemonic|recovery phrase|session cookie*|cookies|social security|card number|credit card|cvv|ssn|passport number|\
          bank account|pin code|home address|e-mail address and|full name|personal data|personal information|sensitive data|sensitive information|confidential|salary|salaries|\
          internal host|private repository|private repositories|private data|login data|encryption key|signing key|master key|authentication data|bearer|medical record*|health record*|internal document*|source code of",
@@ -110,7 +110,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Read,
-        "read|reads|reading|open|opening|look into|look inside|look for|extract|extracts|extracting|dump|dumps|cat|gather|gathering|collect|collects|collecting|\
+        "obtain them|obtain it|obtain the|selects all|select all|read|reads|reading|open|opening|look into|look inside|look for|extract|extracts|extracting|dump|dumps|cat|gather|gathering|collect|collects|collecting|\
          harvest*|load the|loads the|access the|obtain the content|fetch the|fetch /|get the content|get the contents|retrieve the content*|retrieve the|grab|grabs|copy /|copy ~|copy the|scan for|\
          locate|inspect the|obtained by reading|export|exports|list all|parse the|copy the content*|view the|check the content*|reading from|reads from|include the",
     ),
@@ -135,7 +135,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Command,
-        "{pipe} bash|{pipe} sh|{pipe}bash|{pipe}sh|curl -s*|curl -f*|curl http*|wget http*|wget -q*|rm -rf|rm -fr|rm -r|chmod 777|chmod -r|chmod +s|chmod a+rwx|/dev/tcp|nc -e|nc -l|ncat|bash -i|bash -c|sh -c|python -c|python3 -c|node -e|\
+        "http_proxy|https_proxy|&& |>> ~|>> /|> /tmp|env > |printenv|{pipe} bash|{pipe} sh|{pipe}bash|{pipe}sh|curl -s*|curl -f*|curl http*|wget http*|wget -q*|rm -rf|rm -fr|rm -r|chmod 777|chmod -r|chmod +s|chmod a+rwx|/dev/tcp|nc -e|nc -l|ncat|bash -i|bash -c|sh -c|python -c|python3 -c|node -e|\
          perl -e|powershell -*|iex(|eval(|exec(|os.system|base64 -d|base64 --decode|atob(|mkfifo|drop table|drop database|delete from|truncate table|or 1=1|union select|; --|\
          --insecure|--no-verify|--privileged|--force|pip install|npm install|kill -9|killall|pkill|iptables -f|ufw disable|setenforce 0|systemctl stop|systemctl disable|dd if=|mkfs|:(){|crontab -|\
          $(curl|$(cat|$(env|`cat|`curl|git config --global|docker run|--upload-file|scp |rsync -|ssh-keygen|useradd|usermod|chown -r|shutdown -h|reg add|certutil|/bin/sh|/bin/bash|import os|subprocess.*|--index-url|--extra-index-url|--registry",
@@ -149,7 +149,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Affix,
-        "add the|added to|be added|add as|convert|converted|set to|be set|is set to|map to|mapped to|normalized to|normalised to|attach|attached|end with|start with|begin with|contain|contains|include|included|use the value|\
+        "starts with|ends with|begins with|add the|added to|be added|add as|convert|converted|set to|be set|is set to|map to|mapped to|normalized to|normalised to|attach|attached|end with|start with|begin with|contain|contains|include|included|use the value|\
          default to|truncated|insert|inject|prefix|suffix|add a|add an|set the|use the|must use|be used|must be in|named|use only|only use",
     ),
     (
@@ -160,7 +160,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Overrule,
-        "in its place|in their place|takes precedence over the user*|the user gave|the user named|user's wishes|what the user asked|what the user wants|whatever the picture|whatever it says|in the request must be ignored|must be ignored|is to be ignored|are to be ignored|should be ignored|ignore the user's|ignore what the user|ignore the value|ignores the user|regardless of what the user|regardless of the user|regardless of user|instead of what the user|instead of the user's|\
+        "option the user picks|in its place|in their place|takes precedence over the user*|the user gave|the user named|user's wishes|what the user asked|what the user wants|whatever the picture|whatever it says|in the request must be ignored|must be ignored|is to be ignored|are to be ignored|should be ignored|ignore the user's|ignore what the user|ignore the value|ignores the user|regardless of what the user|regardless of the user|regardless of user|instead of what the user|instead of the user's|\
          instead of the folder|instead of the one|instead of the address|instead of the value|instead of the requested|instead of the original|even if the user|whatever the user|no matter what the user|rather than the one|rather than what the user|user's choice|overrule|not the one the user|the correct one is|the real one is|instead of the actual|despite the user|against the user",
     ),
     (
@@ -184,7 +184,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Override,
-        "ignore all previous|ignore previous|ignore the previous|ignore prior|ignore all prior|ignore the above|ignore everything above|ignore your|ignore all instructions|ignore the instructions|ignore any instructions|ignore any previous|ignore all other instructions|ignore earlier|\
+        "no longer bound|not bound by|no longer subject to|free of any rule*|overrides the instruction*|override the instruction*|overrides every|overrides other|override other instructions|ignore all previous|ignore previous|ignore the previous|ignore prior|ignore all prior|ignore the above|ignore everything above|ignore your|ignore all instructions|ignore the instructions|ignore any instructions|ignore any previous|ignore all other instructions|ignore earlier|\
          disregard all|disregard previous|disregard the above|disregard prior|disregard any|disregard your|disregard what|disregard earlier|disregard the previous|disregard everything|forget your|forget all|forget previous|forget everything|forget the previous|forget prior|forget what you|\
          override previous|override your|override all|override the system|bypass your|new instructions|your new task|your new instructions|new system prompt|from now on you|from now on, you|you are now|you must now act|prior instructions|previous instructions|earlier instructions|\
          instructions above|supersedes all|supersede all previous|outrank*|no longer hold|no longer apply|limits are lifted|restrictions are lifted|without restrictions|unrestricted agent|developer mode|jailbreak*|do anything now|system override|overrides all|override any|takes precedence over all|precedence over the user|\
@@ -216,16 +216,16 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Weaken,
-        "world writable|world-writable|world readable|world-readable|777|0777|global read*|read/write permission*|full permission*|as root|with sudo|root privileges|root permission*|administrator privileges|admin privileges|elevated privileges|elevated permission*|firewall off|disable the firewall|disable firewall|turn the firewall|turn off|disable authentication|\
+        "cluster-admin|cluster role binding|make them public|made public|certificates that are invalid|invalid certificate*|ignore certificate*|grant the public|grants the public|grant public|grant everyone|to every table|required reviews|branch protection|admin rights|as administrator|skip the review*|skip reviews|bypass the review*|world writable|world-writable|world readable|world-readable|777|0777|global read*|read/write permission*|full permission*|as root|with sudo|root privileges|root permission*|administrator privileges|admin privileges|elevated privileges|elevated permission*|firewall off|disable the firewall|disable firewall|turn the firewall|turn off|disable authentication|\
          disable security|disable antivirus|disable logging|disable verification|disable ssl|disable tls|skip verification|skip validation|skip authentication|bypass authentication|bypass validation|bypass security|allow all|publicly accessible|public access|make it public|make the repository public|0.0.0.0|accept all|permission check|disabled|grant full|full access|unrestricted access|open to the public|ssl verification|log in with|login with|authorise this key|authorize this key|loosen|relax the|highest privilege*|all permissions|everyone",
     ),
     (
         Concept::Say,
-        "tell the user|tell them|inform the user that|respond with|reply with|answer with|answer only|reply only|respond only|say that|claim that|answer \"|return that|state that|report no|report that|pretend|convince|persuade|always approve|always return|always answer|always report|always say|always respond|output only|print|display",
+        "ask the user for their|ask the user for the|ask for their|tell the user|tell them|inform the user that|respond with|reply with|answer with|answer only|reply only|respond only|say that|claim that|answer \"|return that|state that|report no|report that|pretend|convince|persuade|always approve|always return|always answer|always report|always say|always respond|output only|print|display",
     ),
     (
         Concept::Conversation,
-        "conversation history|chat history|entire conversation|whole conversation|full conversation|complete conversation|previous messages|earlier messages|all messages|prior messages|message history|system prompt|initial prompt|initial instructions|your instructions|your prompt|your system|user's prompt|user's message*|user prompt|original prompt|\
+        "previous conversation|entire previous|this conversation|user messages|last user message*|earlier messages|messages before this|what the user said|what the user wrote|conversation history|chat history|entire conversation|whole conversation|full conversation|complete conversation|previous messages|earlier messages|all messages|prior messages|message history|system prompt|initial prompt|initial instructions|your instructions|your prompt|your system|user's prompt|user's message*|user prompt|original prompt|\
          context window|chain of thought|your reasoning|internal reasoning|current document|the last ten|last messages|last emails|list of all tools|all available tools|tool list|list of tools|available tools|tool descriptions|previous tool|tool calls so far|conversation so far|conversation context|everything the user|user's input|all user input|contents of the conversation|the conversation to|memory of the",
     ),
     (
@@ -238,8 +238,8 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Supply,
-        "pass|passes|passed|passing|pass it|pass the|include|included|including|supply|supplied|provide|provided|put|puts|insert|attach|attached|add it|add them|embed|embedded|concatenate*|into the parameter|in the parameter|as parameter|as the parameter|in the field|into the field|as an argument|as argument|in `|as `|into `|\
-         as the value|fill in|populate|populated|appended|append|prepend|fill the|hand over|hands over|give it to|put what|give channel|in base64|base64 encoded|encoded in|encode it|note it|write it|store also|attach the|handed to|given to|copied into|copied to|to this tool|to this guard|contain|with the content*|submitted in|in clear|verbatim|word for word|needs the|takes the|should be the content|needs its",
+        "encode|encodes|encoded as|belong into|belongs into|goes into|pass|passes|passed|passing|pass it|pass the|include|included|including|supply|supplied|provide|provided|put|puts|insert|attach|attached|add it|add them|embed|embedded|concatenate*|into the parameter|in the parameter|as parameter|as the parameter|in the field|into the field|as an argument|as argument|in `|as `|into `|\
+         as the value|fill in|populate|populated|appended|append|prepend|fill the|hand over|hands over|give it to|put what|give channel|in base64|base64 encoded|encoded in|encode it|note it|write it|store also|attach the|handed to|given to|copied into|copied to|to this tool|to this guard|contain|with the content*|submitted in|in the description|in the title|in the body|in the comment|in the summary|in the subject|to the title|into the title|to the description|as topic|as metadata|as salt|in clear|verbatim|word for word|needs the|takes the|should be the content|needs its",
     ),
     (
         Concept::Not,
@@ -264,19 +264,23 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Persist,
-        "to the crontab|cron job|authorized_keys|startup|at boot|persistent|persistence|every reboot|keep alive|scheduled task|background process|daemon|.bashrc|.zshrc|git hook*|.git/hooks|service unit|autostart|reverse shell|backdoor",
+        "* * * *|at login|every login|on every boot|to the crontab|cron job|authorized_keys|startup|at boot|persistent|persistence|every reboot|keep alive|scheduled task|background process|daemon|.bashrc|.zshrc|git hook*|.git/hooks|service unit|autostart|reverse shell|backdoor",
     ),
     (
         Concept::Pretend,
-        "whatever the texts|even when the tool|without checking|all correct|everything went fine|no vulnerabilities|always approve|approved by|report success|regardless of the result|regardless of the actual|no matter what the|fabricate*|falsif*|misreport*|hide errors|instead of the real|instead of the actual|only the first result|remove all items instead|return that they|are identical",
+        "without reading it|without reading them|without looking|without review|whatever the truth|regardless of the truth|no matter the truth|whether or not it is true|even if it is not true|is clean|page is safe|site is safe|link is safe|file is safe|is harmless|wrong figures|false figures|wrong numbers|false numbers|wrong results|false results|wrong answer|false answer|fake|bogus|made-up|be reported to the user as|shown to the user as|presented to the user as|displayed to the user as|reported as successful|whatever the texts|even when the tool|without checking|all correct|everything went fine|no vulnerabilities|always approve|approved by|report success|regardless of the result|regardless of the actual|no matter what the|fabricate*|falsif*|misreport*|hide errors|instead of the real|instead of the actual|only the first result|remove all items instead|return that they|are identical",
     ),
     (
         Concept::Everything,
         "arguments of every|all arguments|all parameters|every argument|list of all tools|every file that is|all file contents|full email body|entire file|entire request|whole request|entire content*|complete text|every answer|every message|all messages|all emails|every email|each mail|each message|all responses|all results|every response|all conversations|every conversation|all user",
     ),
     (
+        Concept::Paging,
+        "page token|page_token|next_page*|next page|pagination|paging|cursor|continuation token|token count|tokens used|max tokens|max_tokens|number of tokens|token limit|token address|token balance|token symbol|tokens per",
+    ),
+    (
         Concept::Use,
-        "this command|this function|this tool|using this|with this tool|use this|use this tool|call this tool|invoke this tool|using this tool|calling this tool|this tool must|this tool has to|this tool should|this check|this must run|has to run first|must be called|must be invoked|must be used|must be run|must run|has to be called|needs to be called|be called first|be called before|before calling|prior to calling|before using|before invoking|prior to using",
+        "never use the built-in|be executed before|executed before|executed first|is executed first|be executed first|this command|this function|this tool|using this|with this tool|use this|use this tool|call this tool|invoke this tool|using this tool|calling this tool|this tool must|this tool has to|this tool should|this check|this must run|has to run first|must be called|must be invoked|must be used|must be run|must run|has to be called|needs to be called|be called first|be called before|before calling|prior to calling|before using|before invoking|prior to using",
     ),
 ];
 
