@@ -32,6 +32,7 @@ mod sealing;
 mod session;
 mod settings;
 mod shipping;
+mod unseen;
 mod veil;
 mod witness;
 

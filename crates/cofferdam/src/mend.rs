@@ -46,6 +46,16 @@ pub(crate) fn path_line(server: &str, path: &str) -> Option<String> {
     Some(format!("cofferdam manifest allow {server} path {}", quoted(path)?))
 }
 
+/// The line for a UNIX socket that is there on this machine.
+pub(crate) fn socket_line(server: &str, path: &str) -> Option<String> {
+    Some(format!("cofferdam manifest allow {server} socket {}", quoted(path)?))
+}
+
+/// The line for a port of this machine.
+pub(crate) fn port_line(server: &str, port: u16) -> String {
+    format!("cofferdam manifest allow {server} host localhost:{port}")
+}
+
 /// The line for a server that asked for names and has no network: which host it needs, its own documentation says.
 pub(crate) fn names_line(server: &str) -> String {
     format!("cofferdam manifest allow {server} host HOST:443")

@@ -1,7 +1,7 @@
 //! What servers were refused lately: one small file a server, written beside the line by a thread of its own, and one notification for
 //! each new cause to whoever sits at the desktop. The record has all of it; this is for `status`, and never on the way of a message.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -19,11 +19,11 @@ use crate::own_files::{check_folder, read_own_file};
 
 /// Different causes that are remembered of a server; the newest stay.
 const CAUSES_MAX: usize = 32;
-/// Different causes that one session tells; what comes after is on record only.
-const CAUSES_A_SESSION_MAX: usize = 64;
+/// Different causes of one kind that one session tells; what comes after is on record only.
+const CAUSES_A_KIND_MAX: usize = 16;
 /// Refusals that may wait to be written.
 const WAITING_MAX: usize = 64;
-/// Notifications in one session.
+/// Notifications of one kind in one session.
 const NOTIFICATIONS_MAX: u32 = 4;
 /// How long the end of a session waits for what is not written yet.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
@@ -42,6 +42,12 @@ pub(crate) enum Refused {
     Program(String),
     /// It asked for a name and has no network at all.
     Names,
+    /// A file or folder that a call named, that is there on this machine and not for it.
+    Path(String),
+    /// A UNIX socket of this machine.
+    Socket(String),
+    /// A port of this machine.
+    Port(u16),
     /// A call of the client's.
     Call { rule: &'static str, why: String },
 }
@@ -71,6 +77,33 @@ struct Causes {
 /// Takes refusals, each with its record.
 type Teller = SyncSender<(Refused, String)>;
 
+/// Kinds of refusals: a flood of one leaves room for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Host,
+    Program,
+    Names,
+    Path,
+    Socket,
+    Port,
+    Call,
+}
+
+impl Refused {
+    /// Its kind, and what tells it from others of that kind.
+    fn key(&self) -> (Sort, String) {
+        match self {
+            Self::Host(wanted) => (Sort::Host, wanted.clone()),
+            Self::Program(path) => (Sort::Program, path.clone()),
+            Self::Names => (Sort::Names, String::new()),
+            Self::Path(path) => (Sort::Path, path.clone()),
+            Self::Socket(path) => (Sort::Socket, path.clone()),
+            Self::Port(port) => (Sort::Port, port.to_string()),
+            Self::Call { rule, .. } => (Sort::Call, (*rule).to_owned()),
+        }
+    }
+}
+
 /// One session's way of telling.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
@@ -81,7 +114,7 @@ pub(crate) struct Refusals {
 
 #[derive(Debug, Default)]
 struct Told {
-    known: HashSet<String>,
+    known: BTreeMap<Sort, BTreeSet<String>>,
     sender: Option<Teller>,
     written: Option<Receiver<()>>,
 }
@@ -99,13 +132,9 @@ impl Refusals {
     pub(crate) fn tell(&self, refused: Refused, record: impl FnOnce() -> String) {
         let Some((folder, server)) = &self.about else { return };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = match &refused {
-            Refused::Host(wanted) => format!("host {wanted}"),
-            Refused::Program(path) => format!("program {path}"),
-            Refused::Names => "names".to_owned(),
-            Refused::Call { rule, .. } => (*rule).to_owned(),
-        };
-        if told.known.len() >= CAUSES_A_SESSION_MAX || !told.known.insert(key) {
+        let (sort, key) = refused.key();
+        let known = told.known.entry(sort).or_default();
+        if known.len() >= CAUSES_A_KIND_MAX || !known.insert(key) {
             return;
         }
         if told.sender.is_none() {
@@ -133,15 +162,16 @@ fn start(folder: PathBuf, server: String) -> Option<(Teller, Receiver<()>)> {
     let (sender, waiting) = sync_channel::<(Refused, String)>(WAITING_MAX);
     let (alive, written) = sync_channel::<()>(1);
     let write = move || {
-        let mut notifications = 0;
+        let mut notifications: BTreeMap<Sort, u32> = BTreeMap::new();
         while let Ok((refused, record)) = waiting.recv() {
             let Some(cause) = cause(&server, &refused, record) else {
                 continue;
             };
             // A folder that cannot be written costs the operator this list, and the session nothing.
             let is_new = note(&folder, &server, cause.clone()).unwrap_or(false);
-            if is_new && notifications < NOTIFICATIONS_MAX {
-                notifications += 1;
+            let shown = notifications.entry(refused.key().0).or_default();
+            if is_new && *shown < NOTIFICATIONS_MAX {
+                *shown += 1;
                 tell_desktop(&server, &cause);
             }
         }
@@ -171,6 +201,12 @@ fn cause(server: &str, refused: &Refused, record: String) -> Option<Cause> {
         Refused::Names => (
             "the name of a host: it may connect nowhere".to_owned(),
             Some(mend::names_line(server)),
+        ),
+        Refused::Path(path) => (format!("the path `{path}`"), Some(mend::path_line(server, path)?)),
+        Refused::Socket(path) => (format!("the socket `{path}`"), Some(mend::socket_line(server, path)?)),
+        Refused::Port(port) => (
+            format!("port {port} of this machine"),
+            Some(mend::port_line(server, *port)),
         ),
         Refused::Call { rule, why } => (format!("a call ({rule}): {why}"), None),
     };

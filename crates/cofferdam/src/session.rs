@@ -23,6 +23,7 @@ use crate::policy;
 use crate::refusals::Refusals;
 use crate::settings::{ApprovalsWebhook, Settings};
 use crate::shipping;
+use crate::unseen::Given;
 use crate::veil::Veil;
 use crate::witness::Witness;
 
@@ -82,6 +83,7 @@ impl Session {
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
+            given: Given::of(home, manifest, &plan.environment),
             refusals: Refusals::of(home, &contract.name),
         };
         Ok(Self {
@@ -124,6 +126,7 @@ impl Session {
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
+            given: Given::default(),
             refusals: Refusals::default(),
         };
         Ok(Self {

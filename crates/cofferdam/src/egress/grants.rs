@@ -125,6 +125,11 @@ impl Grants {
         [NAME_RULE, PORT_RULE].contains(&rule)
     }
 
+    /// Whether a port of this machine may be connected to.
+    pub(crate) fn allows_localhost(&self, port: u16) -> bool {
+        self.localhost.contains(&port)
+    }
+
     /// Every port that is allowed anywhere, in order.
     pub(crate) fn ports(&self) -> Vec<u16> {
         let named = self.names.values().flat_map(|name| name.ports.keys().copied());

@@ -165,6 +165,9 @@ impl Gate {
 
     /// inspect → decide (release) → redact, for a message of the server that the session admitted.
     fn decide_for_server(&self, message: Message, admitted: &Admitted) -> Result<Permitted, Box<Denied>> {
+        if let Some(id) = message.id().filter(|_| admitted.answers.is_some()) {
+            self.tell_unseen(id, message.line());
+        }
         let (findings, redaction) = self.inspect_answer(&message, admitted);
         let in_force = self.in_force();
         let about = (message.line().len(), findings.as_slice(), &in_force.policies);

@@ -23,6 +23,7 @@ mod rate;
 mod refusal;
 mod restart;
 mod stderr;
+mod unseen;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -52,15 +53,17 @@ use rate::CallRate;
 use refusal::Stopped;
 use restart::Crashes;
 use stderr::OperatorLines;
+use unseen::Unseen;
 
 use crate::egress::Grants;
 use crate::refusals::Refusals;
+use crate::unseen::Given;
 
 pub(crate) use end::{Cause, Ended, SESSION_ENDED_RULE, process_words};
 pub(crate) use in_force::{InForce, Reload};
 pub(crate) use life::{Pipes, Server, run};
 pub(crate) use live_tools::PinnedTool;
-pub(crate) use observed::{Executed, Launched, observations};
+pub(crate) use observed::{AF_UNIX, Executed, Launched, observations};
 pub(crate) use outage::RECORD_UNAVAILABLE_RULE;
 pub use outlet::{Outlet, Passable};
 pub(crate) use pump::RECORD_QUOTA_RULE;
@@ -98,6 +101,8 @@ pub(crate) struct Terms {
     pub(crate) question_ms: u64,
     /// Where questions are posted to.
     pub(crate) webhook: Option<Webhook>,
+    /// What of this machine the server was given by path.
+    pub(crate) given: Given,
     /// Where people look up what was refused.
     pub(crate) refusals: Refusals,
 }
@@ -119,6 +124,7 @@ pub(crate) struct Gate {
     poster: Option<QuestionPoster>,
     rate: Mutex<CallRate>,
     flow: Mutex<Flow>,
+    unseen: Unseen,
     crashes: Mutex<Crashes>,
     /// Why nothing can be recorded, while nothing can.
     outage: Mutex<Option<Outage>>,
@@ -161,6 +167,7 @@ impl Gate {
             poster,
             rate: Mutex::new(CallRate::new()),
             flow: Mutex::default(),
+            unseen: Unseen::default(),
             crashes: Mutex::default(),
             outage: Mutex::default(),
             process: AtomicU64::new(0),
@@ -225,6 +232,9 @@ impl Gate {
     /// What is on disk goes out now: from here on its requests can be answered. `false` where they were decided for a process of the server
     /// that another has replaced: then nothing of it may go out.
     fn mark_sent(&self, sender: Sender, process: u64, permitted: &[Recorded<Permitted>]) -> bool {
+        if sender == Sender::Client {
+            self.note_unseen(permitted);
+        }
         let mut session = self.session();
         if sender == Sender::Client && process != self.process() {
             return false;
@@ -361,8 +371,13 @@ impl Gate {
 
     /// `SESSION:SEQ`, short enough to type and found by `audit show`.
     fn reference(&self, seq: u64) -> String {
+        format!("{}:{seq}", self.short_session())
+    }
+
+    /// The beginning of the session's id, which `audit show` takes for it.
+    fn short_session(&self) -> String {
         let session = self.log.session_id();
-        format!("{}:{seq}", session.get(..8).unwrap_or(session))
+        session.get(..8).unwrap_or(session).to_owned()
     }
 
     /// The same; empty where there is no record.

@@ -3,6 +3,7 @@
 //! Seeing is in nobody's way: the queue is bounded, what does not fit is counted, and a flood of one thing is one record with a count.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Events, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -25,6 +26,8 @@ const GATHERED: Duration = Duration::from_millis(50);
 const GROUP_MAX: usize = 64;
 /// Calls in flight that are named beside one observation.
 const CALLS_NAMED_MAX: usize = 8;
+/// `AF_UNIX`, the same on every architecture.
+pub(crate) const AF_UNIX: u64 = 1;
 /// Different programs that are remembered for `add`.
 const PROGRAMS_MAX: usize = 64;
 
@@ -33,6 +36,8 @@ const PROGRAMS_MAX: usize = 64;
 struct Seen {
     observation: Observation,
     during: Vec<Value>,
+    /// What those calls name that the server was not given; of calls for a UNIX socket only, which say nothing of a path themselves.
+    named: Vec<String>,
 }
 
 impl Seen {
@@ -119,10 +124,14 @@ pub(crate) fn observations(executed: Executed) -> (Observer, Observations) {
     };
     let observer = move |observation: Observation| {
         executed.note(&observation);
-        let during = gate.get().and_then(Weak::upgrade).map(|gate| gate.calls_in_flight());
+        let gate = gate.get().and_then(Weak::upgrade);
+        let during = gate.as_ref().map(|gate| gate.calls_in_flight()).unwrap_or_default();
+        let gate = gate.filter(|_| is_unix_socket(&observation));
+        let named = gate.map(|gate| gate.unseen.all()).unwrap_or_default();
         let seen = Seen {
             observation,
-            during: during.unwrap_or_default(),
+            during,
+            named,
         };
         if let Err(TrySendError::Full(_)) = sender.try_send(seen) {
             dropped.fetch_add(1, Ordering::Relaxed);
@@ -187,18 +196,54 @@ impl Gate {
                 path: Some(path),
                 is_there: false,
                 ..
-            } => Refused::Program(path.clone()),
-            Deed::Connect { address: Some(address) }
-                if address.ends_with(":53") && self.terms.network.ports().is_empty() =>
-            {
-                Refused::Names
+            } => Some(Refused::Program(path.clone())),
+            Deed::Connect { address: Some(address) } => self.unreached(address),
+            Deed::Other { .. } if is_unix_socket(&seen.observation) => {
+                let wanted = self.terms.given.socket_wanted(&seen.named);
+                wanted.map(Refused::Socket)
             }
-            _ => return,
+            _ => None,
         };
-        let session = self.log.session_id();
-        let session = session.get(..8).unwrap_or(session).to_owned();
-        self.terms.refusals.tell(refused, || session);
+        let Some(refused) = refused else { return };
+        self.terms.refusals.tell(refused, || self.short_session());
     }
+
+    /// What was to be connected to, where that cannot have been reached and a person could grant it.
+    fn unreached(&self, address: &str) -> Option<Refused> {
+        if let Some(path) = address.strip_prefix("unix:") {
+            return self
+                .terms
+                .given
+                .lacks_socket(path)
+                .then(|| Refused::Socket(path.to_owned()));
+        }
+        if address.ends_with(":53") && self.terms.network.ports().is_empty() {
+            return Some(Refused::Names);
+        }
+        let address: SocketAddr = address.parse().ok()?;
+        let is_lacking = address.ip().to_canonical().is_loopback()
+            && !self.terms.network.allows_localhost(address.port())
+            && is_listened_to(address.port());
+        is_lacking.then(|| Refused::Port(address.port()))
+    }
+}
+
+/// Whether a program outside listens on this port of this machine: then a server that connects to it means that one. Its own loopback
+/// has none but its own.
+fn is_listened_to(port: u16) -> bool {
+    // `sl local_address rem_address st …`, addresses as `HEX:PORT`, and 0A for a socket that listens.
+    let listens = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let local = words.next().and_then(|local| local.rsplit_once(':'));
+        local.is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port)) && words.nth(1) == Some("0A")
+    };
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+    tables.iter().flatten().any(|table| table.lines().any(listens))
+}
+
+/// Whether this is the call for a UNIX socket: what it is for is not known when it is refused.
+fn is_unix_socket(observation: &Observation) -> bool {
+    matches!(observation.deed, Deed::Other { values: [AF_UNIX, ..] }) && observation.call == "socket"
 }
 
 /// What follows a first observation at once, each with how often it was made.

@@ -11,6 +11,7 @@ use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::sealing::Identities;
+use crate::unseen::Given;
 
 /// One session or one record. What is shown is verified on the way.
 pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result<Exit, Failure> {
@@ -39,8 +40,8 @@ pub(crate) fn show(home: &Home, args: &AuditShow, output: &mut Output) -> Result
     };
     let is_told = !args.full && !output.is_json();
     let contract = Contract::read(home, &session.header.server).ok();
-    let manifest = contract.as_ref().map(|contract| &contract.manifest);
-    let mut timeline = Timeline::new(&session.header.server, manifest);
+    let given = contract.map(|contract| Given::written(home, &contract.manifest));
+    let mut timeline = Timeline::new(&session.header.server, given.as_ref());
     let kept = if args.full || is_told || identities.is_some() {
         Payloads::Whole
     } else {
@@ -87,8 +88,8 @@ fn tell_call(
     };
     let session = store.session(&located.session).map_err(|error| failure(&error))?;
     let contract = Contract::read(home, &located.server).ok();
-    let manifest = contract.as_ref().map(|contract| &contract.manifest);
-    let mut timeline = Timeline::new(&located.server, manifest);
+    let given = contract.map(|contract| Given::written(home, &contract.manifest));
+    let mut timeline = Timeline::new(&located.server, given.as_ref());
     for path in &session.segments {
         let mut reader = Reader::open(path)
             .map_err(|error| failure(&error))?

@@ -1,16 +1,15 @@
 //! `audit show` for people: a session, or one call of it, told line by line.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use cofferdam_audit::{Kind, Record};
-use cofferdam_manifest::{Access, Manifest, forbidden_grant};
 use serde_json::Value;
 
 use crate::cli::output::{Output, Style};
 use crate::failure::Failure;
-use crate::gate::escaped;
-use crate::mend::{line_for, path_line};
+use crate::gate::{AF_UNIX, escaped};
+use crate::mend::{line_for, path_line, socket_line};
+use crate::unseen::{Given, says_not_there};
 
 /// Characters of a text that stand on one line.
 const SHOWN_CHARS: usize = 100;
@@ -20,7 +19,7 @@ const SHOWN_CHARS: usize = 100;
 pub(super) struct Timeline<'a> {
     server: &'a str,
     /// What the server may see; `None` where that is not known any more.
-    manifest: Option<&'a Manifest>,
+    given: Option<&'a Given>,
     began_ns: Option<u64>,
     /// When the request with this id came.
     asked: BTreeMap<String, u64>,
@@ -31,10 +30,10 @@ pub(super) struct Timeline<'a> {
 }
 
 impl<'a> Timeline<'a> {
-    pub(super) fn new(server: &'a str, manifest: Option<&'a Manifest>) -> Self {
+    pub(super) fn new(server: &'a str, given: Option<&'a Given>) -> Self {
         Self {
             server,
-            manifest,
+            given,
             began_ns: None,
             asked: BTreeMap::new(),
             unseen: BTreeMap::new(),
@@ -56,7 +55,9 @@ impl<'a> Timeline<'a> {
             None => line,
         };
         output.line(told.trim_end())?;
-        let line = line_for(self.server, record.kind, &facts).or_else(|| self.path_line(record, &facts));
+        let line = line_for(self.server, record.kind, &facts)
+            .or_else(|| self.path_line(record, &facts))
+            .or_else(|| self.socket_line(record.kind, &facts));
         match line.filter(|line| self.lines.insert(line.clone())) {
             Some(line) => output.line(&format!("        if that is what it is for: `{line}`")),
             None => Ok(()),
@@ -68,9 +69,9 @@ impl<'a> Timeline<'a> {
         let id = word(facts, "id");
         match record.kind {
             Kind::ClientLine => {
-                let manifest = self.manifest?;
+                let given = self.given?;
                 let call: Value = serde_json::from_slice(&record.payload).ok()?;
-                let path = unseen_path(call.get("params")?.get("arguments")?, manifest)?;
+                let path = unseen_path(call.get("params")?.get("arguments")?, given)?;
                 if self.unseen.len() < CALLS_MAX {
                     self.unseen.insert(id, path);
                 }
@@ -78,14 +79,28 @@ impl<'a> Timeline<'a> {
             }
             Kind::ServerLine => {
                 let path = self.unseen.remove(&id)?;
-                let said = String::from_utf8_lossy(&record.payload).to_ascii_lowercase();
-                NOT_THERE
-                    .iter()
-                    .any(|words| said.contains(words))
-                    .then(|| path_line(self.server, &path))?
+                says_not_there(&record.payload).then(|| path_line(self.server, &path))?
             }
             _ => None,
         }
+    }
+
+    /// The line for a socket that the server connected to, or that it most likely wanted.
+    fn socket_line(&self, kind: Kind, facts: &Value) -> Option<String> {
+        let given = self.given?;
+        let path = match kind {
+            Kind::Connection => {
+                let path = facts.get("address")?.as_str()?.strip_prefix("unix:")?;
+                Some(path.to_owned()).filter(|path| given.lacks_socket(path))
+            }
+            Kind::SystemCall if facts.get("values")?.get(0)?.as_u64() == Some(AF_UNIX) => {
+                let is_socket = word(facts, "call") == "socket";
+                let in_calls: Vec<String> = self.unseen.values().cloned().collect();
+                given.socket_wanted(&in_calls).filter(|_| is_socket)
+            }
+            _ => None,
+        };
+        socket_line(self.server, &path?)
     }
 
     fn what(&mut self, record: &Record, facts: &Value) -> String {
@@ -155,23 +170,13 @@ impl<'a> Timeline<'a> {
     }
 }
 
-/// What programs say of a file that is not there for them.
-const NOT_THERE: [&str; 7] = [
-    "no such file",
-    "enoent",
-    "not found",
-    "does not exist",
-    "denied",
-    "outside",
-    "not allowed",
-];
 /// Calls whose paths are remembered until their answer.
 const CALLS_MAX: usize = 1024;
 /// Texts of a call that are looked at.
 const TEXTS_MAX: usize = 64;
 
 /// The first absolute path in a call's arguments that is there on this machine and that the server was not granted.
-fn unseen_path(arguments: &Value, manifest: &Manifest) -> Option<String> {
+fn unseen_path(arguments: &Value, given: &Given) -> Option<String> {
     let (mut waiting, mut seen) = (vec![arguments], 0_usize);
     while let Some(value) = waiting.pop().filter(|_| seen < TEXTS_MAX) {
         match value {
@@ -179,11 +184,7 @@ fn unseen_path(arguments: &Value, manifest: &Manifest) -> Option<String> {
             Value::Object(all) => waiting.extend(all.values().take(TEXTS_MAX)),
             Value::String(text) => {
                 seen = seen.saturating_add(1);
-                let path = Path::new(text);
-                let files = &manifest.filesystem;
-                let mut granted = files.read.iter().chain(&files.write).chain(&manifest.launch.program);
-                let is_unseen = path.is_absolute() && path.exists() && !granted.any(|root| path.starts_with(root));
-                if is_unseen && forbidden_grant(path, Access::Read, &[]).is_none() {
+                if given.lacks_file(text) {
                     return Some(text.clone());
                 }
             }
