@@ -56,9 +56,12 @@ pub(crate) fn port_line(server: &str, port: u16) -> String {
     format!("cofferdam manifest allow {server} host localhost:{port}")
 }
 
+/// Where a person puts in the host that only they know.
+pub(crate) const HOST_TO_NAME: &str = "HOST:443";
+
 /// The line for a server that asked for names and has no network: which host it needs, its own documentation says.
 pub(crate) fn names_line(server: &str) -> String {
-    format!("cofferdam manifest allow {server} host HOST:443")
+    format!("cofferdam manifest allow {server} host {HOST_TO_NAME}")
 }
 
 /// The line for what one record tells of, if there is one.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -107,9 +107,38 @@ impl Refused {
 /// One session's way of telling.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    /// The folder of the files and the server; `None` for sessions nobody looks up.
-    about: Option<(PathBuf, String)>,
+    to: Listener,
     told: Mutex<Told>,
+}
+
+/// Who is told.
+#[derive(Debug, Default)]
+enum Listener {
+    /// Nobody looks this session up.
+    #[default]
+    Nobody,
+    /// Whoever looks at `status`: the folder of the files, and the server.
+    People(PathBuf, String),
+    /// Whoever watches a server for the first time.
+    Watcher(Gathered),
+}
+
+/// What a server that is watched was refused, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gathered(Arc<Mutex<Vec<Refused>>>);
+
+impl Gathered {
+    /// All of it; nothing is left behind.
+    pub(crate) fn take(&self) -> Vec<Refused> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, refused: Refused) {
+        // Its questions for names are heard one by one.
+        if !matches!(refused, Refused::Names) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -123,20 +152,32 @@ impl Refusals {
     /// For the sessions of a server under a contract.
     pub(crate) fn of(home: &Home, server: &str) -> Self {
         Self {
-            about: Some((folder(home), server.to_owned())),
+            to: Listener::People(folder(home), server.to_owned()),
+            told: Mutex::default(),
+        }
+    }
+
+    /// For a server that is watched for the first time.
+    pub(crate) fn gathered(by: Gathered) -> Self {
+        Self {
+            to: Listener::Watcher(by),
             told: Mutex::default(),
         }
     }
 
     /// Tells one refusal, `record` says where it stands. Never waits: what does not fit is on record only.
     pub(crate) fn tell(&self, refused: Refused, record: impl FnOnce() -> String) {
-        let Some((folder, server)) = &self.about else { return };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let (sort, key) = refused.key();
         let known = told.known.entry(sort).or_default();
         if known.len() >= CAUSES_A_KIND_MAX || !known.insert(key) {
             return;
         }
+        let (folder, server) = match &self.to {
+            Listener::People(folder, server) => (folder, server),
+            Listener::Watcher(gathered) => return gathered.note(refused),
+            Listener::Nobody => return,
+        };
         if told.sender.is_none() {
             (told.sender, told.written) = start(folder.clone(), server.clone()).unzip();
         }
@@ -184,8 +225,23 @@ fn start(folder: PathBuf, server: String) -> Option<(Teller, Receiver<()>)> {
     Some((sender, written))
 }
 
-/// In words; `None` for what is nothing to tell, such as a program that this machine does not have.
 fn cause(server: &str, refused: &Refused, record: String) -> Option<Cause> {
+    let (what, line) = in_words(server, refused)?;
+    Some(Cause {
+        what,
+        line,
+        record,
+        at: crate::cli::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs(),
+        times: 1,
+    })
+}
+
+/// In words that are safe for a terminal, and the line that would grant it; `None` for what is nothing to tell, such as a program that this
+/// machine does not have.
+pub(crate) fn in_words(server: &str, refused: &Refused) -> Option<(String, Option<String>)> {
     let (what, line) = match refused {
         Refused::Host(wanted) => {
             let line = mend::host_line(server, wanted)?;
@@ -210,19 +266,8 @@ fn cause(server: &str, refused: &Refused, record: String) -> Option<Cause> {
         ),
         Refused::Call { rule, why } => (format!("a call ({rule}): {why}"), None),
     };
-    Some(Cause {
-        what: cofferdam_inspect::show_safely(&what)
-            .chars()
-            .take(TEXT_CHARS_MAX)
-            .collect(),
-        line,
-        record,
-        at: crate::cli::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs(),
-        times: 1,
-    })
+    let what = cofferdam_inspect::show_safely(&what);
+    Some((what.chars().take(TEXT_CHARS_MAX).collect(), line))
 }
 
 fn folder(home: &Home) -> PathBuf {

@@ -20,7 +20,7 @@ use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
 use crate::install::Held;
 use crate::policy;
-use crate::refusals::Refusals;
+use crate::refusals::{Gathered, Refusals};
 use crate::settings::{ApprovalsWebhook, Settings};
 use crate::shipping;
 use crate::unseen::Given;
@@ -41,6 +41,9 @@ pub(crate) struct Session {
     /// Its package is not pruned while it runs.
     held: Vec<Held>,
 }
+
+/// A door that leads nowhere: with one there is somebody who hears questions for names.
+const TLS_PORT: u16 = 443;
 
 impl Session {
     /// A session under an accepted contract.
@@ -148,6 +151,18 @@ impl Session {
             members.insert("programs".to_owned(), json!("any"));
         }
         self.executed.clone()
+    }
+
+    /// Hears the names that the server asks for, of which none is let through that was not granted, and gives what will tell what it was
+    /// refused; for `add`.
+    pub(crate) fn gathering(&mut self, home: &Home, manifest: &Manifest) -> Gathered {
+        if self.plan.ports.is_empty() {
+            self.plan.ports = vec![TLS_PORT];
+        }
+        let gathered = Gathered::default();
+        self.terms.given = Given::of(home, manifest, &self.plan.environment);
+        self.terms.refusals = Refusals::gathered(gathered.clone());
+        gathered
     }
 
     /// Opens the record, starts the compartment, runs the gate to its end.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cofferdam_manifest::{ClientRequest, Definitions, Isolation, Manifest, Program, ProgramPins};
+use cofferdam_manifest::{ClientRequest, Definitions, Endpoint, Isolation, Manifest, Program, ProgramPins};
 use serde_json::Value;
 
 use super::add_screen::show;
@@ -18,12 +18,14 @@ use crate::client::Declares;
 use crate::contract::folder::{Before, Texts};
 use crate::contract::project::Project;
 use crate::contract::{Contract, Place, own_folder, program_json};
+use crate::egress::Grants;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::image::wanted;
 use crate::install::{Held, PackageLine, install, package_line};
 use crate::own_files::shown;
 use crate::protect::Scope;
+use crate::refusals::Refused;
 use crate::session::Session;
 
 /// Adds a server.
@@ -86,6 +88,8 @@ pub(crate) struct Candidate {
     pub(crate) contract: Contract,
     observed: Observed,
     notes: Vec<String>,
+    /// What it was refused meanwhile.
+    pub(crate) refused: Vec<Refused>,
     /// What was installed for it is not pruned before it is accepted.
     _held: Option<Held>,
 }
@@ -110,6 +114,7 @@ impl Candidate {
         }
         let mut session = Session::unpinned(home, &args.name, &seen, "add")?;
         let executed = session.any_program();
+        let gathered = session.gathering(home, &seen);
         let timeout = Duration::from_secs(args.timeout);
         let (observed, _ended) = converse(home, session, (Declares::Everything, timeout), observe)?;
 
@@ -144,13 +149,26 @@ impl Candidate {
             contract,
             observed,
             notes: program.notes,
+            refused: gathered.take(),
             _held: held,
         })
     }
 
+    /// Public hosts that it asked for and may not reach: what a person could grant.
+    pub(crate) fn hosts(&self) -> Vec<Endpoint> {
+        let wanted = self.refused.iter().filter_map(|refused| match refused {
+            Refused::Host(wanted) => Grants::grantable(wanted),
+            _ => None,
+        });
+        let granted = &self.contract.manifest.network.allow;
+        let mut hosts: Vec<Endpoint> = wanted.filter(|host| !granted.contains(host)).collect();
+        hosts.dedup();
+        hosts
+    }
+
     /// One screen: what it is, what it may reach, what it offers, what was found.
     pub(crate) fn show(&self, output: &mut Output) -> Result<(), Failure> {
-        show(&self.contract, &self.observed, &self.notes, output)
+        show(&self.contract, &self.observed, (&self.notes, &self.refused), output)
     }
 
     /// Writes it where it belongs; gives the manifest's path, as it can be shown.

@@ -12,12 +12,13 @@ use crate::compartment::given_up;
 use crate::contract::Contract;
 use crate::failure::Failure;
 use crate::gate::escaped;
+use crate::refusals::{Refused, in_words};
 
 /// One screen: what it is, what it may reach, what it offers, what was found.
 pub(super) fn show(
     contract: &Contract,
     observed: &Observed,
-    notes: &[String],
+    (notes, refused): (&[String], &[Refused]),
     output: &mut Output,
 ) -> Result<(), Failure> {
     let manifest = &contract.manifest;
@@ -29,8 +30,8 @@ pub(super) fn show(
     match &manifest.isolation.image {
         Some(image) => output.say(&format!("  image     {}", escaped(image.reference.as_bytes()))),
         None => output.say(&format!(
-            "  pinned    {} files, {}",
-            contract.program.len(),
+            "  pinned    {}, {}",
+            counted(contract.program.len(), "file"),
             contract.program.digest()
         )),
     }
@@ -55,6 +56,9 @@ pub(super) fn show(
             hosts.join(", ")
         }
     ));
+    for (what, _line) in refused.iter().filter_map(|refused| in_words(&contract.name, refused)) {
+        output.say(&format!("  refused   {what}, which it asked for meanwhile"));
+    }
     let variables: Vec<&str> = manifest
         .environment
         .set
@@ -74,10 +78,10 @@ pub(super) fn show(
         output.say(&format!("  note      {note}"));
     }
     output.say(&format!(
-        "  {} tools, {} prompts, {} resources",
-        observed.tools.len(),
-        observed.prompts.len(),
-        observed.resources.len()
+        "  {}, {}, {}",
+        counted(observed.tools.len(), "tool"),
+        counted(observed.prompts.len(), "prompt"),
+        counted(observed.resources.len(), "resource")
     ));
     show_tools(contract, output);
     for (what, names) in [("prompt", &observed.prompts), ("resource", &observed.resources)] {
@@ -86,6 +90,10 @@ pub(super) fn show(
         }
     }
     Ok(())
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Each tool with the beginning of its description, and what was found.

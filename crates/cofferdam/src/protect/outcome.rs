@@ -12,6 +12,7 @@ use super::lately::Recent;
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
+use crate::mend::HOST_TO_NAME;
 
 /// How an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub(super) struct Outcome {
     help: Option<String>,
     /// How its server did lately.
     lately: Option<Recent>,
+    /// The lines that would let its server connect, where it cannot.
+    unreached: Vec<String>,
 }
 
 impl Outcome {
@@ -94,6 +97,7 @@ impl Outcome {
             why: entry.is_disabled.then(|| "the client has it switched off".to_owned()),
             help: None,
             lately: None,
+            unreached: Vec::new(),
         }
     }
 
@@ -107,6 +111,7 @@ impl Outcome {
             why: Some(failure.what.clone()),
             help: failure.help.clone(),
             lately: None,
+            unreached: Vec::new(),
         }
     }
 
@@ -120,6 +125,7 @@ impl Outcome {
             why: None,
             help: None,
             lately: None,
+            unreached: Vec::new(),
         };
         match outcome {
             Ok(state) => Self { state, ..base },
@@ -132,6 +138,10 @@ impl Outcome {
             lately: Some(recent),
             ..self
         }
+    }
+
+    pub(super) fn unreached(self, unreached: Vec<String>) -> Self {
+        Self { unreached, ..self }
     }
 
     pub(super) fn served_by(self, server: &str) -> Self {
@@ -165,6 +175,9 @@ impl Outcome {
         if let (Some(recent), Some(members)) = (&self.lately, told.as_object_mut()) {
             members.insert("lately".to_owned(), recent.json());
         }
+        if let (false, Some(members)) = (self.unreached.is_empty(), told.as_object_mut()) {
+            members.insert("unreached".to_owned(), json!(self.unreached));
+        }
         told
     }
 
@@ -185,10 +198,21 @@ impl Outcome {
         {
             line.push_str(&more);
         }
+        for granting in &self.unreached {
+            line.push_str(&format!("\n    {}", indented(&in_words(granting))));
+        }
         for more in self.lately.iter().flat_map(Recent::lines) {
             line.push_str(&format!("\n    {}", indented(&more)));
         }
         line
+    }
+}
+
+/// What a person should know who wonders why a server that worked does not connect any more.
+fn in_words(granting: &str) -> String {
+    match granting.strip_suffix(HOST_TO_NAME) {
+        Some(_) => format!("it connects nowhere until a host is granted: `{granting}`"),
+        None => format!("it asked for a host, which it reaches after `{granting}`"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cofferdam_inspect::show_safely;
-use cofferdam_manifest::{can_name_server, looks_secret};
+use cofferdam_manifest::{Endpoint, can_name_server, looks_secret};
 use cofferdam_scan::{Entry, LaunchLine, Piece, Server, entries, pieces, rewrite};
 
 use super::config_file::ConfigText;
@@ -24,9 +24,12 @@ use crate::cli::understood;
 use crate::contract::{Contract, own_names};
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::mend::{host_line, names_line};
 
 /// Servers that are observed at once.
 const AT_ONCE: usize = 4;
+/// Hosts for which the line is shown that would grant them.
+const HOSTS_SHOWN_MAX: usize = 4;
 /// What stands in for a secret while a server is observed: it shows what it lists, and can do nothing.
 pub(crate) const STAND_IN: &str = "observed-without-secrets";
 
@@ -228,8 +231,8 @@ pub(super) fn all(
         };
         let done = way.and_then(|way| seal(home, &wanted, &name, (way, args.yes), output));
         outcomes.push(match done {
-            Ok(true) => outcome.served_by(&name),
-            Ok(false) => Outcome::of_entry(&wanted.found, &wanted.entry, State::Declined),
+            Ok(Some(unreached)) => outcome.served_by(&name).unreached(unreached),
+            Ok(None) => Outcome::of_entry(&wanted.found, &wanted.entry, State::Declined),
             Err(failure) => outcome.failed(&failure),
         });
     }
@@ -240,29 +243,39 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// Shows one server, has it accepted, and rewrites its entry. `false` where the person said no.
+/// Shows one server, has it accepted, and rewrites its entry; gives which lines would let it connect further, where it can connect nowhere.
+/// `None` where the person said no.
 fn seal(
     home: &Home,
     wanted: &Wanted,
     name: &str,
     (way, is_yes): (Way, bool),
     output: &mut Output,
-) -> Result<bool, Failure> {
-    match way {
-        Way::Known => {
-            // It was shown and accepted: what is new is one more entry that starts it.
-            Contract::load(home, name)?;
-        }
+) -> Result<Option<Vec<String>>, Failure> {
+    let unreached = match way {
+        // It was shown and accepted: what is new is one more entry that starts it.
+        Way::Known => unreached(&Contract::load(home, name)?, Vec::new()),
         Way::New(new) => {
             let (candidate, add) = *new;
-            match agreed(home, wanted, (candidate, add), is_yes, output)? {
-                Some(candidate) => drop(candidate.accept(home, false, output)?),
-                None => return Ok(false),
-            }
+            let Some(candidate) = agreed(home, wanted, (candidate, add), is_yes, output)? else {
+                return Ok(None);
+            };
+            candidate.accept(home, false, output)?;
+            unreached(&candidate.contract, candidate.hosts())
         }
-    }
+    };
     rewrite_entry(home, wanted, name)?;
-    Ok(true)
+    Ok(Some(unreached))
+}
+
+/// The lines that would let a server connect to the hosts that it asked for, or anywhere at all.
+fn unreached(contract: &Contract, asked: Vec<Endpoint>) -> Vec<String> {
+    let hosts = asked.iter().take(HOSTS_SHOWN_MAX).map(ToString::to_string);
+    let lines: Vec<String> = hosts.filter_map(|host| host_line(&contract.name, &host)).collect();
+    if lines.is_empty() && contract.manifest.network.allow.is_empty() {
+        return vec![names_line(&contract.name)];
+    }
+    lines
 }
 
 /// Shows a server until a person takes it as it is shown; what they want changed is observed anew. `None` where they say no.
@@ -278,6 +291,9 @@ fn agreed(
     loop {
         if is_new {
             shown(wanted, &candidate, &notes, output)?;
+            if !is_yes && !candidate.hosts().is_empty() {
+                output.say("  offered   `hosts` lets it connect to the hosts that it asked for");
+            }
         }
         if is_yes {
             return Ok(Some(candidate));
@@ -294,7 +310,7 @@ fn agreed(
             Wish::Change(change) => {
                 let mut wished = add.clone();
                 let seen = change
-                    .apply(&mut wished)
+                    .apply(&mut wished, candidate.hosts())
                     .and_then(|()| Candidate::observed(home, &wished, &wanted.stand_ins()));
                 match seen {
                     // What was said about the offer is no longer what is granted.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cofferdam_inspect::show_safely;
+use cofferdam_manifest::Endpoint;
 
 use crate::cli::args::Add;
 use crate::failure::Failure;
@@ -24,6 +25,8 @@ pub(super) enum Change {
     Read(PathBuf),
     Write(PathBuf),
     Host(String),
+    /// Whatever it asked for while it was looked at.
+    Hosts,
     Program(String),
     Variable(String),
     /// Whatever was granted under these words.
@@ -38,6 +41,7 @@ impl Wish {
         let change = match word {
             "y" | "Y" | "yes" if rest.is_empty() => return Self::Yes,
             "" | "n" | "N" | "no" if rest.is_empty() => return Self::No,
+            "hosts" if rest.is_empty() => return Self::Change(Change::Hosts),
             "read" => Change::Read(rest.into()),
             "write" => Change::Write(rest.into()),
             "host" => Change::Host(rest.to_owned()),
@@ -57,7 +61,7 @@ impl Wish {
             "y                   protect it as shown",
             "n                   leave it as it is",
             "read PATH           also let it read a file or folder; `write PATH` also write there",
-            "host HOST:PORT      also let it connect there",
+            "host HOST:PORT      also let it connect there; `hosts` to every host that it asked for",
             "program NAME        also let it execute this program",
             "variable NAME       also pass on this variable of the client's",
             "without WORD        take away the path, host, program or variable of this name",
@@ -67,11 +71,11 @@ impl Wish {
 }
 
 impl Change {
-    /// Changes what `add` is told.
+    /// Changes what `add` is told. `asked` are the hosts that the server asked for.
     ///
     /// # Errors
-    /// It cannot be read, or nothing of this name was granted.
-    pub(super) fn apply(&self, add: &mut Add) -> Result<(), Failure> {
+    /// It cannot be read, or nothing of this name was granted, or no host was asked for.
+    pub(super) fn apply(&self, add: &mut Add, asked: Vec<Endpoint>) -> Result<(), Failure> {
         match self {
             Self::Read(path) => {
                 add.write.retain(|known| known != path);
@@ -85,6 +89,12 @@ impl Change {
                 host.parse()
                     .map_err(|error| Failure::usage(format!("`{}`: {error}", show_safely(host))))?,
             ),
+            Self::Hosts if asked.is_empty() => {
+                return Err(
+                    Failure::usage("it asked for no host that it may not reach").help("name one: `host HOST:PORT`")
+                );
+            }
+            Self::Hosts => add.network.extend(asked),
             Self::Program(name) => add.execute.push(name.clone()),
             Self::Variable(name) => add.env.push(name.clone()),
             Self::Without(word) => return without(add, word),
@@ -131,7 +141,8 @@ mod tests {
         };
         assert_eq!(change("read /a b"), Change::Read("/a b".into()));
         assert_eq!(change("without  /a"), Change::Without("/a".into()));
-        for unclear in ["?", "write", "y please", "grant /x"] {
+        assert_eq!(change("hosts"), Change::Hosts);
+        for unclear in ["?", "write", "hosts all", "y please", "grant /x"] {
             assert!(matches!(Wish::read(unclear), Wish::Unclear(_)), "{unclear}");
         }
     }

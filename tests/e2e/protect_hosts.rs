@@ -1,0 +1,118 @@
+//! A server that needs the network, after `protect`: what it asked for is shown and offered, and granted by nobody but a person.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::listing_server::Person;
+use crate::scripted::Scripted;
+use crate::support::{Stage, fixture, text};
+
+/// Asks for two hosts while it is watched.
+const ASKS: &str = r#"
+    if method == "tools/list":
+        import socket
+        for host in ("api.example.com", "feed.example.org", "api.example.com"):
+            try:
+                socket.getaddrinfo(host, 443)
+            except OSError:
+                pass
+"#;
+
+/// A client's file with this server as `net`, and the fixture as `plain`.
+fn configured(stage: &Stage) -> PathBuf {
+    let script = Scripted::write(stage, "net", ASKS);
+    let file = stage.workspace().join("mcp.json");
+    let servers = json!({
+        "net": {"command": "/usr/bin/python3", "args": [script]},
+        "plain": {"command": fixture()},
+    });
+    std::fs::write(&file, json!({"mcpServers": servers}).to_string()).unwrap();
+    file
+}
+
+fn manifest(stage: &Stage, name: &str) -> String {
+    std::fs::read_to_string(stage.manifest(name)).unwrap()
+}
+
+#[test]
+fn with_yes_nothing_is_granted_and_one_line_says_what_would() {
+    let stage = Stage::new();
+    let file = configured(&stage);
+    let config = ["--client", "cursor", "--config", file.to_str().unwrap()];
+    let output = stage.run(&[&["--format", "json", "protect", "--yes"], &config[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let outcomes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let line = |server: &str, host: &str| format!("cofferdam manifest allow {server} host {host}:443");
+    assert_eq!(
+        outcomes[0]["unreached"],
+        json!([line("net", "api.example.com"), line("net", "feed.example.org")]),
+        "{outcomes}"
+    );
+    assert_eq!(outcomes[1]["unreached"], json!([line("plain", "HOST")]), "{outcomes}");
+    assert!(
+        manifest(&stage, "net").contains("[network]\nallow = []"),
+        "{}",
+        manifest(&stage, "net")
+    );
+
+    // The line, as it is shown.
+    let words = line("net", "api.example.com");
+    let words: Vec<&str> = words.split(' ').skip(1).chain(["--yes"]).collect();
+    let allowed = stage.run(&words);
+    assert!(allowed.status.success(), "{}", text(&allowed.stderr));
+    assert!(manifest(&stage, "net").contains("allow = [\"api.example.com:443\"]"));
+
+    // For people: once, and plain.
+    let undone = stage.run(&[&["unprotect"], &config[..]].concat());
+    assert!(undone.status.success(), "{}", text(&undone.stderr));
+    std::fs::remove_dir_all(stage.home().join("config/servers")).unwrap();
+    let shown = text(&stage.run(&[&["protect", "--yes"], &config[..]].concat()).stdout);
+    let asked = format!(
+        "it asked for a host, which it reaches after `{}`",
+        line("net", "api.example.com")
+    );
+    let plain = format!(
+        "it connects nowhere until a host is granted: `{}`",
+        line("plain", "HOST")
+    );
+    for expected in [asked, plain] {
+        assert_eq!(shown.matches(&expected).count(), 1, "{expected}: {shown}");
+    }
+}
+
+#[test]
+fn the_screen_offers_the_hosts_that_it_asked_for() {
+    let stage = Stage::new();
+    let file = configured(&stage);
+    let config = ["--client", "cursor", "--config", file.to_str().unwrap()];
+    let mut person = Person::at(&stage, &[&["protect"], &config[..]].concat());
+    let screen = person.is_asked("protect `net` as shown?").to_owned();
+    for expected in [
+        "network   none",
+        "refused   the host `api.example.com`, which it asked for meanwhile",
+        "offered   `hosts` lets it connect to the hosts that it asked for",
+    ] {
+        assert_eq!(screen.matches(expected).count(), 1, "{expected}: {screen}");
+    }
+    person.types("hosts");
+    let screen = person.is_asked("protect `net` as shown?").to_owned();
+    assert!(
+        screen.contains("network   api.example.com:443, feed.example.org:443") && !screen.contains("refused   "),
+        "{screen}"
+    );
+    person.types("without feed.example.org:443");
+    let screen = person.is_asked("protect `net` as shown?").to_owned();
+    assert!(screen.contains("refused   the host `feed.example.org`"), "{screen}");
+    person.types("y");
+    // It asked for none: there is nothing to offer.
+    let screen = person.is_asked("protect `plain` as shown?").to_owned();
+    assert!(!screen.contains("offered   "), "{screen}");
+    person.types("hosts");
+    person.is_asked("it asked for no host that it may not reach");
+    person.types("n");
+    let (status, said) = person.end();
+    assert!(status.success(), "{said}");
+    assert!(manifest(&stage, "net").contains("allow = [\"api.example.com:443\"]"));
+    assert!(!stage.manifest("plain").exists());
+}
