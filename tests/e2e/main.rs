@@ -54,6 +54,7 @@ mod policies;
 mod policy_changes;
 mod proofs;
 mod protect;
+mod protect_clients;
 mod protect_hosts;
 mod protect_marks;
 mod query;

@@ -88,7 +88,10 @@ fn is_like(place: &Place, path: &Path) -> bool {
     let ends = match place {
         Place::Home { linux, macos, windows } => vec![*linux, *macos, *windows],
         Place::Project(path) => vec![*path],
-        Place::ProjectFolder { folder, .. } => return path.parent().is_some_and(|parent| parent.ends_with(folder)),
+        Place::ProjectFolder { folder, ending } => {
+            let is_inside = path.parent().is_some_and(|parent| parent.ends_with(folder));
+            return is_inside && path.extension().is_some_and(|one| one == *ending);
+        }
     };
     let tail = |whole: &str| {
         let path = Path::new(whole);
