@@ -72,32 +72,8 @@ impl Scene {
 
     /// Writes a certificate for `api.test` that is its own authority, and gives its path.
     fn certificate(&self) -> String {
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-            ])
-            .args([
-                "-days",
-                "2",
-                "-subj",
-                "/CN=api.test",
-                "-addext",
-                "subjectAltName=DNS:api.test",
-            ])
-            .arg("-keyout")
-            .arg(self.site.join("key.pem"))
-            .arg("-out")
-            .arg(self.site.join("certificate.pem"))
-            .output()
-            .unwrap_or_else(|cause| panic!("this test needs openssl: {cause}"));
-        assert!(made.status.success(), "{}", text(&made.stderr));
-        self.site.join("certificate.pem").to_str().unwrap().to_owned()
+        let (certificate, _key) = crate::support::certificate(&self.site, "api.test");
+        certificate.to_str().unwrap().to_owned()
     }
 
     /// Adds a server that can execute programs, and starts it.

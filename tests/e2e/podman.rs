@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::driven::installed;
-use crate::support::{Conversation, fixture, text};
+use crate::support::{ALL_RECORDS, Conversation, fixture, listed, text};
 
 /// The ordinary user: has a line in the passwd file of the namespace, and a range of users of its own.
 const USER: u32 = 64_321;
@@ -216,12 +216,7 @@ impl Bench {
 
     /// Every record, oldest session first.
     pub(crate) fn records(&self) -> Vec<Value> {
-        let listed = self.run(&["--format", "json", "audit", "tail", "-n", "100000"]);
-        assert!(listed.status.success(), "{}", text(&listed.stderr));
-        text(&listed.stdout)
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        listed(&self.run(&ALL_RECORDS))
     }
 
     /// What was measured on the last server that started.

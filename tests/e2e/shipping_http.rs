@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::driven::{installed, root};
 use crate::shipping::{assert_all_arrived, configure, lines, session, ship_once};
-use crate::shipping_syslog::{Running, certificate, free_port};
-use crate::support::{Stage, text};
+use crate::shipping_syslog::{Running, free_port};
+use crate::support::{Stage, certificate, text};
 
 /// Made up for these tests: base64 of `a secret of these tests alone`.
 const SECRET: &str = "whsec_YSBzZWNyZXQgb2YgdGhlc2UgdGVzdHMgYWxvbmU=";
@@ -25,7 +25,7 @@ struct Collector {
 impl Collector {
     fn new(kind: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let certificate = certificate(folder.path());
+        let certificate = certificate(folder.path(), "localhost");
         Self {
             kind,
             folder,

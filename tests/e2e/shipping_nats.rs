@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::driven::{installed, root};
 use crate::shipping::{assert_all_arrived, configure, count_of_records, is_checkpoint, recorded, session, ship_once};
-use crate::shipping_syslog::{Running, certificate, free_port};
-use crate::support::{STUCK, Stage, said_in, text};
+use crate::shipping_syslog::{Running, free_port};
+use crate::support::{STUCK, Stage, certificate, said_in, text};
 
 /// Made up for this test.
 const TOKEN: &str = "a-token-of-these-tests-alone";
@@ -88,7 +88,7 @@ pub(crate) fn assert_in_stream(stage: &Stage, read: &str) {
 fn a_server_over_tls_gets_every_record_once() {
     let stage = Stage::with_fixture(&[]);
     let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = certificate(folder.path());
+    let (certificate, key) = certificate(folder.path(), "localhost");
     let (certificate, key) = (certificate.display(), key.display());
     let more = format!(
         "authorization {{ token: \"{TOKEN}\" }}\ntls {{ cert_file: \"{certificate}\", key_file: \"{key}\" }}\n"

@@ -1,7 +1,7 @@
 //! `audit ship` to a real rsyslog, in the clear and over TLS.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::driven::installed;
 use crate::shipping::{assert_all_arrived, configure, count_of_records, session, ship_once};
-use crate::support::{STUCK, Stage, text};
+use crate::support::{STUCK, Stage, certificate, text};
 
 /// A port of the loopback interface that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
@@ -38,34 +38,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// A certificate for `localhost` with its key, which stands for its own authority.
-pub(crate) fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
-    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
-    let mut openssl = Command::new("openssl");
-    openssl.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]);
-    openssl.args([
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-    ]);
-    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
-    let made = openssl.output().unwrap();
-    assert!(made.status.success(), "{}", text(&made.stderr));
-    (certificate, key)
 }
 
 /// rsyslog, writing what it understood of each message to a file.
@@ -149,7 +121,7 @@ fn shipped_to_rsyslog(is_tls: bool) {
     let rsyslog = Rsyslog {
         folder: folder.path().to_owned(),
         port: free_port(),
-        certificate: is_tls.then(|| certificate(folder.path())),
+        certificate: is_tls.then(|| certificate(folder.path(), "localhost")),
     };
     let how = match &rsyslog.certificate {
         Some((certificate, _)) => format!("ca = \"{}\"", certificate.display()),
@@ -220,11 +192,11 @@ fn a_collector_whose_certificate_is_not_believed_gets_nothing() {
     let rsyslog = Rsyslog {
         folder: folder.path().to_owned(),
         port: free_port(),
-        certificate: Some(certificate(folder.path())),
+        certificate: Some(certificate(folder.path(), "localhost")),
     };
     let _running = rsyslog.start();
     let other = tempfile::tempdir().unwrap();
-    let (other, _) = certificate(other.path());
+    let (other, _) = certificate(other.path(), "localhost");
     session(&stage, 1);
     for ca in [format!("ca = \"{}\"", other.display()), String::new()] {
         let port = rsyslog.port;

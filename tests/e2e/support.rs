@@ -116,12 +116,7 @@ impl Stage {
 
     /// Every record of every session, oldest session first, as JSON objects.
     pub(crate) fn records(&self) -> Vec<Value> {
-        let listed = self.run(&["--format", "json", "audit", "tail", "-n", "100000"]);
-        assert!(listed.status.success(), "{}", text(&listed.stderr));
-        text(&listed.stdout)
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        listed(&self.run(&ALL_RECORDS))
     }
 
     /// Verifies the whole record; each session's verdict.
@@ -133,6 +128,38 @@ impl Stage {
             .filter(|verdict: &Value| verdict.get("session").is_some())
             .collect()
     }
+}
+
+/// What lists every record of every session.
+pub(crate) const ALL_RECORDS: [&str; 6] = ["--format", "json", "audit", "tail", "-n", "100000"];
+
+/// The JSON objects that a verb printed, one a line.
+pub(crate) fn listed(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines = text(&output.stdout);
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A certificate for `name` and 127.0.0.1 in this folder, with its key. It is no authority, and stands for itself.
+pub(crate) fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+    ]);
+    openssl.args(["-nodes", "-days", "2", "-subj", &format!("/CN={name}")]);
+    openssl.args(["-addext", &format!("subjectAltName=DNS:{name},IP:127.0.0.1")]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    let made = openssl.output();
+    let made = made.unwrap_or_else(|cause| panic!("this test needs openssl: {cause}"));
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    (certificate, key)
 }
 
 /// The fixture server's program, built beside the binary.
