@@ -11,7 +11,7 @@ use crate::driven::installed;
 use crate::support::{Conversation, Stage, said_in, text};
 
 /// The binary, with uv on its path.
-fn command(stage: &Stage, arguments: &[&str]) -> Command {
+pub(crate) fn command(stage: &Stage, arguments: &[&str]) -> Command {
     let uv = PathBuf::from(installed("uv/bin/uv"));
     let mut path = OsString::from(uv.parent().unwrap());
     path.push(":");

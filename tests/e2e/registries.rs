@@ -7,14 +7,14 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Stage, said_in, text};
+use crate::support::{Stage, certificate, said_in, text};
 
 const TOKEN: &str = "npm-token-0123456789";
 const PASSWORD: &str = "proxy-word-0123456789";
 
 /// A registry and a proxy of the test's own.
-struct Company {
-    stage: Stage,
+pub(crate) struct Company {
+    pub(crate) stage: Stage,
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
     registry: u16,
@@ -22,32 +22,11 @@ struct Company {
 }
 
 impl Company {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let stage = Stage::new();
         let folder = stage.workspace();
         let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args([
-                "-subj",
-                &format!("/CN={name}"),
-                "-addext",
-                &format!("subjectAltName=DNS:{name}"),
-            ])
-            .args(["-keyout", &file("key.pem"), "-out", &file("certificate.pem")])
-            .output()
-            .unwrap_or_else(|cause| panic!("this test needs openssl: {cause}"));
-        assert!(made.status.success(), "{}", text(&made.stderr));
+        certificate(&folder, name);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture/registry.py");
         let mut child = Command::new("/usr/bin/python3")
             .arg(script)
@@ -78,6 +57,16 @@ impl Company {
         let home: PathBuf = self.stage.home().parent().unwrap().into();
         let authority = self.stage.workspace().join("certificate.pem");
         std::fs::write(home.join(".npmrc"), format!("cafile={}\n{lines}", authority.display())).unwrap();
+    }
+
+    /// As a user whose configuration has the registry's token.
+    pub(crate) fn with_token() -> Self {
+        let company = Self::new("localhost");
+        let place = format!("localhost:{}/npm/", company.registry);
+        company.configure(&format!(
+            "@ours:registry=https://{place}\n//{place}:_authToken={TOKEN}\n"
+        ));
+        company
     }
 
     fn add(&self, options: &[&str]) -> Output {
@@ -115,7 +104,111 @@ impl Drop for Company {
     }
 }
 
-fn answers(stage: &Stage) {
+/// What uv is told beside: the index's authority, and these.
+fn add_python(company: &Company, options: &[&str], package: &str, variables: &[(&str, &str)]) -> Output {
+    let words = [&["add", "ours", "--yes"], options, &["--", "uvx", package]].concat();
+    let mut add = crate::install_python::command(&company.stage, &words);
+    add.env("SSL_CERT_FILE", company.stage.workspace().join("certificate.pem"));
+    add.envs(variables.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn an_index_with_a_token_is_used_by_uv_and_the_token_is_nowhere_else() {
+    let company = Company::new("localhost");
+    let place = format!("localhost:{}/pypi/simple/", company.registry);
+    let index = |user: &str| format!("https://{user}{place}");
+    let refused = add_python(&company, &[], "ours-server", &[("UV_DEFAULT_INDEX", &index(""))]);
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("401"), "{said}");
+
+    // The user's own configuration of uv, as npm's test has the user's own of npm.
+    let home: PathBuf = company.stage.home().parent().unwrap().into();
+    std::fs::create_dir_all(home.join(".config/uv")).unwrap();
+    let setting = format!("index-url = \"{}\"\n", index(&format!("me:{TOKEN}@")));
+    std::fs::write(home.join(".config/uv/uv.toml"), setting).unwrap();
+    let added = add_python(&company, &[], "ours-server", &[]);
+    let said = text(&added.stderr);
+    assert!(added.status.success(), "{said}");
+    assert!(
+        said.contains("installed ours-server 1.0.0 from localhost, wheels only"),
+        "{said}"
+    );
+    company.shows_nothing(&said);
+    answers(&company.stage);
+
+    // Code that is built would see the token, whoever said yes to it.
+    let refused = add_python(&company, &["--replace", "--build"], "ours-source", &[]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("a password that this code would see"), "{said}");
+    company.shows_nothing(&said);
+    answers(&company.stage);
+    let asked = company.asked();
+    assert!(asked.contains("registry /pypi/files/ours_server"), "{asked}");
+    assert!(!asked.contains("ours_source"), "{asked}");
+}
+
+#[test]
+fn a_proxy_is_all_that_an_install_by_uv_reaches() {
+    let company = Company::new("registry.test");
+    let index = format!("https://me:{TOKEN}@registry.test:{}/pypi/simple/", company.registry);
+    let proxy = |word: &str| format!("http://me:{word}@localhost:{}", company.proxy);
+    let add = |word: &str| {
+        let variables = [("UV_DEFAULT_INDEX", index.as_str()), ("HTTPS_PROXY", &proxy(word))];
+        add_python(&company, &[], "ours-server", &variables)
+    };
+    let refused = add("wrong-word");
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && !said.contains("wrong-word"), "{said}");
+    let added = add(PASSWORD);
+    let said = text(&added.stderr);
+    assert!(added.status.success(), "{said}");
+    assert!(
+        said.contains(&format!("the proxy localhost:{}", company.proxy)),
+        "{said}"
+    );
+    company.shows_nothing(&said);
+    answers(&company.stage);
+    let asked = company.asked();
+    assert!(
+        asked.contains("proxy registry.test:") && asked.contains("registry /pypi/"),
+        "{asked}"
+    );
+}
+
+#[test]
+fn a_source_is_built_after_a_yes_and_sees_nothing_of_the_user() {
+    let company = Company::new("localhost");
+    let index = format!("https://localhost:{}/open/simple/", company.registry);
+    let variables = [("UV_DEFAULT_INDEX", index.as_str()), ("OURS_TOKEN", TOKEN)];
+    let refused = add_python(&company, &[], "ours-source", &variables);
+    let said = text(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("`--build` builds sources"),
+        "{said}"
+    );
+    assert!(!company.stage.manifest("ours").exists());
+
+    let added = add_python(&company, &["--build"], "ours-source", &variables);
+    let said = text(&added.stderr);
+    assert!(
+        added.status.success() && said.contains("sources built as you said"),
+        "{said}"
+    );
+    let manifest = std::fs::read_to_string(company.stage.manifest("ours")).unwrap();
+    assert!(manifest.contains("exceptions = [\"source-build\"]"), "{manifest}");
+    answers(&company.stage);
+    let built = Command::new("find")
+        .arg(company.stage.home())
+        .args(["-name", "ours_built.txt"])
+        .output()
+        .unwrap();
+    let saw = std::fs::read_to_string(text(&built.stdout).trim()).unwrap();
+    assert!(saw.contains("UV_CACHE_DIR") && !saw.contains("OURS_TOKEN"), "{saw}");
+    company.shows_nothing(&said);
+}
+
+pub(crate) fn answers(stage: &Stage) {
     let mut gate = stage.converse(&["ours"]);
     gate.initialize("2025-11-25");
     assert_eq!(said_in(&gate.call("t", json!({}))), "ours");

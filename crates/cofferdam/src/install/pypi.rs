@@ -55,6 +55,9 @@ pub(super) fn install(home: &Home, server: &str, line: &PackageLine, but: Except
     uv.make_environment(&staging.folder)?;
     let mut hosts = index.hosts.clone();
     let proxy = index.proxy()?;
+    if but.build {
+        index.check_build(proxy.as_ref())?;
+    }
     let mut resolve = uv.plan(home, &staging, &index, ("compile", but))?;
     resolve
         .command
@@ -302,6 +305,18 @@ impl Index {
             .unwrap_or_default();
         let proxy = Proxy::of_environment(host).transpose();
         proxy.map_err(|()| unusable_proxy("this environment"))
+    }
+
+    /// What is built runs beside uv, as the same user, and would see every password that uv has.
+    fn check_build(&self, proxy: Option<&Proxy>) -> Result<(), Failure> {
+        let has_secret = !self.secrets.is_empty() || proxy.is_some_and(|proxy| !proxy.secrets().is_empty());
+        if !has_secret {
+            return Ok(());
+        }
+        Err(Failure::misconfigured(
+            "`--build` runs code of the package, and the index or the proxy that uv is configured to use has a password that this code would see",
+        )
+        .help("build a wheel elsewhere and put it into the index, or use an index and a proxy without a password"))
     }
 
     /// What uv may reach: the hosts, or the proxy and nothing else. The plan gets its ports and the proxy's address.
