@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::registries::Company;
 use crate::support::{Stage, text};
 
 const OLD: &str = "@modelcontextprotocol/server-memory@2026.7.4";
@@ -37,7 +38,11 @@ fn update(stage: &Stage) -> String {
 }
 
 fn version(stage: &Stage) -> String {
-    let manifest = std::fs::read_to_string(stage.manifest("memory")).unwrap();
+    version_of(stage, "memory")
+}
+
+fn version_of(stage: &Stage, name: &str) -> String {
+    let manifest = std::fs::read_to_string(stage.manifest(name)).unwrap();
     let line = manifest.lines().find(|line| line.starts_with("version = ")).unwrap();
     line.trim_start_matches("version = ").trim_matches('"').to_owned()
 }
@@ -159,6 +164,59 @@ fn a_kill_at_any_moment_leaves_a_server_that_starts() {
     assert!(matches!(pruned.status.code(), Some(0 | 3)), "{}", text(&pruned.stderr));
     assert_eq!(store(&stage).len(), 2, "{:?}", store(&stage));
     answers(&stage);
+}
+
+#[test]
+fn a_kill_during_an_update_leaves_the_old_or_the_new_and_it_whole() {
+    let company = Company::with_token();
+    let stage = &company.stage;
+    let added = stage.add("ours", &[], &["npx", "-y", "@ours/server@1.0.0"]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    let update = ["manifest", "update", "ours", "--to", "1.1.0"];
+    let began = Instant::now();
+    let shown = text(&stage.run(&update).stderr);
+    let whole = began.elapsed();
+    let digest = shown.lines().find_map(|line| line.strip_prefix("digest ")).unwrap();
+    let update = [&update[..], &["--yes", "--digest", digest]].concat();
+    let (mut old, mut new) = (0, 0);
+    for round in 0..ROUNDS {
+        let mut command = stage.command(&update);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(moment(round, whole));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let checked = stage.run(&["manifest", "check", "ours"]);
+        assert!(checked.status.success(), "round {round}: {}", text(&checked.stderr));
+        if version_of(stage, "ours") == "1.0.0" {
+            old += 1;
+            continue;
+        }
+        assert_eq!(version_of(stage, "ours"), "1.1.0");
+        new += 1;
+        let back = stage.run(&["manifest", "rollback", "ours", "--yes"]);
+        assert!(back.status.success(), "{}", text(&back.stderr));
+    }
+    assert!(old > 0, "{old} {new}: none of the {ROUNDS} came before the end");
+    crate::registries::answers(stage);
+    let done = stage.run(&update);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(version_of(stage, "ours"), "1.1.0");
+    crate::registries::answers(stage);
+    // Nothing of the killed ones stays in the store.
+    let pruned = stage.run(&["install", "prune", "--yes"]);
+    assert!(matches!(pruned.status.code(), Some(0 | 3)), "{}", text(&pruned.stderr));
+    assert_eq!(store(stage).len(), 2, "{:?}", store(stage));
+}
+
+const ROUNDS: u32 = 12;
+
+/// Somewhere in the twelfth of an update that this round is for; the last come after its usual end.
+fn moment(round: u32, whole: Duration) -> Duration {
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), round) % 1_000;
+    let thousandths = u64::from(round) * 1_000 + random;
+    let whole = u64::try_from(whole.as_micros()).unwrap();
+    Duration::from_micros(whole * thousandths / (u64::from(ROUNDS) * 1_000 - 1_500))
 }
 
 #[test]
