@@ -114,8 +114,11 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn at(stage: &Stage, arguments: &[&str]) -> Self {
+        Self::with(stage.command(arguments))
+    }
+
+    pub(crate) fn with(mut command: std::process::Command) -> Self {
         let terminal = nix::pty::openpty(None, None).unwrap();
-        let mut command = stage.command(arguments);
         let child = command
             .stdin(Stdio::from(terminal.slave))
             .stdout(Stdio::null())
@@ -132,16 +135,40 @@ impl Person {
     /// Reads what is said until `question` is among it.
     pub(crate) fn is_asked(&mut self, question: &str) -> &str {
         let began = Instant::now();
-        let stderr = self.child.stderr.as_mut().unwrap();
-        let mut byte = [0];
         while !self.said.contains(question) {
             assert!(began.elapsed() < STUCK, "{question:?} was not asked: {}", self.said);
-            match stderr.read(&mut byte) {
-                Ok(1..) => self.said.push(char::from(byte[0])),
-                _ => panic!("it ended before {question:?}: {}", self.said),
-            }
+            assert!(self.hears(), "it ended before {question:?}: {}", self.said);
         }
         &self.said
+    }
+
+    /// One byte more; `false` at the end.
+    fn hears(&mut self) -> bool {
+        let mut byte = [0];
+        let heard = self.child.stderr.as_mut().unwrap().read(&mut byte);
+        let is_one = matches!(heard, Ok(1..));
+        if is_one {
+            self.said.push(char::from(byte[0]));
+        }
+        is_one
+    }
+
+    /// Says yes to each question, and types each word that is asked for, to the end: exit status, and all that was said.
+    pub(crate) fn agrees_to_all(mut self) -> (ExitStatus, String) {
+        let mut answered = 0;
+        while self.hears() {
+            let asked = &self.said[answered..];
+            let word = asked.strip_suffix(" to accept it, anything else to stop: ");
+            let word = word.and_then(|asked| asked.rsplit_once("type ")).map(|(_, word)| word);
+            let answer = if asked.ends_with("[y/N] ") { Some("y") } else { word };
+            if let Some(answer) = answer {
+                self.keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+                answered = self.said.len();
+            }
+        }
+        let said = self.said.clone();
+        let (status, _rest) = self.end();
+        (status, said)
     }
 
     pub(crate) fn types(&mut self, answer: &str) {

@@ -74,6 +74,7 @@ mod shipping_nats;
 mod shipping_syslog;
 mod suite_clients;
 mod support;
+mod ten_servers;
 mod tools;
 mod trust;
 mod updates;
