@@ -157,7 +157,7 @@ impl Person {
     pub(crate) fn agrees_to_all(mut self) -> (ExitStatus, String) {
         let mut answered = 0;
         while self.hears() {
-            let asked = &self.said[answered..];
+            let asked = self.said.get(answered..).unwrap_or_default();
             let word = asked.strip_suffix(" to accept it, anything else to stop: ");
             let word = word.and_then(|asked| asked.rsplit_once("type ")).map(|(_, word)| word);
             let answer = if asked.ends_with("[y/N] ") { Some("y") } else { word };

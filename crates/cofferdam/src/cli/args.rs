@@ -331,6 +331,13 @@ pub(crate) struct ManifestDiff {
     /// Compare with this manifest file instead: what it allows that the other does not, and the reverse. Starts nothing.
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) look: AtChanges,
+}
+
+/// How a server's changes are looked at.
+#[derive(Debug, Args)]
+pub(crate) struct AtChanges {
     /// Show all changes, and texts whole.
     #[arg(long)]
     pub(crate) full: bool,
@@ -339,23 +346,26 @@ pub(crate) struct ManifestDiff {
     pub(crate) timeout: u64,
 }
 
+/// What is agreed to without a terminal.
+#[derive(Debug, Args)]
+pub(crate) struct Agreement {
+    /// Agree without being asked, if it is exactly what `--digest` says.
+    #[arg(long, requires = "digest")]
+    pub(crate) yes: bool,
+    /// The digest that was shown.
+    #[arg(long, value_name = "DIGEST", requires = "yes")]
+    pub(crate) digest: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ManifestAccept {
     /// The server; or a project's manifest, its folder, or the project's folder.
     #[arg(value_name = "NAME|PATH")]
     pub(crate) target: String,
-    /// Accept without asking, if it is exactly what `--digest` says.
-    #[arg(long, requires = "digest")]
-    pub(crate) yes: bool,
-    /// The digest that `manifest diff` showed.
-    #[arg(long, value_name = "DIGEST", requires = "yes")]
-    pub(crate) digest: Option<String>,
-    /// Show all changes, and texts whole.
-    #[arg(long)]
-    pub(crate) full: bool,
-    /// Seconds the server may take for each answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) agreement: Agreement,
+    #[command(flatten)]
+    pub(crate) look: AtChanges,
 }
 
 #[derive(Debug, Args)]
@@ -367,18 +377,10 @@ pub(crate) struct ManifestUpdate {
     pub(crate) to: Option<String>,
     #[command(flatten)]
     pub(crate) but: InstallBut,
-    /// Switch without asking, if it is exactly what `--digest` says.
-    #[arg(long, requires = "digest")]
-    pub(crate) yes: bool,
-    /// The digest that was shown.
-    #[arg(long, value_name = "DIGEST", requires = "yes")]
-    pub(crate) digest: Option<String>,
-    /// Show all changes, and texts whole.
-    #[arg(long)]
-    pub(crate) full: bool,
-    /// Seconds the server may take for each answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) agreement: Agreement,
+    #[command(flatten)]
+    pub(crate) look: AtChanges,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use cofferdam_manifest::Digest;
 use serde_json::json;
 
-use super::args::ManifestAccept;
+use super::args::{Agreement, ManifestAccept};
 use super::manifest::is_file;
 use super::manifest_diff::{Asked, observed, review};
 use super::manifest_sign::{sign_own, sign_project};
@@ -52,15 +52,15 @@ fn accept_server(
     args: &ManifestAccept,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    let proposal = observed(home, accepted, args.timeout, output)?;
+    let proposal = observed(home, accepted, args.look.timeout, output)?;
     if proposal.changes.is_empty() {
-        review(&proposal).print(args.full, output)?;
+        review(&proposal).print(args.look.full, output)?;
         return Ok(Exit::Nothing);
     }
-    let is_seen_whole = show(&review(&proposal), args.full, output)?;
+    let is_seen_whole = show(&review(&proposal), args.look.full, output)?;
     let subjects = proposal.subjects_to_name(is_seen_whole);
     let words: Vec<String> = subjects.iter().map(word_for).collect();
-    agreed(Agreement::of(args), (&words, proposal.digest()), output)?;
+    agreed(&args.agreement, (&words, proposal.digest()), output)?;
     let key = proven(home, "accepting a manifest", output)?;
     match &accepted.place {
         Place::Own(folder) => {
@@ -144,12 +144,8 @@ fn accept_project(
             output.say(&format!("  note      not as pinned on this machine: {changed}"));
         }
     }
-    show(&review, args.full, output)?;
-    agreed(
-        Agreement::of(args),
-        (std::slice::from_ref(&stated.name), digest),
-        output,
-    )?;
+    show(&review, args.look.full, output)?;
+    agreed(&args.agreement, (std::slice::from_ref(&stated.name), digest), output)?;
     project.accept(home, stated)?;
     told(&review, output)?;
     output.say(&format!("accepted {digest} for `{}`", shown(&project.file)));
@@ -176,28 +172,13 @@ fn told(review: &Review<'_>, output: &mut Output) -> Result<(), Failure> {
     output.line(&told.to_string())
 }
 
-/// What was agreed to on the command line.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Agreement<'a> {
-    /// The digest that was shown.
-    pub(super) digest: Option<&'a str>,
-}
-
-impl<'a> Agreement<'a> {
-    fn of(args: &'a ManifestAccept) -> Self {
-        Self {
-            digest: args.digest.as_deref(),
-        }
-    }
-}
-
 /// Whether exactly this was agreed to: by its digest on the command line, by a yes where `words` is empty, else by typing each word.
 pub(super) fn agreed(
-    agreement: Agreement<'_>,
+    agreement: &Agreement,
     (words, digest): (&[String], Digest),
     output: &mut Output,
 ) -> Result<(), Failure> {
-    if let Some(expected) = agreement.digest {
+    if let Some(expected) = &agreement.digest {
         let expected: Digest = expected
             .parse()
             .map_err(|error| Failure::usage(format!("`{}`: {error}", escaped(expected.as_bytes()))))?;

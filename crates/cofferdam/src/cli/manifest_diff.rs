@@ -38,13 +38,13 @@ pub(crate) fn run(home: &Home, args: &ManifestDiff, output: &mut Output) -> Resu
             let stated = project.stated(home, &args.target)?;
             let accepted = project.accepted(home)?;
             if project.authority(home, &stated, &accepted).is_err() {
-                return unaccepted(home, &project, &stated, (args.full, output));
+                return unaccepted(home, &project, &stated, (args.look.full, output));
             }
             Contract::read(home, &args.target)?
         }
     };
-    let proposal = observed(home, &contract, args.timeout, output)?;
-    review(&proposal).print(args.full, output)?;
+    let proposal = observed(home, &contract, args.look.timeout, output)?;
+    review(&proposal).print(args.look.full, output)?;
     if proposal.changes.is_empty() {
         return Ok(if proposal.is_clean() {
             Exit::Fine
@@ -210,6 +210,6 @@ fn against(home: &Home, args: &ManifestDiff, other: &Path, output: &mut Output) 
         unnameable: &[],
         digest: after.digest(),
     };
-    review.print(args.full, output)?;
+    review.print(args.look.full, output)?;
     Ok(if changes.is_empty() { Exit::Fine } else { Exit::Findings })
 }

@@ -8,7 +8,7 @@ use cofferdam_manifest::{Change, Package, Program, diff_manifests, relaunch};
 
 use super::args::{ManifestRollback, ManifestUpdate};
 use super::draft::pinned;
-use super::manifest_accept::{Agreement, agreed};
+use super::manifest_accept::agreed;
 use super::manifest_sign::sign_own;
 use super::output::Output;
 use super::person::proven;
@@ -48,20 +48,17 @@ pub(crate) fn update(home: &Home, args: &ManifestUpdate, output: &mut Output) ->
     let moved = moved(home, &accepted, package, &program)?;
     output.say(&format!("starting `{}` sealed, to see what it lists …", args.name));
     let look = Look {
-        timeout: Duration::from_secs(args.timeout),
+        timeout: Duration::from_secs(args.look.timeout),
         is_new_program: true,
     };
     let proposal = Proposal::observed(home, &moved, &look)?;
     let mut changes = diff_manifests(&accepted.stated, &moved.stated, None);
     changes.extend(proposal.changes.iter().cloned());
-    let is_seen_whole = show(home, (&accepted, &proposal), (&changes, args.full), output);
+    let is_seen_whole = show(home, (&accepted, &proposal), (&changes, args.look.full), output);
     let mut words: Vec<String> = proposal.subjects_to_name(is_seen_whole).iter().map(word_for).collect();
     words.sort();
     words.dedup();
-    let agreement = Agreement {
-        digest: args.digest.as_deref(),
-    };
-    agreed(agreement, (&words, proposal.digest()), output)?;
+    agreed(&args.agreement, (&words, proposal.digest()), output)?;
     switch(home, (&accepted, &proposal.contract, &folder), output)?;
     output.say(&format!(
         "it counts from the server's next start; `cofferdam manifest rollback {}` switches back",
