@@ -51,9 +51,22 @@ pub(crate) fn socket_line(server: &str, path: &str) -> Option<String> {
     Some(format!("cofferdam manifest allow {server} socket {}", quoted(path)?))
 }
 
-/// The line for a port of this machine.
-pub(crate) fn port_line(server: &str, port: u16) -> String {
-    format!("cofferdam manifest allow {server} host localhost:{port}")
+/// The line for a port of this machine on which somebody listens.
+pub(crate) fn port_line(server: &str, port: u16) -> Option<String> {
+    is_listened_to(port).then(|| format!("cofferdam manifest allow {server} host localhost:{port}"))
+}
+
+/// Whether a program outside listens on this port of this machine: then a server that connects to it means that one. Its own loopback
+/// has none but its own.
+fn is_listened_to(port: u16) -> bool {
+    // `sl local_address rem_address st …`, addresses as `HEX:PORT`, and 0A for a socket that listens.
+    let listens = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let local = words.next().and_then(|local| local.rsplit_once(':'));
+        local.is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port)) && words.nth(1) == Some("0A")
+    };
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+    tables.iter().flatten().any(|table| table.lines().any(listens))
 }
 
 /// Where a person puts in the host that only they know.

@@ -262,7 +262,7 @@ pub(crate) fn in_words(server: &str, refused: &Refused) -> Option<(String, Optio
         Refused::Socket(path) => (format!("the socket `{path}`"), Some(mend::socket_line(server, path)?)),
         Refused::Port(port) => (
             format!("port {port} of this machine"),
-            Some(mend::port_line(server, *port)),
+            Some(mend::port_line(server, *port)?),
         ),
         Refused::Call { rule, why } => (format!("a call ({rule}): {why}"), None),
     };

@@ -221,24 +221,10 @@ impl Gate {
             return Some(Refused::Names);
         }
         let address: SocketAddr = address.parse().ok()?;
-        let is_lacking = address.ip().to_canonical().is_loopback()
-            && !self.terms.network.allows_localhost(address.port())
-            && is_listened_to(address.port());
+        let is_lacking =
+            address.ip().to_canonical().is_loopback() && !self.terms.network.allows_localhost(address.port());
         is_lacking.then(|| Refused::Port(address.port()))
     }
-}
-
-/// Whether a program outside listens on this port of this machine: then a server that connects to it means that one. Its own loopback
-/// has none but its own.
-fn is_listened_to(port: u16) -> bool {
-    // `sl local_address rem_address st …`, addresses as `HEX:PORT`, and 0A for a socket that listens.
-    let listens = |line: &str| {
-        let mut words = line.split_whitespace().skip(1);
-        let local = words.next().and_then(|local| local.rsplit_once(':'));
-        local.is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port)) && words.nth(1) == Some("0A")
-    };
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
-    tables.iter().flatten().any(|table| table.lines().any(listens))
 }
 
 /// Whether this is the call for a UNIX socket: what it is for is not known when it is refused.

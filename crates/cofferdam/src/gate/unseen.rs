@@ -39,10 +39,12 @@ impl Unseen {
     /// Remembers the path of one call.
     fn note(&self, id: &Id, path: String) {
         let mut paths = self.paths();
-        if paths.len() < CALLS_MAX {
-            paths.insert(id.clone(), path);
-            self.count.store(paths.len(), Ordering::Release);
+        if paths.len() >= CALLS_MAX {
+            // One that is never answered must not keep out those that are.
+            paths.pop_first();
         }
+        paths.insert(id.clone(), path);
+        self.count.store(paths.len(), Ordering::Release);
     }
 
     /// The path of the call that is answered now.
@@ -123,11 +125,13 @@ mod tests {
     #[test]
     fn a_flood_of_calls_is_remembered_up_to_a_bound() {
         let unseen = Unseen::default();
-        for number in 0..CALLS_MAX as i64 + 9 {
+        let last = CALLS_MAX as i64 + 9;
+        for number in 0..=last {
             unseen.note(&Id::Number(number), "/x".to_owned());
         }
         assert_eq!(unseen.all().len(), CALLS_MAX);
-        assert_eq!(unseen.take(&Id::Number(0)).as_deref(), Some("/x"));
         assert_eq!(unseen.take(&Id::Number(0)), None);
+        assert_eq!(unseen.take(&Id::Number(last)).as_deref(), Some("/x"));
+        assert_eq!(unseen.take(&Id::Number(last)), None);
     }
 }
