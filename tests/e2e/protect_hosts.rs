@@ -116,3 +116,26 @@ fn the_screen_offers_the_hosts_that_it_asked_for() {
     assert!(manifest(&stage, "net").contains("allow = [\"api.example.com:443\"]"));
     assert!(!stage.manifest("plain").exists());
 }
+
+#[test]
+fn a_flood_of_names_is_shown_and_offered_up_to_a_bound() {
+    let stage = Stage::new();
+    let asks = ASKS.replace(
+        "(\"api.example.com\", \"feed.example.org\", \"api.example.com\")",
+        "[f\"h{number}.example.com\" for number in range(30)] + [\"a`id`.example.com\", \"localhost\"]",
+    );
+    assert_ne!(asks, ASKS);
+    let script = Scripted::write(&stage, "net", &asks);
+    let file = stage.workspace().join("mcp.json");
+    let servers = json!({"net": {"command": "/usr/bin/python3", "args": [script]}});
+    std::fs::write(&file, json!({"mcpServers": servers}).to_string()).unwrap();
+    let config = ["--client", "cursor", "--config", file.to_str().unwrap()];
+    let output = stage.run(&[&["--format", "json", "protect", "--yes"], &config[..]].concat());
+    let screen = text(&output.stderr);
+    assert!(output.status.success(), "{screen}");
+    assert_eq!(screen.matches("  refused   the host `h").count(), 16, "{screen}");
+    assert!(!screen.contains("`id`"), "{screen}");
+    let outcomes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcomes[0]["unreached"].as_array().unwrap().len(), 4, "{outcomes}");
+    assert!(manifest(&stage, "net").contains("[network]\nallow = []"));
+}
