@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Stage, fixture, said_in, text};
+use crate::support::{Conversation, Stage, fixture, said_in, text};
 
 /// A configuration file of the test's own.
 struct Config<'a> {
@@ -217,30 +217,17 @@ fn what_the_client_starts_then_is_the_gate_with_its_variables() {
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("PLAIN", "visible")
-        .env("SERVICE_TOKEN", "ghp_9");
-    command
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null());
-    let mut gate = command.spawn().unwrap();
-    {
-        use std::io::Write as _;
-        let mut stdin = gate.stdin.take().unwrap();
-        for message in [
-            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}}),
-            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "look", "arguments": {}}}),
-        ] {
-            writeln!(stdin, "{message}").unwrap();
-        }
-        // The end of input comes before the answers: what was asked is still answered.
-        std::thread::sleep(std::time::Duration::from_millis(700));
-    }
-    let said = text(&gate.wait_with_output().unwrap().stdout);
+        .env("SERVICE_TOKEN", "ghp_9")
+        .current_dir("/");
+    let mut gate = Conversation::with(command);
+    gate.initialize("2025-11-25");
+    let answer = gate.call("look", json!({}));
+    let said = said_in(&answer);
     assert!(
         said.contains("PLAIN=visible") && said.contains("SERVICE_TOKEN=ghp_9"),
         "{said}"
     );
+    assert!(gate.end().success());
 }
 
 #[test]
