@@ -13,27 +13,35 @@ use std::process::Command;
 use libc::c_long;
 
 /// Where a probe may write, and a file it must not see.
-struct Ground {
-    work: PathBuf,
-    canary: PathBuf,
+pub(crate) struct Ground {
+    pub(crate) work: PathBuf,
+    pub(crate) canary: PathBuf,
 }
 
-type Escape = (&'static str, fn(&Ground) -> io::Result<()>);
+pub(crate) type Escape = (&'static str, fn(&Ground) -> io::Result<()>);
 
 /// A call with plain numbers, and whether it succeeded.
-fn call(number: c_long, a: [c_long; 5]) -> io::Result<()> {
-    // SAFETY: the probes below hand over numbers, null and memory that outlives the call.
-    match unsafe { libc::syscall(number, a[0], a[1], a[2], a[3], a[4], 0) } {
+pub(crate) fn call(number: c_long, a: [c_long; 5]) -> io::Result<()> {
+    made(number, a).map(drop)
+}
+
+/// As wide as a register: of a narrower last argument the upper half would be anything.
+const NOTHING: c_long = 0;
+
+/// What such a call gives.
+pub(crate) fn made(number: c_long, a: [c_long; 5]) -> io::Result<c_long> {
+    // SAFETY: the probes hand over numbers, null and memory that outlives the call.
+    match unsafe { libc::syscall(number, a[0], a[1], a[2], a[3], a[4], NOTHING) } {
         -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
+        given => Ok(given),
     }
 }
 
-fn text(path: &Path) -> CString {
+pub(crate) fn text(path: &Path) -> CString {
     CString::new(path.to_str().unwrap_or_default()).unwrap_or_default()
 }
 
-fn pointer(text: &CString) -> c_long {
+pub(crate) fn pointer(text: &CString) -> c_long {
     text.as_ptr() as c_long
 }
 
@@ -53,7 +61,7 @@ fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<()> {
     call(libc::SYS_socket, [family.into(), kind.into(), protocol.into(), 0, 0])
 }
 
-fn read(path: impl AsRef<Path>) -> io::Result<()> {
+pub(crate) fn read(path: impl AsRef<Path>) -> io::Result<()> {
     fs::read(path).map(drop)
 }
 
@@ -204,7 +212,7 @@ pub(crate) fn run(argument: &str) -> String {
         work: work.into(),
         canary: canary.into(),
     };
-    let outcomes = ESCAPES.iter().map(|(name, escape)| {
+    let outcomes = ESCAPES.iter().chain(crate::reach::ESCAPES).map(|(name, escape)| {
         let outcome = match apart(escape, &ground) {
             0 => "allowed".to_owned(),
             errno => format!("errno {errno}"),

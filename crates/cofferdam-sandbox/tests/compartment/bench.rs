@@ -133,15 +133,10 @@ impl Bench {
         let enforced = self.path("enforced.json");
         fs::write(&enforced, "").unwrap();
         self.give(&enforced);
+        let drive = self.path("drive");
         let mut command = match self.caller {
-            Caller::Ordinary if is_root() => {
-                let mut command = Command::new("setpriv");
-                let id = ORDINARY.to_string();
-                command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
-                command.arg(self.path("drive"));
-                command
-            }
-            _ => Command::new(self.path("drive")),
+            Caller::Ordinary => as_ordinary(&drive),
+            Caller::Root => Command::new(drive),
         };
         command.arg(order).arg(enforced);
         command
@@ -149,6 +144,19 @@ impl Bench {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// The other half of a pair: what the probe says outside, where nothing but the ordinary user's rights bounds it.
+    pub(crate) fn says_outside(&self, arguments: &[&str]) -> String {
+        said(as_ordinary(&self.path("probe")).args(arguments))
+    }
+
+    /// The same in a throw-away user namespace, as its root: never as root of this machine.
+    pub(crate) fn says_as_root_of_nothing(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork"]);
+        command.args(["--mount-proc", "--net", "--uts", "--ipc"]);
+        said(command.arg(self.path("probe")).args(arguments))
     }
 
     /// Drives a plan to its end.
@@ -198,6 +206,26 @@ impl Bench {
         );
         driven.stdout.trim_end().to_owned()
     }
+}
+
+/// A program as an ordinary user, outside any compartment.
+pub(crate) fn as_ordinary(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    let id = ORDINARY.to_string();
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+    command.arg(program);
+    command
+}
+
+/// What a command that ends well prints, without the last line break.
+fn said(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}{complaint}", output.status);
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
 /// Where cargo puts examples: beside the folder of this test's own program.
