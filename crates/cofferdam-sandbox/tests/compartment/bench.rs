@@ -180,7 +180,12 @@ impl Bench {
 
     /// Starts a plan and waits until its program has written its first line.
     pub(crate) fn start(&self, plan: &Plan) -> (Running, Enforced) {
-        let mut driver = Running(self.command(plan).spawn().unwrap());
+        self.start_command(self.command(plan))
+    }
+
+    /// The same for a driver that was changed meanwhile.
+    pub(crate) fn start_command(&self, mut command: Command) -> (Running, Enforced) {
+        let mut driver = Running(command.spawn().unwrap());
         let mut byte = [0];
         while byte != [b'\n'] {
             let count = driver.0.stdout.as_mut().unwrap().read(&mut byte).unwrap();

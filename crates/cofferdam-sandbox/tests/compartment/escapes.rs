@@ -89,6 +89,15 @@ fn foreign_calling_conventions_end_the_program() {
             );
         }
     }
+    // Outside the kernel answers, or says that it has no such convention.
+    let bench = Bench::new(Caller::Ordinary);
+    for (convention, answers) in [
+        ("x32", ["x32 said", "errno 38"]),
+        ("int80", ["int80 said", "int80 said"]),
+    ] {
+        let said = bench.says_outside(&[convention]);
+        assert!(answers.iter().any(|answer| said.starts_with(answer)), "{said}");
+    }
 }
 
 #[test]
@@ -135,6 +144,8 @@ fn a_crash_reaches_no_handler_outside() {
         // At 1 nothing is written or piped anywhere; 0 would let a pipe be used, so it cannot be set.
         assert_eq!(bench.says(&["core-limit"]), "1 1, then errno 1");
     }
+    let outside = Bench::new(Caller::Ordinary).says_outside(&["core-limit"]);
+    assert!(outside.ends_with("then errno 0"), "{outside}");
 }
 
 /// Everything in the battery is refused inside, and possible outside: in a throw-away user namespace, never as bare root.

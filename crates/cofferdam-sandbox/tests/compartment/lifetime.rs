@@ -2,9 +2,10 @@
 
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, Caller, Running, eventually, everybody, processes_of};
+use crate::bench::{Bench, Caller, Running, as_ordinary, eventually, everybody, processes_of};
 use cofferdam_sandbox::{Enforced, Feature, Limits};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -71,6 +72,11 @@ fn the_end_of_the_program_ends_everything_it_started() {
         assert!(start.elapsed() < Duration::from_secs(30));
         assert_gone(&driven.enforced.unwrap());
     }
+    // Outside the same lines leave it behind.
+    let script = "setsid sleep 1000 >/dev/null 2>&1 & echo $!";
+    let output = as_ordinary(Path::new("/bin/sh")).args(["-c", script]).output().unwrap();
+    let left: i32 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(left).unwrap(), Signal::KILL).unwrap();
 }
 
 #[test]
@@ -127,6 +133,14 @@ fn forks_memory_files_and_sizes_are_limited() {
         assert!(forks.ends_with("children, then errno 11"), "{forks}");
         let children: u32 = forks.split(' ').next().unwrap().parse().unwrap();
         assert!((30..=40).contains(&children), "{forks}");
+        // It is this limit that holds them: with twice as much there are twice as many.
+        let twice = Limits {
+            processes: 80,
+            ..limits
+        };
+        let forks = bench.says_with(&["forkbomb"], |plan| plan.limits = twice);
+        let children: u32 = forks.split(' ').next().unwrap().parse().unwrap();
+        assert!((70..=80).contains(&children), "{forks}");
         let files = says(&["inodes", "/tmp"]);
         assert!(files.ends_with("errno 28"), "{files}");
         // A file over its limit ends the program by SIGXFSZ, and one below it fills the disk first.

@@ -14,5 +14,7 @@ mod lifetime;
 mod masks;
 mod network;
 mod observed;
+mod prepared;
+mod private;
 mod programs;
 mod runtimes;

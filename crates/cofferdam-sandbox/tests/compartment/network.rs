@@ -62,6 +62,7 @@ fn a_socket_is_connected_to_when_it_is_named_and_no_other_is() {
         let connect = |path: &std::path::Path, grant: &dyn Fn(&mut Plan)| {
             bench.says_with(&["unix", path.to_str().unwrap()], |plan| grant(plan))
         };
+        assert_eq!(bench.says_outside(&["unix", other.to_str().unwrap()]), "hello");
         let nothing = |plan: &mut Plan| plan.read.push(folder.clone());
         assert_eq!(connect(&named, &nothing), "errno 1");
         let one = |plan: &mut Plan| {
