@@ -77,6 +77,7 @@ mod support;
 mod ten_servers;
 mod tools;
 mod trust;
+mod unreached;
 mod updates;
 mod veiled;
 mod within;

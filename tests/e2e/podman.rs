@@ -98,6 +98,7 @@ impl Bench {
         let home = folder.join("home");
         with("passwd", &format!("boat:x:{USER}:{USER}::{}:/bin/sh", home.display()));
         with("group", &format!("boat:x:{USER}:"));
+        with("hosts", crate::egress::NAMES);
         with("subuid", &format!("boat:{RANGE}:65536"));
         with("subgid", &format!("boat:{RANGE}:65536"));
         let storage = format!(
