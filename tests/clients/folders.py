@@ -1,4 +1,4 @@
-"""Makes the folder that a script works on, the same bytes every time: `folders.py filesystem|git FOLDER`.
+"""Makes the folder that a script works on, the same bytes every time: `folders.py filesystem|git|kubernetes FOLDER`.
 
 The folder must not exist. The git repository carries its own identity and fixed dates, so its first hashes are the
 same in every run, and it does not look at the user's or the system's git configuration.
@@ -52,13 +52,24 @@ def git(folder):
     (folder / "new.txt").write_text("not tracked yet\n")
 
 
+def kubernetes(folder):
+    """A configuration of a client whose cluster nobody can reach."""
+    folder.mkdir()
+    (folder / "cluster.yaml").write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: here\n"
+        "clusters: [{name: dry, cluster: {server: 'http://api.test:18999'}}]\n"
+        "contexts: [{name: here, context: {cluster: dry, user: ada}}]\n"
+        "users: [{name: ada, user: {}}]\n"
+    )
+
+
 def open_to_all(folder):
     """A gate that we start as root runs the server as somebody else, who must be able to write here too."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
 
 
-KINDS = {"filesystem": filesystem, "git": git}
+KINDS = {"filesystem": filesystem, "git": git, "kubernetes": kubernetes}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in KINDS:

@@ -152,6 +152,8 @@ async def main(host, port):
     writer.write(b'GET /hello HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n')
     print((await reader.read()).decode())
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))";
+/// The way of axios and of most clients that are older than `fetch`.
+const NODE_HTTP: &str = "const f=require('http').get(process.argv[1],r=>r.setEncoding('utf8').on('data',d=>console.log(d)));f.on('error',e=>console.log('failed',e.code))";
 const NODE_FETCH: &str =
     "fetch(process.argv[1]).then(r=>r.text()).then(console.log,e=>console.log('failed',e.cause?.code))";
 
@@ -165,6 +167,7 @@ fn programs_reach_what_is_granted_by_name() {
     for words in [
         &["/usr/bin/curl", "-sS", &url][..],
         &["/usr/bin/node", "-e", NODE_FETCH, &url],
+        &["/usr/bin/node", "-e", NODE_HTTP, &url],
         &["/usr/bin/python3", "-c", PYTHON_URLLIB, &url],
         &["/usr/bin/python3", "-c", PYTHON_ASYNCIO, "api.test", &port],
     ] {
@@ -180,11 +183,11 @@ fn programs_reach_what_is_granted_by_name() {
     assert!(gate.end().success());
     let connections = scene.connections();
     let opened: Vec<&Value> = connections.iter().filter(|facts| facts["event"] == "open").collect();
-    assert_eq!(opened.len(), 4, "{connections:?}");
+    assert_eq!(opened.len(), 5, "{connections:?}");
     assert_eq!(opened[0]["wanted"], format!("api.test:{port}"));
     assert_eq!(opened[0]["address"], format!("127.0.0.1:{port}"));
     let ends: Vec<&Value> = connections.iter().filter(|facts| facts["event"] == "end").collect();
-    assert_eq!(ends.len(), 4, "{connections:?}");
+    assert_eq!(ends.len(), 5, "{connections:?}");
     for end in ends {
         assert!(
             end["sent"].as_u64().unwrap() > 20 && end["received"].as_u64().unwrap() > 20,

@@ -64,6 +64,7 @@ mod recording;
 mod registries;
 mod replays;
 mod restart;
+mod runtimes;
 mod schemas;
 mod scripted;
 mod sealed;

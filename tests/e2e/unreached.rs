@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::egress::{Scene, Server, execute};
 use crate::podman::{Bench, Who};
@@ -241,9 +241,5 @@ fn grants_of_one_server_do_not_serve_another() {
         &["/usr/bin/curl", "-sS", "-m", "20", &url(&address, port)],
     );
     assert!(!said.contains("hello from outside"), "{address}: {said}");
-    assert_eq!(
-        neighbour.call("look", json!({"connect": "127.0.0.1:53"}))["result"]["isError"],
-        Value::Null
-    );
     assert!(granted.end().success() && neighbour.end().success());
 }

@@ -12,6 +12,9 @@ use anyhow::{Context as _, Result};
 use crate::command;
 use crate::workspace::Workspace;
 
+/// A real server that is linked statically, of the kind that no library can be put under.
+const GO_SERVER: &str = "node_modules/kubernetes-mcp-server-linux-amd64/bin/kubernetes-mcp-server-linux-amd64";
+
 /// Installs what is missing under `target/servers`, a folder for each set.
 ///
 /// # Errors
@@ -26,6 +29,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             Set::node(&locks, &servers, ("node", sdk)),
             Set::node(&locks, &servers, ("clients", sdk)),
             Set::node(&locks, &servers, ("vulnerable", sdk)),
+            Set::node(&locks, &servers, ("go", GO_SERVER)),
             Set::python(&locks, &servers, "python"),
             Set::python(&locks, &servers, "fetch"),
             Set::python(&locks, &servers, "uv"),
