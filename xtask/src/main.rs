@@ -7,6 +7,7 @@ mod compat;
 mod dependencies;
 mod detect;
 mod docs;
+mod evidence;
 mod fuzz;
 mod servers;
 mod steps;

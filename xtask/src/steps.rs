@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{command, dependencies, detect, docs, fuzz, servers, tools};
+use crate::{command, dependencies, detect, docs, evidence, fuzz, servers, tools};
 
 /// How long each fuzz target runs as a step. Longer runs: `cargo xtask fuzz --seconds N`.
 const FUZZ_SMOKE: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "docs",
-        run: docs::check,
+        run: |workspace| docs::check(workspace).and_then(|()| evidence::check(workspace)),
     },
     Step {
         name: "detect",
