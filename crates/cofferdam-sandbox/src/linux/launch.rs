@@ -362,18 +362,7 @@ impl Launching {
             let sender = message.sender;
             match parse(&message)? {
                 Report::Failed(error) => return Err(error),
-                Report::Started { pid } => {
-                    let known = |pidfd: OwnedFd| {
-                        // A container counts its processes by itself.
-                        let pid = if plan.image.is_some() {
-                            engine::number_here(&pidfd)?
-                        } else {
-                            pid
-                        };
-                        Some(Init { pid, pidfd })
-                    };
-                    self.init = message.descriptors.into_iter().next().and_then(known);
-                }
+                Report::Started { pid } => self.init = self.first_process(pid, message.descriptors),
                 Report::Doors => self.doors = Some(network::doors(&plan.ports, message.descriptors)?),
                 Report::Sealed { variant } => {
                     let pid = sender.ok_or_else(senseless)?;
@@ -391,6 +380,17 @@ impl Launching {
                 }
             }
         }
+    }
+
+    /// The compartment's first process, by the number it was told to have and its descriptor.
+    fn first_process(&self, told: i32, descriptors: Vec<OwnedFd>) -> Option<Init> {
+        let pidfd = descriptors.into_iter().next()?;
+        // A container counts its processes by itself, so the number is none of ours.
+        let pid = match &self.launcher {
+            Some(_) => told,
+            None => engine::number_here(&pidfd)?,
+        };
+        Some(Init { pid, pidfd })
     }
 
     /// The next report, or an empty message when everybody has closed the channel.
@@ -418,7 +418,7 @@ impl Launching {
                 return;
             }
             if let Ok(Report::Started { pid }) = parse(&message) {
-                self.init = message.descriptors.into_iter().next().map(|pidfd| Init { pid, pidfd });
+                self.init = self.first_process(pid, message.descriptors);
             }
         }
     }
