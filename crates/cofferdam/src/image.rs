@@ -1,18 +1,18 @@
 //! Servers that come as an image of a container: which engine makes the container, and what the image says of itself.
 
+mod ask;
 mod line;
 mod wanted;
 
 use std::fs::DirBuilder;
-use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use cofferdam_manifest::{Image, Manifest};
 use nix::unistd::{User, geteuid};
 use serde::Deserialize;
 
+use ask::answer;
 use line::{ImageLine, image_line};
 pub(crate) use wanted::wanted;
 
@@ -22,10 +22,6 @@ use crate::home::Home;
 
 /// Where an engine is looked for: not along `PATH`, which is whatever the client has.
 const PODMAN: [&str; 3] = ["/usr/bin/podman", "/usr/local/bin/podman", "/bin/podman"];
-/// Most bytes of an engine's answer about one image.
-const INSPECTED_BYTES_MAX: u64 = 4 << 20;
-/// Most of what it says about a failure.
-const SAID_BYTES_MAX: u64 = 64 << 10;
 
 /// The image of a manifest as the compartment's plan needs it.
 ///
@@ -105,42 +101,6 @@ pub(crate) fn examined() -> Result<Engine, Failure> {
         is_rootless: facts.pointer("/host/security/rootless") == Some(&serde_json::Value::Bool(true)),
         program,
     })
-}
-
-/// What the engine printed, or why it printed nothing that can be used.
-fn answer(command: &mut Command) -> Result<Vec<u8>, String> {
-    let mut engine = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|cause| cause.to_string())?;
-    let (mut answer, mut said) = (Vec::new(), Vec::new());
-    let read = engine
-        .stdout
-        .take()
-        .map(|out| out.take(INSPECTED_BYTES_MAX + 1).read_to_end(&mut answer));
-    let is_whole =
-        matches!(read, Some(Ok(bytes)) if u64::try_from(bytes).is_ok_and(|bytes| bytes <= INSPECTED_BYTES_MAX));
-    if !is_whole {
-        // It would wait for ever for somebody to read the rest.
-        let _ended = engine.kill();
-    }
-    let heard = engine
-        .stderr
-        .take()
-        .map(|err| err.take(SAID_BYTES_MAX).read_to_end(&mut said));
-    let status = engine.wait().map_err(|cause| cause.to_string())?;
-    match (is_whole, status.success(), heard) {
-        (false, ..) => Err(format!(
-            "its answer is over {INSPECTED_BYTES_MAX} bytes, or cannot be read"
-        )),
-        (_, true, Some(Ok(_))) => Ok(answer),
-        _ => {
-            let said = String::from_utf8_lossy(&said);
-            Err(escaped(said.lines().next_back().unwrap_or_default().as_bytes()))
-        }
-    }
 }
 
 /// What an image says of itself. None of it counts when the server runs; `add` writes it down for a person to see.
