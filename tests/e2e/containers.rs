@@ -275,6 +275,9 @@ fn nothing_that_is_baked_into_a_hostile_image_counts() {
         std::os::unix::fs::symlink("/etc", root.join("tmp")).unwrap();
         std::os::unix::fs::symlink("/proc/1/root", root.join("escape")).unwrap();
         std::os::unix::fs::symlink("/", root.join("home")).unwrap();
+        // What other runtimes mask files with, leading to a setting of the kernel instead.
+        std::fs::create_dir_all(root.join("dev")).unwrap();
+        std::os::unix::fs::symlink("/proc/sys/kernel/core_pattern", root.join("dev/null")).unwrap();
     });
     let added = bench.add("hostile", &["--image", &image], &[]);
     let shown = text(&added.stderr);
@@ -302,6 +305,10 @@ fn nothing_that_is_baked_into_a_hostile_image_counts() {
         said_in(&seen).contains("sandbox:x:65532") && said_in(&seen).contains("write: "),
         "{seen}"
     );
+    for device in ["/dev/null", "/dev/zero"] {
+        let seen = gate.call("look", json!({"read": "/dev/null", "write": device, "connect": ""}));
+        assert_eq!(said_in(&seen), "\nwritten", "{seen}");
+    }
     for hidden in ["/escape/etc/hostname", "/.cofferdam/program", "/proc/1/environ"] {
         let seen = gate.call("look", json!({"read": hidden, "write": "", "connect": ""}));
         assert!(said_in(&seen).contains("read: "), "{hidden}: {seen}");
