@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::channel::{self, Report, WORD_BYTES_MAX};
+use super::channel::{self, Message, Report, WORD_BYTES_MAX};
 use super::identity::INSIDE;
 use super::kernel_files::OwnSettings;
 use super::launcher::{HANDED_OVER, ORDERED, READY};
@@ -53,9 +53,9 @@ pub(super) fn run(newborn: Newborn) -> ! {
         handed,
         drops,
     } = newborn;
-    let built = wait_for_launcher(&launcher).and_then(|(order, trees)| {
+    let built = hear_order(&launcher).and_then(|order| {
+        let settings = build(&order, &control, drops.then_some(&launcher))?;
         drop(launcher);
-        let settings = build(&order, &control, drops.then_some(trees))?;
         Ok((order, settings))
     });
     let Err(error) = built.and_then(|(order, settings)| start(&order, &control, handed, settings));
@@ -64,9 +64,8 @@ pub(super) fn run(newborn: Newborn) -> ! {
     syscalls::end(1)
 }
 
-/// Builds the compartment around this process. `handed` are the folders the launcher opened, when this process
-/// becomes somebody else.
-fn build(order: &Order, control: &OwnedFd, handed: Option<Vec<OwnedFd>>) -> Result<Settings, SandboxError> {
+/// Builds the compartment around this process. When it becomes somebody else, `launcher` opens the folders meanwhile.
+fn build(order: &Order, control: &OwnedFd, launcher: Option<&OwnedFd>) -> Result<Settings, SandboxError> {
     // The one namespace that is not made with the process: it shows the group the process is in by now.
     match syscalls::unshare_cgroup_namespace() {
         // Who gave it up starts without; the measurement says so.
@@ -78,7 +77,7 @@ fn build(order: &Order, control: &OwnedFd, handed: Option<Vec<OwnedFd>>) -> Resu
     if !order.plan.executable_tmp {
         settings.memfd_noexec = own.forbid_executable_memory_files()?;
     }
-    become_inside(handed.is_some())?;
+    become_inside(launcher.is_some())?;
     rustix::process::setsid().map_err(|error| failed("start a session")(error.into()))?;
     match syscalls::join_new_session_keyring() {
         // A kernel without keys has none to leave behind.
@@ -89,7 +88,7 @@ fn build(order: &Order, control: &OwnedFd, handed: Option<Vec<OwnedFd>>) -> Resu
     }
     syscalls::reset_personality().map_err(failed("reset the execution domain"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    mounts::enter(order, handed)?;
+    mounts::enter(order, launcher.map(|launcher| || handed_over(launcher)))?;
     // A container has it already, and its engine's filter may refuse setting it.
     let hostname = order.plan.hostname.as_bytes();
     if rustix::system::uname().nodename().to_bytes() != hostname {
@@ -109,25 +108,31 @@ fn build(order: &Order, control: &OwnedFd, handed: Option<Vec<OwnedFd>>) -> Resu
     Ok(settings)
 }
 
-/// Waits until the maps are written and the order is complete, reads it, and takes what the launcher opened.
-fn wait_for_launcher(launcher: &OwnedFd) -> Result<(Order, Vec<OwnedFd>), SandboxError> {
-    let (mut order, mut trees) = (None, Vec::new());
+/// Waits until the maps are written and the order is complete, and reads it.
+fn hear_order(launcher: &OwnedFd) -> Result<Order, SandboxError> {
+    while hear(launcher)?.bytes != ORDERED {}
+    wire::unseal(rustix::stdio::stdin()).map_err(|problem| SandboxError::NotALauncher { problem })
+}
+
+/// Waits for the folders that the launcher opened.
+fn handed_over(launcher: &OwnedFd) -> Result<Vec<OwnedFd>, SandboxError> {
+    let mut trees = Vec::new();
     loop {
-        let message = channel::receive(launcher, WORD_BYTES_MAX).map_err(failed("hear from the launcher"))?;
-        if message.bytes.is_empty() {
-            // The launcher has failed and reports why, or was killed: there is nothing to add.
-            syscalls::end(1);
-        }
+        let message = hear(launcher)?;
         trees.extend(message.descriptors);
-        match (message.bytes.as_slice(), order.take()) {
-            (ORDERED, _) => {
-                let read = wire::unseal(rustix::stdio::stdin());
-                order = Some(read.map_err(|problem| SandboxError::NotALauncher { problem })?);
-            }
-            (READY, Some(order)) => return Ok((order, trees)),
-            (_, before) => order = before,
+        if message.bytes == READY {
+            return Ok(trees);
         }
     }
+}
+
+fn hear(launcher: &OwnedFd) -> Result<Message, SandboxError> {
+    let message = channel::receive(launcher, WORD_BYTES_MAX).map_err(failed("hear from the launcher"))?;
+    if message.bytes.is_empty() {
+        // The launcher has failed and reports why, or was killed: there is nothing to add.
+        syscalls::end(1);
+    }
+    Ok(message)
 }
 
 /// Takes the one identity there is inside.

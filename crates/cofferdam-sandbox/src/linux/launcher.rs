@@ -30,7 +30,7 @@ const EXIT_USAGE: u8 = 2;
 pub(super) const HANDED_OVER: usize = 4;
 /// Its second message: the order is complete, and sealed. The launcher passes it on to the first process.
 pub(super) const ORDERED: &[u8] = b"ordered";
-/// The last message to the first process.
+/// The last message to a first process that is handed folders.
 pub(super) const READY: &[u8] = b"ready";
 
 /// Becomes the launcher if this process was started as one, and returns its exit code; to be called first
@@ -215,18 +215,19 @@ fn enter_groups(places: &Places) -> Result<Option<OwnedFd>, SandboxError> {
     Ok(places.v2.as_ref().map(open).transpose()?.map(OwnedFd::from))
 }
 
-/// Gives the waiting first process what only this one can, when it will be somebody else: the folders it could not
-/// open.
+/// Tells the waiting first process that the order is complete, and gives it what only this one can when it will be
+/// somebody else: the folders it could not open.
 fn raise(newborn: &OwnedFd, who: Identity, drops: bool) -> Result<(), SandboxError> {
-    // The first process reads the order while this one opens what it names.
+    // The first process reads the order and builds what is its own while this one opens what it names.
     channel::send(newborn, ORDERED, &[]).map_err(failed("pass on that the order is complete"))?;
-    if drops {
-        let order = wire::unseal(rustix::stdio::stdin()).map_err(|problem| SandboxError::NotALauncher { problem })?;
-        let trees = trees::open_all(&order.grafts, Some(who))?;
-        let borrowed: Vec<BorrowedFd<'_>> = trees.iter().map(OwnedFd::as_fd).collect();
-        for some in borrowed.chunks(DESCRIPTORS_MAX) {
-            channel::send(newborn, b"trees", some).map_err(failed("hand over the folders"))?;
-        }
+    if !drops {
+        return Ok(());
+    }
+    let order = wire::unseal(rustix::stdio::stdin()).map_err(|problem| SandboxError::NotALauncher { problem })?;
+    let trees = trees::open_all(&order.grafts, Some(who))?;
+    let borrowed: Vec<BorrowedFd<'_>> = trees.iter().map(OwnedFd::as_fd).collect();
+    for some in borrowed.chunks(DESCRIPTORS_MAX) {
+        channel::send(newborn, b"trees", some).map_err(failed("hand over the folders"))?;
     }
     channel::send(newborn, READY, &[]).map_err(failed("release the first process"))
 }

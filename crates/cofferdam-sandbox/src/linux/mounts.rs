@@ -47,20 +47,20 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> SandboxError {
     }
 }
 
-/// Builds the new root and makes it the root. `handed` are the grafts as detached mounts, when the launcher
-/// had to open them; otherwise they are opened here.
-pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), SandboxError> {
+/// Builds the new root and makes it the root. `handed` waits for the grafts as detached mounts, when the launcher
+/// has to open them; otherwise they are opened here.
+pub(super) fn enter(
+    order: &Order,
+    handed: Option<impl FnOnce() -> Result<Vec<OwnedFd>, SandboxError>>,
+) -> Result<(), SandboxError> {
     let root_path = Path::new("/");
     mount_change(root_path, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(|error| failed(root_path)(error.into()))?;
-    // Everything of the host is opened before anything is covered.
+    // Everything of the host is opened before anything is covered: here, or by the launcher, for which nothing is.
     let opened = match handed {
-        Some(trees) => trees,
+        Some(_) => Vec::new(),
         None => trees::open_all(&order.grafts, None)?,
     };
-    if opened.len() != order.grafts.len() {
-        return Err(failed(root_path)(io::ErrorKind::InvalidData.into()));
-    }
     let root = tmpfs(ROOT_BYTES, ROOT_INODES, NOSUID_NODEV).map_err(failed(root_path))?;
     attach(&root, CWD, root_path)
         .and_then(|()| Ok(fchdir(&root)?))
@@ -69,11 +69,14 @@ pub(super) fn enter(order: &Order, handed: Option<Vec<OwnedFd>>) -> Result<(), S
         write(&root, path, text).map_err(failed(path))?;
     }
     for (link, leads_to) in order.links.iter().chain(&order.synthetic.links) {
-        make_folders(&root, link)
-            .and_then(|()| Ok(symlinkat(leads_to, &root, within(link))?))
-            .map_err(failed(link))?;
+        made(&root, link, || symlinkat(leads_to, &root, within(link))).map_err(failed(link))?;
     }
     mount_private(&root, &order.plan.limits, order.plan.executable_tmp).map_err(failed(Path::new("/tmp")))?;
+    // By now the launcher has them, or soon.
+    let opened = handed.map_or(Ok(opened), |wait| wait())?;
+    if opened.len() != order.grafts.len() {
+        return Err(failed(root_path)(io::ErrorKind::InvalidData.into()));
+    }
     let opened = if order.plan.shows_snapshots() {
         snapshots(&root, order, opened)?
     } else {
@@ -122,6 +125,17 @@ fn mount_masks(root: &OwnedFd, order: &Order) -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// Makes something at a path of the new root, after the folders above it where they do not exist yet.
+fn made<T>(root: &OwnedFd, path: &Path, make: impl Fn() -> Result<T, Errno>) -> io::Result<T> {
+    match make() {
+        Err(Errno::NOENT) => {
+            make_folders(root, path)?;
+            Ok(make()?)
+        }
+        made => Ok(made?),
+    }
+}
+
 /// Makes the folders above a path of the new root.
 fn make_folders(root: &OwnedFd, path: &Path) -> io::Result<()> {
     let above: Vec<&Path> = within(path).ancestors().skip(1).collect();
@@ -136,9 +150,10 @@ fn make_folders(root: &OwnedFd, path: &Path) -> io::Result<()> {
 
 /// Writes a new file of the new root, folders above it included.
 pub(super) fn write(root: &OwnedFd, path: &Path, text: &str) -> io::Result<()> {
-    make_folders(root, path)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = openat(root, within(path), flags, Mode::from_raw_mode(0o444))?;
+    let file = made(root, path, || {
+        openat(root, within(path), flags, Mode::from_raw_mode(0o444))
+    })?;
     File::from(file).write_all(text.as_bytes())
 }
 

@@ -5,7 +5,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 
 use super::elf;
 use super::wire::{Access, Graft};
@@ -299,8 +302,7 @@ impl Sources {
 
 /// Resolves one path: symbolic links are followed now and never again. Gives the links as well.
 pub(super) fn resolved(path: &Path, access: Access) -> Result<(Graft, Vec<PathBuf>), SandboxError> {
-    let (source, links) = follow(path).map_err(|error| source_error(path, &error))?;
-    let found = fs::symlink_metadata(&source).map_err(|error| source_error(path, &error))?;
+    let (source, links, found) = found(path).map_err(|error| source_error(path, &error))?;
     let forbidden = |reason: &str| SandboxError::SourceForbidden {
         path: path.to_path_buf(),
         reason: reason.to_owned(),
@@ -330,6 +332,26 @@ pub(super) fn resolved(path: &Path, access: Access) -> Result<(Graft, Vec<PathBu
         access,
     };
     Ok((graft, links))
+}
+
+/// Where a path leads, by which links, and what is there.
+fn found(path: &Path) -> io::Result<(PathBuf, Vec<PathBuf>, fs::Metadata)> {
+    // Most paths have no links on the way, which the kernel says in one call. What it says otherwise is found out part by part.
+    let has_turns = path.components().any(|part| part == Component::ParentDir);
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let open = || openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    match (!has_turns && path.is_absolute()).then(open) {
+        Some(Ok(there)) => {
+            let found = fs::File::from(there).metadata()?;
+            Ok((path.components().collect(), Vec::new(), found))
+        }
+        Some(Err(Errno::NOENT)) => Err(Errno::NOENT.into()),
+        _ => {
+            let (source, links) = follow(path)?;
+            let found = fs::symlink_metadata(&source)?;
+            Ok((source, links, found))
+        }
+    }
 }
 
 /// Where a path leads, and where every symbolic link on the way lies, each as a path without links.
@@ -403,6 +425,9 @@ fn judge(graft: &Graft, kernel_mounts: &BTreeSet<PathBuf>) -> Result<(), Sandbox
     }
     if let Some(mount) = kernel_mounts.iter().find(|mount| mount.starts_with(&graft.source)) {
         return forbidden(format!("`{}` in it is a window into the kernel", mount.display()));
+    }
+    if !graft.is_folder {
+        return Ok(());
     }
     let is_socket =
         |name: &&&str| fs::symlink_metadata(graft.source.join(name)).is_ok_and(|found| found.file_type().is_socket());
