@@ -113,8 +113,14 @@ def check_inclusion(leaf, index, size, path, root):
 def check(proof, key):
     require(proof["format"] == "cofferdam-proof/1", "another format")
     front, payload_digest = bytes.fromhex(proof["front"]), bytes.fromhex(proof["payload_digest"])
+    shown = payload_digest
+    require((front[9] == 1) == (proof.get("reference") is not None), "a reference where none is, or none where one is")
+    if front[9] == 1:
+        reference = bytes.fromhex(proof["reference"])
+        require(len(reference) == 48 and sha256(reference) == payload_digest, "another reference")
+        shown = reference[16:]
     if proof.get("payload") is not None:
-        require(sha256(bytes.fromhex(proof["payload"])) == payload_digest, "another payload")
+        require(sha256(bytes.fromhex(proof["payload"])) == shown, "another payload")
     chain = sha256(b"\x01", bytes.fromhex(proof["before"]), sha256(b"\x00", front, payload_digest))
     seq = last = int.from_bytes(front[16:24], "little")
     for step in proof["then"]:

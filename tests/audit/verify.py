@@ -18,6 +18,8 @@ MAGIC = bytes.fromhex("894346410d0a1a0a")
 LENGTH_MIN = 76
 FACTS_MAX = 1_048_576
 LENGTH_MAX = 68_157_516
+REACH_MAX = 134_217_728
+REPEATED_MIN = 4_096
 ENDS = {2: "closed", 3: "continued"}
 
 
@@ -71,7 +73,7 @@ def read_header(file, size):
         ("hash algorithm", header[16], 1),
         ("payload compression", header[17], 0),
         ("encryption", header[18], min(header[18], 1)),
-        ("payload store", header[19], 0),
+        ("payload store", header[19], min(header[19], 1)),
     ]
     for what, found, known in fixed:
         if found != known:
@@ -91,6 +93,7 @@ def read_header(file, size):
         "previous": header[64:96],
         "server": server,
         "sealed": header[18] == 1,
+        "stores_once": header[19] == 1,
     }
 
 
@@ -145,6 +148,14 @@ def verify(path, before=None):
             judge(None)
 
 
+def repeats(reference, offset, large):
+    """Section 11: whether a reference leads to a payload that stands before it, within reach."""
+    if len(reference) != 48:
+        return False
+    place, number = struct.unpack_from("<QQ", reference)
+    return offset - place <= REACH_MAX and large.get(place) == (number, reference[16:])
+
+
 class Once:
     """Calls a judge of a segment's beginning, the first time it is called."""
 
@@ -159,7 +170,8 @@ class Once:
 
 def verify_records(file, size, header, judge):
     offset, chain, index, seq, boot = (header[name] for name in ("length", "hash", "index", "first", "boot"))
-    first, kind, head = seq, None, None
+    first, kind, head, large = seq, None, None, {}
+    known = {0} | ({4} if header["sealed"] else set()) | ({1} if header["stores_once"] else set())
     while True:
         left = size - offset
         if kind in ENDS:
@@ -203,12 +215,17 @@ def verify_records(file, size, header, judge):
             raise Broken(offset, seq, "length-behind")
         if flags & ~1:
             raise Unsupported(f"record flags {flags} in record {seq}")
-        if encoding not in ((0, 4) if header["sealed"] else (0,)):
+        if encoding not in known:
             raise Unsupported(f"payload encoding {encoding} in record {seq}")
         if index == 0 and seq == first and kind != 1:
             raise Broken(offset, seq, "first-record")
         if not is_text(front[40:]):
             raise Broken(offset, seq, "facts-text")
+        if encoding == 1:
+            if not repeats(payload, offset, large):
+                raise Broken(offset, seq, "repeat")
+        elif len(payload) >= REPEATED_MIN and header["stores_once"]:
+            large[offset] = (seq, sha256(payload))
         judge(kind)
         head = {"seq": seq, "hash": chain.hex()}
         boot = clock

@@ -62,6 +62,7 @@ mod real_servers;
 mod record;
 mod recording;
 mod registries;
+mod repeats;
 mod replays;
 mod restart;
 mod runtimes;

@@ -137,9 +137,4 @@ impl RecordHash {
         self.front.update(payload);
         (Digest(payload.into()), Digest(self.front.finalize().into()))
     }
-
-    /// The chain value after this record, given the one before it.
-    pub(crate) fn chain(self, before: &Digest) -> Digest {
-        before.step(&self.finish().1)
-    }
 }

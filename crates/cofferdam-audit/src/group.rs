@@ -1,9 +1,10 @@
 //! Entries on their way into the record, and the proof that they are in it.
 
-use crate::chain::{Digest, RecordHash};
+use crate::chain::Digest;
 use crate::error::AuditError;
 use crate::kind::Kind;
 use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PAYLOAD_BYTES_MAX, Prefix};
+use crate::repeat::{REPEAT_BYTES_MIN, REPEATED, Reference, Remembered};
 use crate::seal::{SEAL_BYTES, SEALED, Seal};
 use crate::veil::{VEILED, Veiling, veil};
 
@@ -142,9 +143,12 @@ pub struct Group<'a> {
     next_seq: u64,
     chain: Digest,
     counted: bool,
+    spared: u64,
     fault: Option<AuditError>,
     seal: Option<&'a dyn Seal>,
     veiling: Option<&'a dyn Veiling>,
+    /// Large payloads before it, and where in the segment the group begins.
+    remembered: Option<(&'a mut Remembered, u64)>,
 }
 
 impl<'a> Group<'a> {
@@ -162,15 +166,24 @@ impl<'a> Group<'a> {
             next_seq,
             chain,
             counted: false,
+            spared: 0,
             fault: None,
             seal: None,
             veiling: None,
+            remembered: None,
         }
     }
 
     /// The same group, its payloads sealed.
     pub(crate) fn sealed_with(mut self, seal: Option<&'a dyn Seal>) -> Self {
         self.seal = seal;
+        self
+    }
+
+    /// The same group, which begins at this place of a segment; large payloads that come again are stored once.
+    pub(crate) fn storing_once(mut self, remembered: &'a mut Remembered, offset: u64) -> Self {
+        remembered.begin();
+        self.remembered = Some((remembered, offset));
         self
     }
 
@@ -225,6 +238,7 @@ impl<'a> Group<'a> {
                 next_seq: self.next_seq,
                 chain: self.chain,
                 counted: self.counted,
+                spared: self.spared,
                 boot_ns: self.boot_ns,
             }),
         }
@@ -236,55 +250,92 @@ impl<'a> Group<'a> {
     }
 
     fn encode(&mut self, entry: &Entry<'_>, flags: u16) {
-        let facts = entry.facts.as_bytes();
-        let seal = self.seal.filter(|_| !entry.payload.is_empty());
-        let stored = entry.payload.len() + seal.map_or(0, |_| SEAL_BYTES);
-        let sizes = (
-            u32::try_from(FRAME_BYTES + facts.len() + stored),
-            u32::try_from(facts.len()),
-        );
-        let (Ok(length), Ok(facts_length)) = sizes else {
+        let start = self.bytes.len();
+        let content = self.content(entry.payload);
+        let known = content.and_then(|content| self.known(&content, start));
+        let reference = known.map(|known| known.bytes());
+        let (encoding, payload) = match &reference {
+            Some(reference) => (REPEATED, reference.as_slice()),
+            None if self.seal.is_some() && !entry.payload.is_empty() => (SEALED, entry.payload),
+            None => (0, entry.payload),
+        };
+        let Some(length) = self.put_front((entry, flags), encoding, payload.len()) else {
             self.fault = Some(too_long("entry", entry.payload.len(), PAYLOAD_BYTES_MAX));
             return;
         };
-        let prefix = Prefix {
-            length,
-            kind: entry.kind.code(),
-            encoding: if seal.is_some() { SEALED } else { 0 },
-            flags,
-            facts_length,
-            seq: self.next_seq,
-            wall_ns: self.wall_ns,
-            boot_ns: self.boot_ns,
-        };
-        let start = self.bytes.len();
-        prefix.write(self.bytes);
-        self.bytes.extend_from_slice(facts);
-        let mut hash = RecordHash::new();
-        hash.front(self.bytes.split_at(start).1);
-        match seal {
-            None => {
-                hash.payload(entry.payload);
-                self.bytes.extend_from_slice(entry.payload);
-            }
-            Some(seal) => {
-                let front = self.bytes.split_at(start).1.to_vec();
-                let begins = self.bytes.len();
-                let is_sealed = seal.seal(self.next_seq, &front, entry.payload, self.bytes);
-                if !is_sealed || self.bytes.len() != begins + stored {
-                    self.fault = Some(AuditError::Seal {
-                        cause: "the cipher refused a payload".to_owned(),
-                    });
-                    return;
-                }
-                hash.payload(self.bytes.split_at(begins).1);
-            }
+        let begins = self.bytes.len();
+        let is_put = self.put_payload((start, encoding), payload);
+        if !is_put {
+            self.fault = Some(AuditError::Seal {
+                cause: "the cipher refused a payload".to_owned(),
+            });
+            return;
         }
-        self.chain = hash.chain(&self.chain);
+        let (front, stored) = self.bytes.split_at(start).1.split_at(begins - start);
+        let digest = match content.filter(|_| encoding == 0) {
+            Some(content) => content,
+            None => Digest::of_payload(stored),
+        };
+        self.chain = self.chain.step(&Digest::of_record(front, &digest));
+        match content {
+            Some(_) if known.is_some() => self.spared += (entry.payload.len() - payload.len()) as u64,
+            Some(content) => self.remember(content, start, digest),
+            None => {}
+        }
         self.bytes.extend_from_slice(self.chain.bytes());
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.next_seq += 1;
         self.counted |= entry.kind.is_counted();
+    }
+
+    /// The digest of a payload that is large enough to be stored once.
+    fn content(&self, payload: &[u8]) -> Option<Digest> {
+        let is_large = payload.len() >= REPEAT_BYTES_MIN && self.remembered.is_some();
+        is_large.then(|| Digest::of_payload(payload))
+    }
+
+    fn known(&self, content: &Digest, start: usize) -> Option<Reference> {
+        let (remembered, begins) = self.remembered.as_ref()?;
+        remembered.find(content, begins + start as u64)
+    }
+
+    fn remember(&mut self, content: Digest, start: usize, digest: Digest) {
+        let seq = self.next_seq;
+        if let Some((remembered, begins)) = &mut self.remembered {
+            let offset = *begins + start as u64;
+            remembered.draft(content, Reference { offset, seq, digest });
+        }
+    }
+
+    /// Appends what stands in front of the payload, and gives the record's length; `None` when that is too long.
+    fn put_front(&mut self, (entry, flags): (&Entry<'_>, u16), encoding: u8, payload_bytes: usize) -> Option<u32> {
+        let facts = entry.facts.as_bytes();
+        let added = if encoding == SEALED { SEAL_BYTES } else { 0 };
+        let length = u32::try_from(FRAME_BYTES + facts.len() + payload_bytes + added).ok()?;
+        let prefix = Prefix {
+            length,
+            kind: entry.kind.code(),
+            encoding,
+            flags,
+            facts_length: u32::try_from(facts.len()).ok()?,
+            seq: self.next_seq,
+            wall_ns: self.wall_ns,
+            boot_ns: self.boot_ns,
+        };
+        prefix.write(self.bytes);
+        self.bytes.extend_from_slice(facts);
+        Some(length)
+    }
+
+    /// Appends the payload, sealed where it is to be, and says whether it could.
+    fn put_payload(&mut self, (start, encoding): (usize, u8), payload: &[u8]) -> bool {
+        let Some(seal) = self.seal.filter(|_| encoding == SEALED) else {
+            self.bytes.extend_from_slice(payload);
+            return true;
+        };
+        let front = self.bytes.split_at(start).1.to_vec();
+        let before = self.bytes.len();
+        seal.seal(self.next_seq, &front, payload, self.bytes) && self.bytes.len() == before + payload.len() + SEAL_BYTES
     }
 }
 
@@ -295,6 +346,8 @@ pub(crate) struct Drafted {
     pub(crate) chain: Digest,
     /// Whether the server's quota may refuse the group.
     pub(crate) counted: bool,
+    /// Bytes of payloads that were stored before: the quota counts them all the same.
+    pub(crate) spared: u64,
     pub(crate) boot_ns: u64,
 }
 

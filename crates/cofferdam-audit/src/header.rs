@@ -50,6 +50,8 @@ pub struct Header {
     pub previous: Digest,
     /// How its payloads can be opened; `None` where they stand open.
     pub sealed: Option<Wrapped>,
+    /// Whether a large payload that comes again is stored once.
+    pub stores_once: bool,
 }
 
 /// A header that was read: what it says, how long it is, and the chain value it binds.
@@ -88,7 +90,7 @@ impl Header {
         let variable: usize = fields.iter().map(|(_, value)| 6 + value.len()).sum();
         let length = FIXED_BYTES + variable + HASH_BYTES;
         bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&[SHA_256, 0, u8::from(self.sealed.is_some()), 0]);
+        bytes.extend_from_slice(&[SHA_256, 0, u8::from(self.sealed.is_some()), u8::from(self.stores_once)]);
         bytes.extend_from_slice(&self.index.to_le_bytes());
         bytes.extend_from_slice(&session_bytes(&self.session).unwrap_or_default());
         bytes.extend_from_slice(&self.wall_ns.to_le_bytes());
@@ -151,7 +153,9 @@ fn read_fixed(fields: &mut Fields<'_>) -> Result<Header, HeaderFault> {
     if encryption > 1 {
         known("encryption", u16::from(encryption), 1)?;
     }
-    known("payload store", u16::from(store), 0)?;
+    if store > 1 {
+        known("payload store", u16::from(store), 1)?;
+    }
     let index = u32::from_le_bytes(fields.take().ok_or_else(cut)?);
     let session: [u8; 16] = fields.take().ok_or_else(cut)?;
     let header = Header {
@@ -167,6 +171,7 @@ fn read_fixed(fields: &mut Fields<'_>) -> Result<Header, HeaderFault> {
             recipients: String::new(),
             key: Vec::new(),
         }),
+        stores_once: store == 1,
     };
     // So that counting on from it never overflows.
     if header.first_seq > FIRST_SEQ_MAX {

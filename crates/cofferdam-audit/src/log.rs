@@ -379,10 +379,10 @@ impl Log {
         fill: &mut dyn FnMut(&mut Group<'_>),
     ) -> Result<(), AuditError> {
         bytes.clear();
-        let mut drafted = self.draft(bytes, &state.segment, now, fill)?;
+        let mut drafted = self.draft(bytes, &mut state.segment, now, fill)?;
         if state.rotate_if_due(bytes.len() as u64, now) {
             bytes.clear();
-            drafted = self.draft(bytes, &state.segment, now, fill)?;
+            drafted = self.draft(bytes, &mut state.segment, now, fill)?;
         }
         self.write(state, bytes, drafted, purpose)
     }
@@ -390,18 +390,17 @@ impl Log {
     fn draft(
         &self,
         bytes: &mut Vec<u8>,
-        segment: &Segment,
+        segment: &mut Segment,
         now: (u64, u64),
         fill: &mut dyn FnMut(&mut Group<'_>),
     ) -> Result<Drafted, AuditError> {
-        let group = Group::following(bytes, segment.next_seq(), segment.chain(), now);
-        let mut group = group.sealed_with(segment.seal()).veiled_by(self.veiling.as_deref());
+        let mut group = segment.group(bytes, now).veiled_by(self.veiling.as_deref());
         fill(&mut group);
         group.finish()
     }
 
     fn write(&self, state: &mut State, bytes: &[u8], drafted: Drafted, purpose: Purpose) -> Result<(), AuditError> {
-        let size = bytes.len() as u64;
+        let size = (bytes.len() as u64).saturating_add(drafted.spared);
         let limited = drafted.counted && purpose == Purpose::Traffic;
         if limited && !state.window.takes(size, drafted.boot_ns) {
             return Err(AuditError::QuotaExceeded {

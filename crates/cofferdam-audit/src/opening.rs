@@ -40,6 +40,7 @@ impl Opening<'_> {
             first_seq: 0,
             previous: Digest::ZERO,
             sealed,
+            stores_once: true,
         }
     }
 }

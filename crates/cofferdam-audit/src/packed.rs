@@ -98,6 +98,16 @@ impl Packed {
         })
     }
 
+    /// The same file, to be read at another place meanwhile.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            file: self.file.try_clone()?,
+            frames: self.frames.clone(),
+            length: self.length,
+            current: None,
+        })
+    }
+
     /// How long the segment is, unpacked.
     pub(crate) const fn length(&self) -> u64 {
         self.length

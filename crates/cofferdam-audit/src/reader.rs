@@ -4,12 +4,13 @@ use crate::chain::{Digest, RecordHash};
 use crate::error::AuditError;
 use crate::header::{HEADER_BYTES_MAX, Header, HeaderFault, START_BYTES};
 use crate::kind::Kind;
-use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PREFIX_BYTES, Prefix, Record, stated_length};
+use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PREFIX_BYTES, Prefix, Record, Repeats, stated_length};
+use crate::repeat::{AtHand, Earlier, REFERENCE_BYTES, REPEATED, Reference, Stored};
 use crate::seal::SEALED;
 use crate::source::Source;
 use crate::veil::VEILED;
 use crate::verify::{Broken, Ended, Fault};
-use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 const BUFFER_BYTES: usize = 128 * 1024;
@@ -51,6 +52,10 @@ pub struct Reader<R = Source> {
     payloads: Payloads,
     ended: Option<Ended>,
     stopped: bool,
+    /// Where it began to read: what stands behind that is in `earlier`.
+    began: u64,
+    earlier: Earlier,
+    at_hand: AtHand,
 }
 
 impl Reader<Source> {
@@ -78,11 +83,12 @@ impl Reader<Source> {
         let mut reader = Self::open(path)?;
         reader.source.seek(SeekFrom::Start(position.offset)).map_err(read)?;
         reader.position = position;
+        reader.began = position.offset;
         Ok(reader)
     }
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read + Seek> Reader<R> {
     /// Reads a segment of `length` bytes from any source; `path` only names it in errors.
     ///
     /// # Errors
@@ -128,6 +134,9 @@ impl<R: Read> Reader<R> {
             payloads: Payloads::Whole,
             ended: None,
             stopped: false,
+            began: position.offset,
+            earlier: Earlier::default(),
+            at_hand: AtHand::default(),
         })
     }
 
@@ -259,6 +268,7 @@ impl<R: Read> Reader<R> {
             facts.extend_from_slice(chunk);
         })?;
         let keep = match self.payloads {
+            _ if prefix.encoding == REPEATED => REFERENCE_BYTES,
             Payloads::Whole => usize::MAX,
             Payloads::First(bytes) => bytes,
         };
@@ -294,7 +304,9 @@ impl<R: Read> Reader<R> {
                 bytes: u64::from(prefix.length),
                 sealed: prefix.encoding == SEALED,
                 veiled: prefix.flags == VEILED,
+                repeats: None,
                 payload_digest,
+                stored_digest: payload_digest,
                 leaf,
                 hash,
             },
@@ -302,11 +314,12 @@ impl<R: Read> Reader<R> {
     }
 
     /// What is checked last, because it says something only about records that are intact.
-    fn finish(&mut self, prefix: &Prefix, facts: Vec<u8>, record: Record) -> Result<Record, AuditError> {
+    fn finish(&mut self, prefix: &Prefix, facts: Vec<u8>, mut record: Record) -> Result<Record, AuditError> {
         if prefix.flags & !VEILED != 0 {
             return Err(self.unsupported(format!("record flags {}", prefix.flags)));
         }
-        if prefix.encoding != 0 && !(record.sealed && self.header.sealed.is_some()) {
+        let is_repeated = prefix.encoding == REPEATED && self.header.stores_once;
+        if prefix.encoding != 0 && !is_repeated && !(record.sealed && self.header.sealed.is_some()) {
             return Err(self.unsupported(format!("payload encoding {}", prefix.encoding)));
         }
         let first = self.position.after.is_none() && self.header.index == 0;
@@ -316,6 +329,11 @@ impl<R: Read> Reader<R> {
         let Ok(facts) = String::from_utf8(facts) else {
             return Err(self.broken(Fault::FactsText));
         };
+        if is_repeated {
+            self.repeat(&mut record)?;
+        } else if self.header.stores_once {
+            self.remember(&record);
+        }
         self.position = Position {
             offset: self.position.offset + record.bytes,
             seq: record.seq + 1,
@@ -324,6 +342,65 @@ impl<R: Read> Reader<R> {
             after: Some(record.kind),
         };
         Ok(Record { facts, ..record })
+    }
+
+    fn remember(&mut self, record: &Record) {
+        let place = Reference {
+            offset: record.offset,
+            seq: record.seq,
+            digest: record.payload_digest,
+        };
+        let stored = Stored {
+            bytes: record.payload_bytes,
+            sealed: record.sealed,
+        };
+        self.earlier.add(place, stored);
+    }
+
+    /// Puts the payload in the place of the reference to it. What this reader has proven itself it does not read again,
+    /// unless the payload is wanted.
+    fn repeat(&mut self, record: &mut Record) -> Result<(), AuditError> {
+        let whole = record.has_whole_payload().then(|| Reference::read(&record.payload));
+        let fault = || self.broken(Fault::Repeat);
+        let reference = whole.flatten().ok_or_else(fault)?;
+        let is_in_reach = reference.is_within_reach(record.offset);
+        let proven = self.earlier.find(&reference);
+        if !is_in_reach || proven.is_none() && reference.offset >= self.began {
+            return Err(fault());
+        }
+        record.payload_digest = reference.digest;
+        let mut front = Vec::new();
+        if let (Some(stored), Payloads::First(0)) = (proven, self.payloads) {
+            (record.payload, record.payload_bytes, record.sealed) = (Vec::new(), stored.bytes, stored.sealed);
+        } else {
+            front = self.read_repeated(&reference, record)?;
+        }
+        record.repeats = Some(Repeats { reference, front });
+        Ok(())
+    }
+
+    /// Reads and proves a payload that stands earlier, by its digest; gives what stands in front of it.
+    fn read_repeated(&mut self, reference: &Reference, record: &mut Record) -> Result<Vec<u8>, AuditError> {
+        let read = |cause| AuditError::Read {
+            path: self.path.clone(),
+            cause,
+        };
+        let found = self
+            .at_hand
+            .read(&mut self.source, reference, record.offset)
+            .map_err(read)?;
+        let Some(repeated) = found else {
+            return Err(self.broken(Fault::Repeat));
+        };
+        let whole = repeated.payload.len();
+        let kept = match self.payloads {
+            Payloads::Whole => whole,
+            Payloads::First(bytes) => bytes.min(whole),
+        };
+        record.payload = repeated.payload.split_at(kept).0.to_vec();
+        record.payload_bytes = whole as u64;
+        record.sealed = repeated.sealed;
+        Ok(repeated.front.clone())
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), AuditError> {

@@ -2,6 +2,7 @@
 
 use crate::chain::Digest;
 use crate::kind::Kind;
+use crate::repeat::{REPEATED, Reference};
 use crate::seal::SEALED;
 use crate::veil::VEILED;
 
@@ -34,9 +35,9 @@ pub struct Record {
     pub boot_ns: u64,
     /// What its writer knew: a compact JSON object, or empty.
     pub facts: String,
-    /// The bytes as received; cut at what the reader was asked to keep.
+    /// The bytes as received, wherever they are stored; cut at what the reader was asked to keep.
     pub payload: Vec<u8>,
-    /// How long the payload is in the file.
+    /// How long the payload is where it is stored.
     pub payload_bytes: u64,
     /// Where the record begins in its file.
     pub offset: u64,
@@ -46,8 +47,12 @@ pub struct Record {
     pub sealed: bool,
     /// Whether something stands in the place of secret values in facts or payload.
     pub veiled: bool,
+    /// The earlier record that the payload is stored in, where this one only refers to it.
+    pub repeats: Option<Repeats>,
     /// The digest of the payload as stored.
     pub payload_digest: Digest,
+    /// The digest of what stands in the payload's place in this record, which the chain covers: the same, unless it is a reference.
+    pub stored_digest: Digest,
     /// The hash of the record itself.
     pub leaf: Digest,
     /// The chain value after this record.
@@ -61,7 +66,11 @@ impl Record {
         let prefix = Prefix {
             length: u32::try_from(self.bytes).unwrap_or(u32::MAX),
             kind: self.kind.code(),
-            encoding: if self.sealed { SEALED } else { 0 },
+            encoding: match self.repeats {
+                Some(_) => REPEATED,
+                None if self.sealed => SEALED,
+                None => 0,
+            },
             flags: if self.veiled { VEILED } else { 0 },
             facts_length: u32::try_from(self.facts.len()).unwrap_or(u32::MAX),
             seq: self.seq,
@@ -79,6 +88,15 @@ impl Record {
     pub fn has_whole_payload(&self) -> bool {
         u64::try_from(self.payload.len()) == Ok(self.payload_bytes)
     }
+}
+
+/// Where a payload is stored that came before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeats {
+    /// Which record.
+    pub reference: Reference,
+    /// The bytes in front of the payload there, which a sealed one is bound to; empty where nothing of it was kept.
+    pub front: Vec<u8>,
 }
 
 /// The fixed fields in front of facts and payload.

@@ -3,7 +3,8 @@
 use crate::chain::{Digest, Head};
 use crate::error::AuditError;
 use crate::file::{SegmentFile, is_full, is_unsupported};
-use crate::group::Drafted;
+use crate::group::{Drafted, Group};
+use crate::repeat::Remembered;
 use crate::seal::Seal;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,8 @@ pub(crate) struct Segment {
     boot_ns: u64,
     /// The data key, where payloads are sealed.
     seal: Option<Box<dyn Seal>>,
+    /// Its large payloads, each stored once.
+    remembered: Remembered,
 }
 
 impl Segment {
@@ -81,6 +84,7 @@ impl Segment {
             chain: Digest::ZERO,
             boot_ns: 0,
             seal: None,
+            remembered: Remembered::default(),
         };
         segment.make_room(0, Purpose::Traffic)?;
         Ok(segment)
@@ -92,8 +96,11 @@ impl Segment {
         self
     }
 
-    pub(crate) fn seal(&self) -> Option<&dyn Seal> {
-        self.seal.as_deref()
+    /// A group that follows what is written; `bytes` is empty.
+    pub(crate) fn group<'a>(&'a mut self, bytes: &'a mut Vec<u8>, now: (u64, u64)) -> Group<'a> {
+        Group::following(bytes, self.next_seq, self.chain, now)
+            .sealed_with(self.seal.as_deref())
+            .storing_once(&mut self.remembered, self.length)
     }
 
     pub(crate) fn file(&self) -> Arc<dyn SegmentFile> {
@@ -177,6 +184,7 @@ impl Segment {
         self.next_seq = drafted.next_seq;
         self.chain = drafted.chain;
         self.boot_ns = drafted.boot_ns;
+        self.remembered.keep();
         if purpose == Purpose::Close {
             self.standing = Standing::Closed;
         }

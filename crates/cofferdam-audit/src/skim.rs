@@ -5,6 +5,7 @@ use crate::header::Header;
 use crate::kind::Kind;
 use crate::reader::Reader;
 use crate::record::{FACTS_BYTES_MAX, FRAME_BYTES, PREFIX_BYTES, Prefix, stated_length};
+use crate::repeat::{AtHand, REPEATED, Reference};
 use crate::source::Source;
 use crate::verify::{Broken, Fault};
 use std::io::Read as _;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Reads the records of one segment as they stand, up to the length it had when it was opened.
-/// The header is proven; of the records only the form is checked, no hash is computed.
+/// The header is proven; of the records only the form is checked, and no hash but that of a payload that stands elsewhere.
 #[derive(Debug)]
 pub struct Skim {
     source: Source,
@@ -27,6 +28,9 @@ pub struct Skim {
     /// Where in the segment the next record begins.
     offset: u64,
     length: u64,
+    /// The same segment once more, for payloads that stand earlier: each source keeps what it unpacked last.
+    behind: Option<Source>,
+    at_hand: AtHand,
 }
 
 /// One record as it stands, not proven.
@@ -40,7 +44,7 @@ pub struct Skimmed<'a> {
     pub wall_ns: u64,
     /// What its writer knew: JSON, or empty.
     pub facts: &'a [u8],
-    /// The bytes as stored.
+    /// The bytes as stored, wherever that is.
     pub payload: &'a [u8],
     /// Whether they are sealed.
     pub sealed: bool,
@@ -69,6 +73,8 @@ impl Skim {
             filled: 0,
             offset,
             length,
+            behind: None,
+            at_hand: AtHand::default(),
         })
     }
 
@@ -107,20 +113,31 @@ impl Skim {
         if facts > FACTS_BYTES_MAX || facts > length - FRAME_BYTES {
             return Err(self.broken(Fault::FactsLength));
         }
-        let begins = self.at;
+        let (begins, offset) = (self.at, self.offset);
         self.at += length;
         self.offset += length as u64;
         let record = self.buffer.get(begins..begins + length).unwrap_or_default();
         let (_, body) = record.split_at(PREFIX_BYTES);
         let (facts, rest) = body.split_at(facts);
-        Ok(Some(Skimmed {
+        let payload = rest.split_at(length - FRAME_BYTES - facts.len()).0;
+        let mut skimmed = Skimmed {
             seq: prefix.seq,
             kind: Kind::from_code(prefix.kind),
             wall_ns: prefix.wall_ns,
             facts,
-            payload: rest.split_at(length - FRAME_BYTES - facts.len()).0,
+            payload,
             sealed: prefix.encoding != 0,
-        }))
+        };
+        if prefix.encoding == REPEATED && self.header.stores_once {
+            let elsewhere = Elsewhere {
+                path: &self.path,
+                source: &self.source,
+                behind: &mut self.behind,
+                at_hand: &mut self.at_hand,
+            };
+            (skimmed.payload, skimmed.sealed) = elsewhere.read(payload, (prefix.seq, offset))?;
+        }
+        Ok(Some(skimmed))
     }
 
     /// Makes sure that so many bytes of the next record are in the buffer; `false` at the end.
@@ -160,5 +177,39 @@ impl Skim {
                 what,
             },
         }
+    }
+}
+
+/// Where the payloads of a segment are that its later records refer to.
+struct Elsewhere<'a> {
+    path: &'a Path,
+    source: &'a Source,
+    behind: &'a mut Option<Source>,
+    at_hand: &'a mut AtHand,
+}
+
+impl<'a> Elsewhere<'a> {
+    /// The payload that a record with this number and place refers to, and whether it is sealed.
+    fn read(self, reference: &[u8], (seq, offset): (u64, u64)) -> Result<(&'a [u8], bool), AuditError> {
+        let broken = || AuditError::Broken {
+            path: self.path.to_owned(),
+            broken: Broken {
+                offset,
+                seq,
+                what: Fault::Repeat,
+            },
+        };
+        let read = |cause| AuditError::Read {
+            path: self.path.to_owned(),
+            cause,
+        };
+        let reference = Reference::read(reference).ok_or_else(broken)?;
+        let behind = match self.behind {
+            Some(behind) => behind,
+            None => self.behind.insert(self.source.again().map_err(read)?),
+        };
+        let found = self.at_hand.read(behind, &reference, offset).map_err(read)?;
+        let repeated = found.ok_or_else(broken)?;
+        Ok((&repeated.payload, repeated.sealed))
     }
 }

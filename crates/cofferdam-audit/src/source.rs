@@ -46,6 +46,19 @@ impl Source {
         Ok(Self { bytes, at: 0, length })
     }
 
+    /// The same file once more, whatever became of its name, to be read from its beginning.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        let bytes = match &self.bytes {
+            Bytes::Plain(file) => Bytes::Plain(file.try_clone()?),
+            Bytes::Packed(packed) => Bytes::Packed(packed.again()?),
+        };
+        Ok(Self {
+            bytes,
+            at: 0,
+            length: self.length,
+        })
+    }
+
     /// How long the segment is, unpacked.
     pub(crate) const fn length(&self) -> u64 {
         self.length

@@ -14,9 +14,12 @@ fn the_document_shows_what_the_log_writes() {
     let mut heads = vec![("open", log.head().unwrap())];
     clock.set(1_000_250_000);
     let call = r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
+    let large = "a".repeat(4096);
     for (kind, facts, payload) in [
         (Kind::ClientLine, r#"{"decision":"allow"}"#, call),
         (Kind::ServerLine, "", r#"{"jsonrpc":"2.0","id":7,"result":{}}"#),
+        (Kind::ServerStderr, "", &large),
+        (Kind::ServerStderr, "", &large),
     ] {
         let payload = payload.as_bytes();
         drop(
@@ -28,11 +31,19 @@ fn the_document_shows_what_the_log_writes() {
     clock.set(1_002_000_000);
     heads.push(("close", log.close(r#"{"cause":"client gone"}"#).unwrap()));
     let mut block = String::from("```hex\n");
-    for line in file.bytes().chunks(32) {
-        for byte in line {
-            write!(block, "{byte:02x}").unwrap();
+    let bytes = file.bytes();
+    let begins = bytes.windows(4096).position(|run| run == large.as_bytes()).unwrap();
+    let (before, rest) = bytes.split_at(begins);
+    for part in [before, &rest[4096..]] {
+        for line in part.chunks(32) {
+            for byte in line {
+                write!(block, "{byte:02x}").unwrap();
+            }
+            block.push('\n');
         }
-        block.push('\n');
+        if part == before {
+            block.push_str("61*4096\n");
+        }
     }
     block.push_str("```\n\nThe chain values after its records:\n\n");
     for (_, head) in heads {

@@ -117,6 +117,8 @@ pub enum Fault {
     AfterEnd,
     /// The segment does not go on where those before it in its session ended.
     Succession,
+    /// The payload that a record refers to is not one that stands before it in its segment.
+    Repeat,
     /// The segment says that another goes on, and there is none.
     SegmentMissing,
 }
@@ -141,6 +143,7 @@ impl Fault {
             Self::FactsText => "facts-text",
             Self::AfterEnd => "after-end",
             Self::Succession => "succession",
+            Self::Repeat => "repeat",
             Self::SegmentMissing => "segment-missing",
         }
     }
@@ -168,6 +171,7 @@ impl fmt::Display for Fault {
             Self::Succession => {
                 f.write_str("the segment does not follow from those before it: one is missing or replaced")
             }
+            Self::Repeat => f.write_str("the record refers to a payload that does not stand before it in the segment"),
             Self::SegmentMissing => f.write_str("the segment that goes on from here is missing"),
         }
     }

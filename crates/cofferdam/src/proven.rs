@@ -1,6 +1,6 @@
 //! A proof that one record is in the record: self-contained, checked without the log by anyone who has the ledger's key.
 
-use cofferdam_audit::{AuditError, Digest, Reader, Record, Session};
+use cofferdam_audit::{AuditError, Digest, Reader, Record, Reference, Session};
 use cofferdam_ledger::{Contents, Inclusion, PublicKey, What, check_inclusion, parse_checkpoint};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,9 @@ const FORMAT: &str = "cofferdam-proof/1";
 pub(crate) const PROOF_BYTES_MAX: u64 = 160 * 1024 * 1024;
 /// A segment's header: up to here, its last 32 bytes not included, it is hashed.
 const HASH_BYTES: usize = 32;
+/// Where in a record's front its payload encoding stands, and the one that says that an earlier record holds the payload.
+const ENCODING: usize = 9;
+const REPEATED: u8 = 1;
 /// Where in a header the chain value at the end of the segment before stands.
 const PREVIOUS: std::ops::Range<usize> = 64..96;
 
@@ -21,6 +24,9 @@ pub(crate) struct Proof {
     /// The record's first 40 bytes and its facts.
     front: String,
     payload_digest: String,
+    /// What stands in the payload's place where an earlier record holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
     /// The payload, unless it is kept back.
     payload: Option<String>,
     /// The chain value before the record.
@@ -104,7 +110,8 @@ pub(crate) fn prove(session: &Session, seq: u64, contents: &Contents, shows_payl
     let proof = Proof {
         format: FORMAT.to_owned(),
         front: hex(&record.front()),
-        payload_digest: record.payload_digest.to_string(),
+        payload_digest: record.stored_digest.to_string(),
+        reference: record.repeats.as_ref().map(|repeats| hex(&repeats.reference.bytes())),
         payload: shows_payload.then(|| hex(&record.payload)),
         before: before.to_string(),
         then,
@@ -137,9 +144,10 @@ pub(crate) fn check(proof: &Proof, key: Option<PublicKey>) -> Result<Proven, Str
         .map(|payload| bytes(payload, "payload"))
         .transpose()?;
     let payload_digest = digest(&proof.payload_digest, "payload_digest")?;
+    let shown = shown_digest((&front, payload_digest), proof.reference.as_deref())?;
     if payload
         .as_deref()
-        .is_some_and(|payload| Digest::of_payload(payload) != payload_digest)
+        .is_some_and(|payload| Digest::of_payload(payload) != shown)
     {
         return Err("the payload is not the one that was recorded".to_owned());
     }
@@ -187,6 +195,22 @@ pub(crate) fn check(proof: &Proof, key: Option<PublicKey>) -> Result<Proven, Str
         payload,
         key,
     })
+}
+
+/// The digest that a payload must have: the record's own, or that of the reference which stands in the payload's place.
+fn shown_digest((front, stored): (&[u8], Digest), reference: Option<&str>) -> Result<Digest, String> {
+    let is_reference = front.get(ENCODING) == Some(&REPEATED);
+    match reference {
+        None if is_reference => Err("`reference` is missing".to_owned()),
+        None => Ok(stored),
+        Some(_) if !is_reference => Err("the record holds its payload itself, and no `reference`".to_owned()),
+        Some(reference) => {
+            let reference = bytes(reference, "reference")?;
+            let read = Reference::read(&reference).filter(|_| Digest::of_payload(&reference) == stored);
+            read.map(|reference| reference.digest)
+                .ok_or_else(|| "the reference is not the one that was recorded".to_owned())
+        }
+    }
 }
 
 /// Number, kind, wall clock and facts of a record, from its front.

@@ -172,11 +172,15 @@ impl Opener {
         };
         let refused = || Failure::misconfigured(format!("the payload of record {} does not open", record.seq));
         let length = record.payload.len().checked_sub(TAG_BYTES).ok_or_else(refused)?;
-        let front = record.front();
+        // A payload that is stored in an earlier record is bound to that one.
+        let (seq, front) = match &record.repeats {
+            Some(repeats) => (repeats.reference.seq, repeats.front.clone()),
+            None => (record.seq, record.front()),
+        };
         let (body, tag) = record.payload.split_at(length);
         let (mut body, tag) = (body.to_vec(), *Tag::from_slice(tag));
         cipher
-            .decrypt_in_place_detached(&nonce(record.seq), &front, &mut body, &tag)
+            .decrypt_in_place_detached(&nonce(seq), &front, &mut body, &tag)
             .map_err(|_cause| refused())?;
         record.payload = body;
         record.payload_bytes = u64::try_from(length).unwrap_or(u64::MAX);

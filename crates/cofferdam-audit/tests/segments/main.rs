@@ -12,5 +12,7 @@ mod create;
 mod kill;
 mod packed;
 mod python;
+mod references;
+mod repeats;
 mod store;
 mod tamper;
