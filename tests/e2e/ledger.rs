@@ -255,6 +255,14 @@ fn what_a_sink_was_shipped_witnesses_the_ledger() {
         "{ledger}"
     );
     assert_ne!(ledger["ledger"]["witnessed"], 0, "{ledger}");
+    let empty = stage.workspace().join("empty");
+    fs::write(&empty, "").unwrap();
+    let of_nothing = stage.run(&["audit", "verify", "--witness", empty.to_str().unwrap()]);
+    assert!(
+        text(&of_nothing.stdout).contains(&format!("no checkpoint in `{}`", empty.display())),
+        "{}",
+        text(&of_nothing.stdout)
+    );
     let unwitnessed = text(&stage.run(&["audit", "verify"]).stdout);
     assert!(
         unwitnessed.contains("witness: none") && unwitnessed.contains("the sink `siem` took a checkpoint"),

@@ -118,6 +118,7 @@ impl Known {
             }
         };
         self.witnessed = Some(0);
+        let mut has_checkpoint = false;
         for (number, line) in (1..).zip(text.lines()) {
             let place = format!("the checkpoint in line {number} of `{shown}`");
             let note = match published_note(line) {
@@ -127,6 +128,7 @@ impl Known {
             };
             let problem = match note.and_then(|note| judged(&note, contents)) {
                 Ok(Witnessed::Consistent(size)) => {
+                    has_checkpoint = true;
                     self.witnessed = self.witnessed.max(Some(size));
                     continue;
                 }
@@ -147,6 +149,9 @@ impl Known {
             self.problems.push(problem);
             // The first one says where it happened; those after it cannot say more.
             return;
+        }
+        if !has_checkpoint {
+            self.remarks.push(format!("no checkpoint in `{shown}`"));
         }
     }
 
