@@ -150,9 +150,15 @@ fn answers_are_counted_and_grouped_also_from_compressed_segments() {
             assert!(stage.run(&["audit", "compress", "--all"]).status.success());
         }
     }
-    let csv = text(&stage.run(&["audit", "query", "--decision", "deny", "--csv"]).stdout);
+    let csv = text(
+        &stage
+            .run(&["--format", "csv", "audit", "query", "--decision", "deny"])
+            .stdout,
+    );
     assert_eq!(csv.lines().count(), 3, "{csv}");
     assert!(csv.starts_with("time,session,seq,"), "{csv}");
+    let refused = stage.run(&["--format", "csv", "audit", "tail"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stdout));
     assert!(csv.contains(r#"""id"":8,""#), "quoted as RFC 4180 wants: {csv}");
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Format {
     Sarif,
     /// For analysts: Apache Parquet, of `audit export`.
     Parquet,
+    /// For spreadsheets: comma-separated values, of `audit query`.
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]

@@ -100,15 +100,24 @@ fn usage(error: &clap::Error) -> ExitCode {
     })
 }
 
-fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
-    if output.is_sarif() && !matches!(cli.verb, Verb::Inspect(_)) {
+/// Some formats are of one verb alone.
+fn check_format(verb: &Verb, output: &Output) -> Result<(), Failure> {
+    if output.is_sarif() && !matches!(verb, Verb::Inspect(_)) {
         return Err(Failure::usage("this verb has no SARIF output").help("`--format sarif` goes with `inspect`"));
     }
-    if output.is_parquet() && !matches!(cli.verb, Verb::Audit(AuditVerb::Export(_))) {
+    if output.is_parquet() && !matches!(verb, Verb::Audit(AuditVerb::Export(_))) {
         return Err(
             Failure::usage("this verb has no Parquet output").help("`--format parquet` goes with `audit export`")
         );
     }
+    if output.is_csv() && !matches!(verb, Verb::Audit(AuditVerb::Query(_))) {
+        return Err(Failure::usage("this verb has no CSV output").help("`--format csv` goes with `audit query`"));
+    }
+    Ok(())
+}
+
+fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
+    check_format(&cli.verb, output)?;
     match cli.verb {
         Verb::Completions { shell } => {
             output.raw(&completions(shell))?;

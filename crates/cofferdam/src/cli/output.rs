@@ -43,6 +43,10 @@ impl Output {
         self.format == Format::Parquet
     }
 
+    pub(crate) fn is_csv(&self) -> bool {
+        self.format == Format::Csv
+    }
+
     /// One line of data. A reader that closed its end is no failure.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
         self.raw(format!("{line}\n").as_bytes())

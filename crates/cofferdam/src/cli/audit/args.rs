@@ -143,9 +143,6 @@ pub(crate) struct AuditQuery {
     /// Print payloads whole.
     #[arg(long)]
     pub(crate) full: bool,
-    /// Comma-separated values.
-    #[arg(long)]
-    pub(crate) csv: bool,
     /// Go on as records come.
     #[arg(short, long, conflicts_with_all = ["count", "group_by"])]
     pub(crate) follow: bool,

@@ -61,7 +61,7 @@ pub(crate) fn query(home: &Home, args: &AuditQuery, output: &mut Output) -> Resu
     let exit = if args.count || !args.group_by.is_empty() {
         count((args, &question), &sessions, output)?
     } else {
-        print_header(args, output)?;
+        print_header(output)?;
         rows((args, &question), &sessions, output)?
     };
     if args.follow {
@@ -130,7 +130,7 @@ fn rows(
     }
     let shown = newest.len();
     for Reverse(row) in newest.into_sorted_vec().iter().rev() {
-        print(row, args, output)?;
+        print(row, output)?;
     }
     if matched > shown {
         output.say(&format!(
@@ -188,11 +188,11 @@ fn count(
         groups = vec![(Vec::new(), total)];
     }
     let names: Vec<String> = by.iter().map(|by| by.name().to_owned()).collect();
-    if args.csv {
+    if output.is_csv() {
         output.line(&csv(&[names.clone(), vec!["count".to_owned()]].concat()))?;
     }
     for (key, count) in &groups {
-        let line = if args.csv {
+        let line = if output.is_csv() {
             csv(&[key.clone(), vec![count.to_string()]].concat())
         } else if output.is_json() {
             let mut members: serde_json::Map<String, Value> = names
@@ -229,20 +229,20 @@ fn value(by: GroupBy, header: &Header, record: &Skimmed<'_>, facts: &Facts<'_>) 
     }
 }
 
-fn print_header(args: &AuditQuery, output: &mut Output) -> Result<(), Failure> {
-    if args.csv {
+fn print_header(output: &mut Output) -> Result<(), Failure> {
+    if output.is_csv() {
         output.line("time,session,seq,server,principal,kind,decision,rule,method,tool,payload_bytes,payload")?;
     }
     Ok(())
 }
 
-fn print(row: &Row, args: &AuditQuery, output: &mut Output) -> Result<(), Failure> {
+fn print(row: &Row, output: &mut Output) -> Result<(), Failure> {
     let facts = facts_of(row.facts.as_bytes());
     let payload = String::from_utf8_lossy(&row.payload);
     let word = |value: &Option<Cow<'_, str>>| value.as_deref().unwrap_or_default().to_owned();
     let [decision, rule, method, tool] = [&facts.decision, &facts.rule, &facts.method, &facts.tool].map(word);
     let time = when::written(row.wall_ns);
-    if args.csv {
+    if output.is_csv() {
         let (seq, bytes) = (row.seq.to_string(), row.payload_bytes.to_string());
         let (session, server, principal, kind) = (
             row.session.clone(),
@@ -337,7 +337,7 @@ fn follow_on(
                 sealed: record.sealed,
             };
             if question.is_of(&located.header) && question.is_answered_by(&skimmed) {
-                print(&row(&located.header, &skimmed, payload_limit(args)), args, output)?;
+                print(&row(&located.header, &skimmed, payload_limit(args)), output)?;
             }
         }
     }
