@@ -2,6 +2,7 @@
 
 mod launchers;
 mod peers;
+mod record;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -17,13 +18,14 @@ const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
 /// Runs the bench. `--quick` measures less; `--json FILE` keeps the numbers; `--without-gate` leaves
 /// the product out, `--skip-peers` other people's gateways, which are installed on first need. `--only-launchers` measures the first answer
-/// of `npx` and `uvx` servers and nothing else.
+/// of `npx` and `uvx` servers and nothing else, `--only-record` the record: how fast it takes what passes, and answers questions about ten
+/// million records (one million with `--quick`).
 ///
 /// # Errors
 /// An argument is not understood, something does not build, or a subject fails. A missed goal is not an error.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let (mut with_gate, mut with_peers, mut passed_on) = (true, true, Vec::new());
-    let (mut is_quick, mut only_launchers) = (false, false);
+    let (mut is_quick, mut only_launchers, mut only_record) = (false, false, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -34,6 +36,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
                 passed_on.push(word.clone());
             }
             "--only-launchers" => only_launchers = true,
+            "--only-record" => only_record = true,
             "--json" => {
                 let file = words.next().context("`--json` needs a file")?;
                 // The rig runs in the repository's root, wherever we were started.
@@ -47,6 +50,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if only_launchers {
         command::run(command::cargo().args(["build", "--release", "--locked", "--package", "cofferdam"]))?;
         return launchers::measure(workspace, &gate, is_quick);
+    }
+    if only_record {
+        command::run(command::cargo().args(["build", "--release", "--locked", "--package", "cofferdam"]))?;
+        return record::measure(workspace, &gate, if is_quick { 1 } else { 10 });
     }
     let mut build = command::cargo();
     build.args([
@@ -84,6 +91,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     if with_gate {
         command::run(egress.current_dir(workspace.root()))?;
         launchers::measure(workspace, &gate, is_quick)?;
+        record::measure(workspace, &gate, 1)?;
     }
     starts(&release, with_gate)
 }

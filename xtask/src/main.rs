@@ -25,7 +25,7 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   test [--only STEP]… [--skip STEP]… [--list]   everything that must hold before a change lands
-  bench [--quick] [--skip-peers] [--json FILE] [--without-gate] [--only-launchers]
+  bench [--quick] [--skip-peers] [--json FILE] [--without-gate] [--only-launchers|--only-record]
                                                 speed and memory beside a bare server and other gateways, in release
                                                 builds
   compat [--only NAME]… [--protected] [--format text|json] [--keep]

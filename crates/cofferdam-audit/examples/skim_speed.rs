@@ -48,8 +48,11 @@ fn measure(folder: &Path, millions: u32) -> Result<(), AuditError> {
             after += done.bytes_after;
         }
     }
+    let records = u64::from(millions) * 1_000_000;
     println!(
-        "packed {before} to {after} bytes in {:.1} s",
+        "packed {before} to {after} bytes, {} to {} bytes a record, in {:.1} s",
+        before / records,
+        after / records,
         start.elapsed().as_secs_f64()
     );
     ask(&store, "packed")
