@@ -67,7 +67,8 @@ impl Succession {
     fn try_rotate(&mut self, segment: &mut Segment, now: (u64, u64)) -> Result<Segment, AuditError> {
         let index = self.next_index();
         let mut last = Vec::new();
-        let mut group = Group::following(&mut last, segment.next_seq(), segment.chain(), now);
+        // What was drafted for this segment goes to the next one, and is nothing to refer to here.
+        let mut group = segment.group(&mut last, now);
         group.add_own(Kind::Continued, &format!(r#"{{"next":{index}}}"#));
         let end = group.finish()?;
         let seal = begin_seal(self.sealing.as_deref())?;
