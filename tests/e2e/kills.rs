@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::support::Stage;
 
-/// Rounds; `COFFERDAM_KILL_ROUNDS` sets another number.
 const ROUNDS: u64 = 1_000;
 /// Rounds that share one home, so that the record stays small enough to read at once.
 const ROUNDS_PER_STAGE: u64 = 50;
@@ -26,12 +25,15 @@ impl Random {
     }
 }
 
+/// How many rounds: so many, or as `cargo xtask kills` says.
+pub(crate) fn rounds(usually: u64) -> u64 {
+    let asked = std::env::var("COFFERDAM_KILL_ROUNDS");
+    asked.map_or(usually, |text| text.parse().unwrap())
+}
+
 #[test]
 fn nothing_acknowledged_is_missing_after_a_thousand_kills() {
-    let rounds = std::env::var("COFFERDAM_KILL_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(ROUNDS);
+    let rounds = rounds(ROUNDS);
     let threads: Vec<_> = (0..2)
         .map(|thread| {
             std::thread::spawn(move || {

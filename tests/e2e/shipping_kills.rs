@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::frames::set_limit;
+use crate::kills::rounds;
 use crate::shipping::{assert_all_arrived, configure, lines, ship_once};
 use crate::shipping_nats::{Server, asked, assert_in_stream};
 use crate::shipping_syslog::Running;
 use crate::support::{Conversation, Stage, said_in, text};
 
-/// Enough to hit every part of a step; each is some ten milliseconds.
-const ROUNDS: u64 = 40;
+/// As many as a minute has room for beside the other tests; `cargo xtask kills` does a thousand.
+const ROUNDS: u64 = 400;
 
 /// Between 1 and 60 ms, another one for each round, the same in each run.
 fn moment(round: u64) -> Duration {
@@ -31,6 +33,13 @@ fn shipper(stage: &Stage) -> Running {
     )
 }
 
+/// With the fixture, which may be called as often as there are rounds.
+fn tireless() -> Stage {
+    let stage = Stage::with_fixture(&[]);
+    stage.edit_manifest("fixture", |text| set_limit(&text, "calls_per_minute", "100000"));
+    stage
+}
+
 /// A little load.
 fn talk(gate: &mut Conversation, round: u64) {
     for number in 0..5 {
@@ -41,7 +50,7 @@ fn talk(gate: &mut Conversation, round: u64) {
 
 #[test]
 fn a_shipper_killed_at_any_moment_leaves_whole_lines_and_nothing_out() {
-    let stage = Stage::with_fixture(&[]);
+    let stage = tireless();
     let path = stage.workspace().join("events.jsonl");
     // Small segments: the record goes over from one to the next again and again.
     configure(
@@ -53,7 +62,7 @@ fn a_shipper_killed_at_any_moment_leaves_whole_lines_and_nothing_out() {
     );
     let mut gate = stage.converse(&["fixture"]);
     gate.initialize("2025-11-25");
-    for round in 0..ROUNDS {
+    for round in 0..rounds(ROUNDS) {
         let running = shipper(&stage);
         talk(&mut gate, round);
         std::thread::sleep(moment(round));
@@ -67,7 +76,7 @@ fn a_shipper_killed_at_any_moment_leaves_whole_lines_and_nothing_out() {
 
 #[test]
 fn a_stream_whose_server_and_shipper_are_killed_in_turn_has_every_record_once_and_in_order() {
-    let stage = Stage::with_fixture(&[]);
+    let stage = tireless();
     let folder = tempfile::tempdir().unwrap();
     let server = Server::new(folder.path(), "one", "");
     let url = format!("nats://127.0.0.1:{}", server.port);
@@ -80,7 +89,7 @@ fn a_stream_whose_server_and_shipper_are_killed_in_turn_has_every_record_once_an
     let mut gate = stage.converse(&["fixture"]);
     gate.initialize("2025-11-25");
     let mut shipping = shipper(&stage);
-    for round in 0..ROUNDS {
+    for round in 0..rounds(ROUNDS) {
         talk(&mut gate, round);
         std::thread::sleep(moment(round));
         if round % 4 == 0 {

@@ -9,6 +9,7 @@ mod detect;
 mod docs;
 mod evidence;
 mod fuzz;
+mod kills;
 mod servers;
 mod steps;
 mod tools;
@@ -32,6 +33,8 @@ usage: cargo xtask TASK
                                                 25 servers from the registries, bare and gated, and the pass rate;
                                                 the popular ones also after `protect --yes`
   detect [--wrong]                              attacks found and honest tools flagged, per source
+  kills [--rounds N]                            kill -9 of the gate, its server, the shipper and whom it ships to, under load,
+                                                a thousand rounds each unless told
   fuzz [TARGET]… [--seconds N]                  fuzz targets, 60 seconds each unless told
   docs [--check]                                write the generated documents, or say which are out of date
   servers                                       install the real servers and clients that the tests drive
@@ -62,6 +65,7 @@ fn perform(arguments: &[String]) -> Result<()> {
         "detect" => detect::run(&Workspace::find()?, rest),
         "fuzz" => fuzz::run(&Workspace::find()?, rest),
         "docs" => docs::run(&Workspace::find()?, rest),
+        "kills" => kills::run(&Workspace::find()?, rest),
         "servers" => servers::install(&Workspace::find()?),
         "help" | "--help" | "-h" => Ok(std::io::stdout().write_all(USAGE.as_bytes())?),
         other => anyhow::bail!("there is no task `{other}`\n\n{USAGE}"),
