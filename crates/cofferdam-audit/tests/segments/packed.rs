@@ -99,6 +99,30 @@ fn an_interrupted_packing_leaves_one_session() {
     assert_eq!(pack(&packed_name(first)).unwrap(), None, "packed twice");
 }
 
+/// What stands where the packed file is to be opened, or where it is to be named, keeps the segment as it is.
+#[test]
+fn a_packing_that_fails_to_open_or_to_rename_leaves_the_segment() {
+    let (_home, store) = session();
+    let before = store.session(SESSION).unwrap();
+    let first = &before.segments[0];
+    let plain = fs::read(first).unwrap();
+    let names = [
+        packed_name(first),
+        PathBuf::from(format!("{}.tmp", packed_name(first).display())),
+    ];
+    for (in_the_way, other) in [(&names[0], &names[1]), (&names[1], &names[0])] {
+        fs::create_dir(in_the_way).unwrap();
+        fs::write(in_the_way.join("full"), "").unwrap();
+        let refused = pack(first);
+        assert!(refused.is_err(), "{}", in_the_way.display());
+        assert!(!other.exists(), "half a file is left");
+        assert_eq!(fs::read(first).unwrap(), plain);
+        fs::remove_dir_all(in_the_way).unwrap();
+    }
+    packed(first);
+    assert!(!first.exists());
+}
+
 fn packed_name(path: &Path) -> PathBuf {
     PathBuf::from(format!("{}.zst", path.display()))
 }
