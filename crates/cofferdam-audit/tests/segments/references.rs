@@ -3,6 +3,12 @@
 
 use crate::python::{assert_agree, built};
 use cofferdam_audit::{AuditError, Payloads, Reader, Skim};
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any};
+use proptest::prop_oneof;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use sha2::{Digest as _, Sha256};
 use std::fs;
 
@@ -146,5 +152,74 @@ fn who_begins_in_the_middle_proves_what_a_reference_leads_to() {
             matches!(&refused, Err(AuditError::Broken { broken, .. }) if broken.what.name() == "repeat"),
             "{refused:?}"
         );
+    }
+}
+
+/// One record of a made-up segment: its own payload, or a reference that is mostly right.
+#[derive(Clone, Debug)]
+enum Made {
+    Holds(u8, usize),
+    /// To which record, and what is spoiled: its place, number or digest by so much, or the length.
+    Refers(Index, usize, u8),
+}
+
+fn made() -> impl Strategy<Value = Vec<Made>> {
+    let letters = 0_u8..3;
+    let holds = (letters, prop_oneof![Just(4_095_usize), Just(4_096), Just(5_000)]);
+    let refers = (any::<Index>(), 0_usize..12, any::<u8>());
+    let one = prop_oneof![
+        holds.prop_map(|(letter, bytes)| Made::Holds(letter, bytes)),
+        refers.prop_map(|(to, what, by)| Made::Refers(to, what, by)),
+    ];
+    vec(one, 1..8)
+}
+
+/// The segment with these records, its chain right whatever they say.
+fn segment(records: &[Made]) -> Vec<u8> {
+    let (mut place, _) = places(0);
+    let (mut before, mut further) = (Vec::new(), Vec::new());
+    for (seq, record) in (1_u64..).zip(records) {
+        let (encoding, payload) = match record {
+            Made::Holds(letter, bytes) => (0, vec![b'a' + letter; *bytes]),
+            Made::Refers(to, what, by) => {
+                let nothing = (0, 0, Vec::new());
+                let known = if before.is_empty() { &nothing } else { to.get(&before) };
+                let mut stored = reference(known.0, known.1, &known.2);
+                match what {
+                    0..4 => stored[what * 8] ^= by,
+                    4 => stored.truncate(usize::from(*by).min(47)),
+                    _ => {}
+                }
+                (1, stored)
+            }
+        };
+        before.push((place, seq, payload.clone()));
+        place += 76 + payload.len() as u64;
+        further.push((encoding, payload));
+    }
+    built(|builder| {
+        builder.header[19] = 1;
+        builder.record(1, b"", |_| {});
+        for (encoding, payload) in &further {
+            builder.holding(*encoding, payload);
+        }
+    })
+}
+
+/// Four readings of whatever references there are: ours without payloads and with them, that of a question, and the document's.
+#[test]
+fn every_reading_of_made_up_references_is_the_same() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = made();
+    let segments: Vec<Vec<u8>> = (0..400)
+        .map(|_| segment(&strategy.new_tree(&mut runner).unwrap().current()))
+        .collect();
+    let verdicts = assert_agree(&segments);
+    for (verdict, bytes) in verdicts.iter().zip(&segments) {
+        assert_read(bytes, verdict == "unclosed");
+    }
+    for expected in ["unclosed", "repeat"] {
+        let count = verdicts.iter().filter(|verdict| *verdict == expected).count();
+        assert!(count > 50, "{count} of {} are `{expected}`", verdicts.len());
     }
 }
