@@ -9,6 +9,7 @@
 
 mod answers;
 mod approvals_view;
+mod approver_folder;
 mod byte_identity;
 mod client_requests;
 mod command_line;
@@ -52,6 +53,7 @@ mod persons;
 mod podman;
 mod policies;
 mod policy_changes;
+mod policy_facts;
 mod proofs;
 mod protect;
 mod protect_clients;

@@ -41,7 +41,7 @@ fn on_a_terminal(stage: &Stage, answers: &str, arguments: &[&str]) -> Output {
 }
 
 /// `inner` on a terminal of its own, with somebody who types.
-fn typed(answers: &str, inner: &Command) -> Command {
+pub(crate) fn typed(answers: &str, inner: &Command) -> Command {
     let mut command = Command::new("python3");
     command.args(["-c", ON_A_TERMINAL, answers]);
     within(command, inner)
@@ -87,7 +87,7 @@ impl<'a> Approvers<'a> {
 }
 
 /// Enrols and gives the line for the administrator.
-fn enrolled(stage: &Stage, passphrase: &str) -> String {
+pub(crate) fn enrolled(stage: &Stage, passphrase: &str) -> String {
     let made = on_a_terminal(stage, &format!("{passphrase}|{passphrase}"), &["approvals", "enroll"]);
     assert!(made.status.success(), "{}{}", text(&made.stdout), text(&made.stderr));
     assert!(!text(&made.stdout).contains(passphrase), "it is not echoed");
@@ -99,7 +99,7 @@ fn enrolled(stage: &Stage, passphrase: &str) -> String {
         .to_owned()
 }
 
-fn asking(consent: &str) -> Stage {
+pub(crate) fn asking(consent: &str) -> Stage {
     let stage = Stage::new();
     let added = stage.add("fixture", &[], &[&fixture()]);
     assert!(added.status.success(), "{}", text(&added.stderr));
@@ -111,7 +111,7 @@ fn asking(consent: &str) -> Stage {
     stage
 }
 
-fn post(conversation: &mut Conversation) -> u64 {
+pub(crate) fn post(conversation: &mut Conversation) -> u64 {
     conversation.initialize("2025-11-25");
     conversation.request("tools/list", json!({}));
     conversation.post("tools/call", json!({"name": "echo", "arguments": {"message": "hello"}}))

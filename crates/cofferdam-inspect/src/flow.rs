@@ -144,6 +144,19 @@ impl Labels {
     }
 }
 
+impl Labels {
+    /// Their names, as policies see them.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let named = [
+            (self.untrusted, "untrusted"),
+            (self.private, "private"),
+            (self.sends, "sends"),
+        ];
+        named.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect()
+    }
+}
+
 /// A call by tool and id, as it stands in the record.
 type Source = (String, String);
 
@@ -183,6 +196,17 @@ impl Flow {
             show_safely(tool)
         );
         Some(Finding::new(&TRIFECTA, Confidence::Low, "/params/name", evidence))
+    }
+
+    /// What was brought into the session so far, as policies see it.
+    #[must_use]
+    pub fn labels(&self) -> Vec<&'static str> {
+        let brought = Labels {
+            untrusted: self.untrusted.is_some(),
+            private: self.private.is_some(),
+            sends: false,
+        };
+        brought.names()
     }
 
     /// Counts a call at `now_ms`, once, and says what pattern it is part of.

@@ -11,6 +11,7 @@ use crate::rule::Rule;
 use crate::secret::SecretValues;
 
 mod argv;
+mod facts;
 mod identifier;
 mod path;
 mod secret;
@@ -18,6 +19,7 @@ mod shell;
 mod sql;
 mod url;
 
+pub use facts::{ArgumentFacts, FactsUnknown};
 pub use path::{Links, NoLinks};
 
 /// Findings reported for one call at most; more say nothing new.

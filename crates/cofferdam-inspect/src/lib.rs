@@ -30,7 +30,7 @@ pub use argument::{ArgumentSchema, SchemaUnusable};
 pub use definition::inspect_definition;
 pub use finding::{Confidence, Finding, Severity, is_invisible, show_safely};
 pub use flow::{Flow, Labels, Reach};
-pub use guard::{Facts, Guard, Links, NoLinks};
+pub use guard::{ArgumentFacts, Facts, FactsUnknown, Guard, Links, NoLinks};
 pub use intent::unreadable_line;
 pub use listing::{ListUnreadable, ListedTool, hide_tools, listed_tools};
 pub use redaction::Redaction;

@@ -63,6 +63,8 @@ fn measure(what: &str, count: usize, text: String) -> Result<(), PolicyError> {
             network: false,
             sockets: false,
             programs: false,
+            hosts: Vec::new(),
+            secrets: Vec::new(),
         },
         tools: tools.collect(),
     };

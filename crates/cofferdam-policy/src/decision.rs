@@ -9,7 +9,7 @@ use cofferdam_protocol::{Admitted, Batch, Era, Id, Message, MessageKind, Sender,
 use crate::asked::questions;
 use crate::basis::{Basis, ConsentFact, era_word, finding_facts, shortened, tool_of};
 use crate::context::{Context, Standing};
-use crate::engine::Ruling;
+use crate::engine::{Asked, Moment, Policies, Ruling};
 use crate::level::Level;
 use crate::rule::{
     BATCH_MEMBER_DENIED, CALLS_PER_MINUTE, CLIENT_REQUEST_NOT_GRANTED, POLICY_DENIED, POLICY_ERROR, PolicyRule,
@@ -144,11 +144,7 @@ fn rule_by_policies(message: &Message, context: &Context<'_>) -> Result<Ruled, (
             let (without_grant, by) = permission(context.policies.rule(asked, moment, least, false))?;
             ruled = (Some(by), Some((level, without_grant)));
         } else {
-            let why = format!(
-                "the policies let it pass only with {}, and nobody can be asked here",
-                level.words()
-            );
-            return Err((POLICY_DENIED.id, why));
+            return Err(nobody_to_ask(level));
         }
     }
     Ok(ruled)
@@ -164,6 +160,29 @@ pub fn ruled(message: &Message, context: &Context<'_>) -> (Option<Level>, String
         ),
         Err((_, why)) => (None, why),
     }
+}
+
+/// What the policies say of something that nobody can be asked about, and which of them.
+///
+/// # Errors
+/// They do not let it pass: the rule, and why.
+pub fn ruled_alone(
+    policies: &Policies,
+    asked: Asked<'_>,
+    moment: &Moment<'_>,
+) -> Result<Arc<str>, (&'static str, String)> {
+    match permission(policies.rule(asked, moment, Level::Nobody, false))? {
+        (Level::Nobody, by) => Ok(by),
+        (level, _) => Err(nobody_to_ask(level)),
+    }
+}
+
+fn nobody_to_ask(level: Level) -> (&'static str, String) {
+    let why = format!(
+        "the policies let it pass only with {}, and nobody can be asked here",
+        level.words()
+    );
+    (POLICY_DENIED.id, why)
 }
 
 fn permission(ruling: Ruling) -> Result<(Level, Arc<str>), (&'static str, String)> {

@@ -12,17 +12,21 @@ mod basis;
 mod context;
 mod decision;
 mod engine;
+mod facts;
 mod level;
 mod rule;
 mod unapproved;
 
 pub use basis::{Basis, ConsentFact, shortened};
 pub use context::{Context, Standing};
-pub use decision::{Decision, Denied, Permitted, batch_facts, decide, decide_batch, denied_by_gate, ruled};
+pub use decision::{
+    Decision, Denied, Permitted, batch_facts, decide, decide_batch, denied_by_gate, ruled, ruled_alone,
+};
 pub use engine::{
     Asked, DEFAULT_POLICIES, Explained, Layer, LayerSays, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyError,
     PolicyFile, Ruling, ServerFacts, ToolFacts, World, policy_ids,
 };
+pub use facts::{CallFacts, Measured};
 pub use level::Level;
 pub use rule::{
     CONSENT_DENIED, CONSENT_EXPIRED, CONSENT_FORGED, CONSENT_LOCKED, CONSENT_PENDING, CONSENT_UNREACHABLE,

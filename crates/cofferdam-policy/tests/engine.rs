@@ -32,6 +32,8 @@ fn world(writes: bool, network: bool) -> World {
             network,
             sockets: false,
             programs: false,
+            hosts: Vec::new(),
+            secrets: Vec::new(),
         },
         tools: [WRITE, READ, MOVE].map(tool).into(),
     }

@@ -165,6 +165,8 @@ impl Home {
         let mut own = vec![self.config.clone(), self.state.clone()];
         own.extend(usual);
         own.push(PathBuf::from(format!("/run/user/{}/cofferdam", geteuid())));
+        // Where approvers who are other users answer.
+        own.push(PathBuf::from("/var/lib/cofferdam"));
         // Not `--home` itself: the store under `data` can be read. Everything else below it lies in `config` and `state`.
         own
     }

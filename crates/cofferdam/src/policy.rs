@@ -14,6 +14,7 @@ use cofferdam_policy::{
 use nix::unistd::{Group, getegid, getgroups};
 
 use crate::contract::Contract;
+use crate::egress::Grants;
 use crate::failure::{Failure, file_failure};
 use crate::gate::{InForce, Reload, escaped};
 use crate::home::Home;
@@ -275,6 +276,8 @@ pub(crate) fn world(
             network: !manifest.network.allow.is_empty(),
             sockets: !manifest.sockets.allow.is_empty(),
             programs: !manifest.programs.allow.is_empty(),
+            hosts: manifest.network.allow.iter().map(Grants::resource).collect(),
+            secrets: manifest.secrets.keys().cloned().collect(),
         },
         tools: tools.unwrap_or_default(),
     })

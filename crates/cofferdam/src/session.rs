@@ -7,6 +7,7 @@ use std::sync::mpsc::Receiver;
 use cofferdam_audit::{Entry, Kind, Log, Opening, Options, Veiling};
 use cofferdam_inspect::{Reach, Release, SecretValues, suppression_fault};
 use cofferdam_manifest::{Digest, Manifest};
+use cofferdam_policy::{Asked, Moment, Policies, ruled_alone};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Prepared, Programs};
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::compartment;
 use crate::contract::{Contract, Place};
 use crate::disk;
 use crate::egress::Grants;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::gate::{self, Ended, Executed, Launched, Pipes, Terms, observations};
 use crate::home::Home;
 use crate::install::Held;
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     plan: Plan,
     /// Manifest and program as accepted, where this session has a contract.
     accepted: Option<[Digest; 2]>,
+    /// Names of the secrets that the server is given.
+    secrets: Vec<String>,
     /// Facts of the `open` record.
     about: serde_json::Value,
     executed: Executed,
@@ -77,6 +80,7 @@ impl Session {
             network: Grants::of(&manifest.network),
             release: release(manifest, &plan),
             reach: reach(manifest),
+            roots: roots(manifest),
             suppress: manifest.suppress.clone(),
             pins: Some(contract.pins()),
             in_force: Arc::new(policies.in_force(&world, &binding)?),
@@ -96,6 +100,7 @@ impl Session {
             accepted: Some(digests(contract)),
             about,
             executed: Executed::default(),
+            secrets: manifest.secrets.keys().cloned().collect(),
             held: Held::of_server(home, manifest),
         })
     }
@@ -121,6 +126,7 @@ impl Session {
             network: Grants::of(&manifest.network),
             release: release(manifest, &plan),
             reach: reach(manifest),
+            roots: roots(manifest),
             suppress: manifest.suppress.clone(),
             pins: None,
             in_force: Arc::new(policies.in_force(&world, &manifest.digest().to_string())?),
@@ -139,6 +145,7 @@ impl Session {
             accepted: None,
             about,
             executed: Executed::default(),
+            secrets: manifest.secrets.keys().cloned().collect(),
             held: Held::of_server(home, manifest),
         })
     }
@@ -177,6 +184,7 @@ impl Session {
             about,
             executed,
             veiling,
+            secrets,
             held: _held,
         } = self;
         let prepared = compartment::prepare(&plan);
@@ -204,7 +212,9 @@ impl Session {
         };
         let witness = Witness::start(home, &log, &terms.name, settings.publish)
             .map_err(|error| Failure::not_enforced(format!("the ledger's thread could not be started: {error}")))?;
-        let launched = match prepared.and_then(|prepared| launch(prepared, &plan, &executed)) {
+        let permitted = permit_secrets(&terms.in_force.policies, &secrets, &plan);
+        let started = permitted.and_then(|()| launch(prepared?, &plan, &executed));
+        let launched = match started {
             Ok(launched) => launched,
             Err(failure) => {
                 let facts = json!({"cause": "not-started", "why": failure.what}).to_string();
@@ -217,7 +227,11 @@ impl Session {
         record_enforcement(&log, &launched.compartment)?;
         let name = terms.name.clone();
         let relaunch = |log: &Log| match &accepted {
-            Some(accepted) => relaunch(log, &plan_again(home, &name, accepted)?, &executed),
+            Some(accepted) => {
+                let (plan, policies) = plan_again(home, &name, accepted)?;
+                permit_secrets(&policies, &secrets, &plan)?;
+                relaunch(log, &plan, &executed)
+            }
             None => relaunch(log, &plan, &executed),
         };
         let server = gate::Server {
@@ -242,7 +256,16 @@ fn release(manifest: &Manifest, plan: &Plan) -> Release {
     }
 }
 
-fn reach(manifest: &Manifest) -> Reach {
+/// The folders that are granted to a server, as texts.
+pub(crate) fn roots(manifest: &Manifest) -> Vec<String> {
+    let granted = manifest.filesystem.read.iter().chain(&manifest.filesystem.write);
+    granted
+        .filter_map(|folder| folder.to_str().map(str::to_owned))
+        .collect()
+}
+
+/// What a server can reach.
+pub(crate) fn reach(manifest: &Manifest) -> Reach {
     let files = &manifest.filesystem;
     Reach {
         network: !manifest.network.allow.is_empty(),
@@ -286,11 +309,31 @@ fn digests(contract: &Contract) -> [Digest; 2] {
     [contract.stated.digest(), contract.program.digest()]
 }
 
-/// The plan for another process of the same server. Everything is checked again: the files may have changed since the first one started.
-fn plan_again(home: &Home, name: &str, accepted: &[Digest; 2]) -> Result<Plan, Failure> {
+/// Asks the policies about every secret of the manifest before the server's program can have it. What the plan requires holds on the
+/// compartment, or nothing starts in it.
+fn permit_secrets(policies: &Policies, secrets: &[String], plan: &Plan) -> Result<(), Failure> {
+    let measured = gate::measured_on(|feature| plan.require.contains(&feature));
+    let moment = Moment {
+        now_s: crate::cli::unix_seconds(),
+        measured: Some(&measured),
+        ..Moment::default()
+    };
+    secrets.iter().try_for_each(|secret| {
+        let ruled = ruled_alone(policies, Asked::InjectSecret { secret }, &moment);
+        ruled.map(drop).map_err(|(_, why)| {
+            let what = format!("the server is not started: it must not be given the secret `{secret}`: {why}");
+            Failure::new(Exit::Findings, what)
+                .help("change that policy, or take the secret out of the manifest; `Action::\"injectSecret\"` is what is asked")
+        })
+    })
+}
+
+/// The plan for another process of the same server, and the policies as they are now. Everything is checked again: the files may have changed since the first one started.
+fn plan_again(home: &Home, name: &str, accepted: &[Digest; 2]) -> Result<(Plan, Policies), Failure> {
     let contract = Contract::load(home, name)?;
     if digests(&contract) == *accepted {
-        pinned_plan(home, &contract)
+        let policies = policy::PolicyFiles::read(home)?.load(&policy::pinned_world(home, &contract)?)?;
+        Ok((pinned_plan(home, &contract)?, policies))
     } else {
         Err(Failure::misconfigured(format!(
             "the manifest of `{name}` is another one since the session began"

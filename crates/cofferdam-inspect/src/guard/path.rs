@@ -137,13 +137,14 @@ pub(super) fn check(seen: &Seen<'_>, tool: &str, facts: &Facts<'_>) -> Vec<Findi
 
 /// The part of a glob before its first wildcard is a path.
 pub(super) fn check_glob(seen: &Seen<'_>, facts: &Facts<'_>) -> Vec<Finding> {
-    let fixed = seen.text.split(['*', '?', '[', '{']).next().unwrap_or_default();
-    let text = if fixed.is_empty() || climbs(seen.text) {
-        seen.text
-    } else {
-        fixed
-    };
+    let text = fixed_part(seen.text);
     check(&Seen { text, at: seen.at }, "", facts)
+}
+
+/// The part of a glob before its first wildcard; all of it where it climbs behind one.
+pub(super) fn fixed_part(glob: &str) -> &str {
+    let fixed = glob.split(['*', '?', '[', '{']).next().unwrap_or_default();
+    if fixed.is_empty() || climbs(glob) { glob } else { fixed }
 }
 
 /// Ways of writing a path that two programs read differently.
@@ -210,7 +211,7 @@ fn climbs(path: &str) -> bool {
 }
 
 /// Why `path` is not inside one of `roots`, or `None` when it is.
-fn outside(path: &str, roots: &[String], links: &dyn Links) -> Option<&'static str> {
+pub(super) fn outside(path: &str, roots: &[String], links: &dyn Links) -> Option<&'static str> {
     if path.starts_with('~') {
         return Some("begins with `~`, which names no granted folder");
     }

@@ -1,5 +1,7 @@
 //! Shell command lines, cut into words by a bash parser: what runs, under what disguise, and what it reaches.
 
+use std::collections::BTreeSet;
+
 use brush_parser::word::{WordPiece, parse};
 use brush_parser::{ParserOptions, Token, tokenize_str};
 
@@ -96,6 +98,82 @@ pub(super) fn check(seen: &Seen<'_>) -> Vec<Finding> {
         findings.push(seen.finding(&DANGEROUS, Confidence::High, words));
     }
     findings
+}
+
+/// Depth to which commands inside words of commands are read.
+const SUBSTITUTIONS_MAX: usize = 8;
+/// Words in the place of a program that only order others.
+const ORDERING: [&str; 7] = ["fi", "done", "esac", "}", "for", "case", "select"];
+
+/// The programs that a command line runs, without their folders, substitutions included. What a program starts in turn is not seen.
+pub(super) fn programs(text: &str) -> Result<BTreeSet<String>, &'static str> {
+    let mut found = BTreeSet::new();
+    collect_programs(text, &mut found, SUBSTITUTIONS_MAX)?;
+    Ok(found)
+}
+
+fn collect_programs(text: &str, found: &mut BTreeSet<String>, depth: usize) -> Result<(), &'static str> {
+    const UNREADABLE: &str = "a command line cannot be read";
+    let depth = depth.checked_sub(1).ok_or(UNREADABLE)?;
+    let defines = ["<(", ">(", "()", "function "].iter().any(|form| text.contains(form));
+    if text.len() > PARSED_BYTES_MAX || nesting(text) > NESTING_MAX || defines {
+        return Err(UNREADABLE);
+    }
+    let tokens = tokenize_str(text).map_err(|_unread| UNREADABLE)?;
+    for command in commands(&tokens) {
+        let Some(name) = command.words.first() else { continue };
+        let plain = plain_word(name)
+            .filter(|plain| ["}", "[", "[["].contains(&plain.as_str()) || !plain.contains(['{', '*', '?', '[']));
+        let plain = plain.ok_or("a command line hides which program it runs")?;
+        if !ORDERING.contains(&plain.as_str()) {
+            found.insert(base(&plain).to_owned());
+        }
+    }
+    for token in &tokens {
+        if let Token::Word(word, _) = token
+            && word.contains(['$', '`'])
+        {
+            // The default of an expansion, or a term of a sum, may be a command again.
+            let without_sums = word.replace("$((", "");
+            if (word.contains("${") || word.contains("$(("))
+                && without_sums.contains(['`']) | without_sums.contains("$(")
+            {
+                return Err(UNREADABLE);
+            }
+            let pieces = parse(word, &ParserOptions::default()).map_err(|_unread| UNREADABLE)?;
+            pieces
+                .iter()
+                .try_for_each(|piece| collect_substituted(&piece.piece, found, depth))?;
+        }
+    }
+    Ok(())
+}
+
+fn collect_substituted(piece: &WordPiece, found: &mut BTreeSet<String>, depth: usize) -> Result<(), &'static str> {
+    match piece {
+        WordPiece::CommandSubstitution(inner) | WordPiece::BackquotedCommandSubstitution(inner) => {
+            collect_programs(inner, found, depth)
+        }
+        WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => pieces
+            .iter()
+            .try_for_each(|piece| collect_substituted(&piece.piece, found, depth)),
+        _ => Ok(()),
+    }
+}
+
+/// A word as the shell reads it, where that needs nothing but taking its quotes off.
+fn plain_word(word: &str) -> Option<String> {
+    let pieces = parse(word, &ParserOptions::default()).ok()?;
+    pieces.iter().map(|piece| plain_piece(&piece.piece)).collect()
+}
+
+fn plain_piece(piece: &WordPiece) -> Option<String> {
+    match piece {
+        WordPiece::Text(text) | WordPiece::SingleQuotedText(text) => Some(text.clone()),
+        WordPiece::EscapeSequence(text) => Some(text.trim_start_matches('\\').to_owned()),
+        WordPiece::DoubleQuotedSequence(pieces) => pieces.iter().map(|piece| plain_piece(&piece.piece)).collect(),
+        _ => None,
+    }
 }
 
 fn touched(text: &str) -> Option<String> {

@@ -1,5 +1,7 @@
 //! SQL, read by a real parser: how many statements, of what class, and what they reach outside the database.
 
+use std::collections::BTreeSet;
+
 use sqlparser::ast::Statement;
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -52,6 +54,46 @@ const REACHING_OUT: [&str; 26] = [
     "read_blob",
     "pg_execute_server_program",
 ];
+
+/// The classes of every statement in a text.
+pub(super) fn classes(text: &str) -> Result<BTreeSet<&'static str>, &'static str> {
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize();
+    let tokens = tokens.map_err(|_uncut| "a statement cannot be read as SQL")?;
+    let mut classes = BTreeSet::new();
+    for statement in pieces(&tokens) {
+        let first = first_word(&statement).unwrap_or_default();
+        let class = class(&first);
+        classes.insert(class);
+        // A query can write inside or behind itself; a column of such a name costs no more than a question.
+        let writes = |token: &&Token| {
+            matches!(token, Token::Word(word) if word.quote_style.is_none()
+                && WRITING_INSIDE.iter().any(|write| word.value.eq_ignore_ascii_case(write)))
+        };
+        if class == "read" && statement.iter().any(writes) {
+            classes.insert("write");
+        }
+    }
+    if reaching_out(&tokens, text).is_some() {
+        classes.insert("outside");
+    }
+    Ok(classes)
+}
+
+/// Words that make a query one that writes, wherever they stand in it.
+const WRITING_INSIDE: [&str; 5] = ["insert", "update", "delete", "merge", "into"];
+
+fn class(first: &str) -> &'static str {
+    match first {
+        "insert" | "update" | "delete" | "merge" | "replace" | "upsert" | "copy" | "load" => "write",
+        "create" | "alter" | "drop" | "truncate" | "rename" | "comment" | "reindex" | "vacuum" => "schema",
+        "grant" | "revoke" | "deny" => "rights",
+        "begin" | "start" | "commit" | "rollback" | "end" | "abort" | "savepoint" | "release" => "transaction",
+        // Of SQLite, where it sets as well.
+        "pragma" | "use" => "other",
+        _ if reads(first) => "read",
+        _ => "other",
+    }
+}
 
 /// What is suspicious in a statement for a tool that may only read or not.
 pub(super) fn check(seen: &Seen<'_>, is_read_only: bool) -> Vec<Finding> {

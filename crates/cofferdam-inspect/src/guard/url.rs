@@ -172,6 +172,27 @@ pub(super) fn check_host(seen: &Seen<'_>, facts: &Facts<'_>) -> Vec<Finding> {
     }
 }
 
+/// The host that a URL or a host by itself leads to, and whether it is a private one; `None` where it leads to none.
+pub(super) fn host_of(text: &str) -> Result<Option<(String, bool)>, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url = match Url::parse(text) {
+        // `host:80` has the form of a URL without a host.
+        Ok(url) if url.has_host() || text.contains("://") || !text.contains('.') => url,
+        Err(_) if text.contains("://") => return Err("a URL cannot be read"),
+        _ => match Url::parse(&format!("http://{}", text.trim_start_matches('/'))) {
+            Ok(url) => url,
+            // A relative reference.
+            Err(_) => return Ok(None),
+        },
+    };
+    Ok(url
+        .host()
+        .map(|host| (host.to_string().to_ascii_lowercase(), is_private_host(&host))))
+}
+
 fn is_private_url(url: &Url, facts: &Facts<'_>) -> bool {
     let Some(host) = url.host() else { return false };
     if facts
@@ -181,9 +202,13 @@ fn is_private_url(url: &Url, facts: &Facts<'_>) -> bool {
     {
         return false;
     }
+    is_private_host(&host)
+}
+
+fn is_private_host(host: &Host<&str>) -> bool {
     match host {
-        Host::Ipv4(address) => is_private(IpAddr::V4(address)),
-        Host::Ipv6(address) => is_private(IpAddr::V6(address)),
+        Host::Ipv4(address) => is_private(IpAddr::V4(*address)),
+        Host::Ipv6(address) => is_private(IpAddr::V6(*address)),
         Host::Domain(name) => is_private_name(name),
     }
 }

@@ -53,6 +53,8 @@ fn policies(text: &str) -> Policies {
             network: false,
             sockets: false,
             programs: false,
+            hosts: Vec::new(),
+            secrets: Vec::new(),
         },
         tools: vec![ToolFacts {
             name: "t".to_owned(),

@@ -1,6 +1,7 @@
 //! Why the policies say what they say, for people.
 
-use super::policies::{Asked, Moment, Policies};
+use super::moment::Moment;
+use super::policies::{Asked, Policies};
 use super::slice::Says;
 use super::source::Layer;
 use crate::level::Level;
@@ -23,6 +24,8 @@ pub struct Explained {
     pub levels: Vec<(Level, Vec<LayerSays>)>,
     /// Whether the answer depends on more than the tool: then another call may get another one.
     pub depends_on_call: bool,
+    /// What the policies that must be evaluated for each call read of this one, but for the level: attribute and value, as Cedar writes it.
+    pub facts: Vec<(String, String)>,
 }
 
 impl Policies {
@@ -43,7 +46,17 @@ impl Policies {
             });
             (level, layers.collect())
         });
+        // What cannot be told stands as the cause of the refusal, at each level.
+        let context = self.context(slice, Level::Nobody, asked, moment).ok();
+        let read = context.into_iter().flat_map(|context| {
+            let names = slice.reads.names(&context);
+            names.into_iter().map(move |name| {
+                let value = context.get(&name).map_or_else(String::new, |value| value.to_string());
+                (name, value)
+            })
+        });
         Some(Explained {
+            facts: read.collect(),
             levels: levels.into(),
             depends_on_call: slice.is_moving(),
         })

@@ -11,6 +11,7 @@
 mod error;
 mod explain;
 mod input;
+mod moment;
 mod policies;
 mod reads;
 mod schema;
@@ -20,6 +21,7 @@ mod world;
 
 pub use error::PolicyError;
 pub use explain::{Explained, LayerSays};
-pub use policies::{Asked, Moment, Policies, Ruling, policy_ids};
+pub use moment::Moment;
+pub use policies::{Asked, Policies, Ruling, policy_ids};
 pub use source::{DEFAULT_POLICIES, Layer, POLICY_FILE_BYTES_MAX, PolicyFile};
 pub use world::{ServerFacts, ToolFacts, World};

@@ -4,18 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{
-    ActionConstraint, Context, Entities, EntityUid, Policy, PolicySet, ResourceConstraint, RestrictedExpression,
-    ValidationMode, Validator,
+    ActionConstraint, Entities, EntityUid, Policy, PolicySet, ResourceConstraint, ValidationMode, Validator,
 };
-use cofferdam_inspect::Finding;
 
 use super::PolicyError;
 use super::input::InputType;
-use super::reads::INPUT;
-use super::schema::{CALL, CALL_UNPINNED, PLAIN_ACTIONS, schema};
+use super::moment::Moment;
+use super::schema::{CALL, CALL_UNPINNED, EGRESS, INJECT_SECRET, PLAIN_ACTIONS, schema};
 use super::slice::{Known, Says, Slice, Triple};
 use super::source::{Layer, PolicyFile, Sourced, policies, words};
-use super::world::{UNPINNED_TOOL, World, entities, tool_id, uid};
+use super::world::{UNPINNED_TOOL, World, entities, host_id, tool_id, uid};
 use crate::level::Level;
 
 /// What somebody wants to do.
@@ -49,21 +47,18 @@ pub enum Asked<'a> {
         /// The tool that was called.
         tool: &'a str,
     },
-}
-
-/// What is known only now.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Moment<'a> {
-    /// Seconds since 1970, UTC.
-    pub now_s: i64,
-    /// What the client calls itself; nobody proved it.
-    pub client: &'a str,
-    /// Tool calls within the last minute, this one included.
-    pub calls_last_minute: u32,
-    /// Bytes of the message.
-    pub bytes: usize,
-    /// What inspection found in it.
-    pub findings: &'a [Finding],
+    /// The server connects to a host of its manifest.
+    Egress {
+        /// The name, or the address.
+        host: &'a str,
+        /// The port.
+        port: u16,
+    },
+    /// A secret of its manifest goes to the server.
+    InjectSecret {
+        /// Its name.
+        secret: &'a str,
+    },
 }
 
 /// What the policies say.
@@ -99,6 +94,8 @@ pub struct Policies {
     tools: HashMap<String, Uncut>,
     plain: HashMap<&'static str, Uncut>,
     unpinned: Option<Uncut>,
+    hosts: HashMap<String, Uncut>,
+    secrets: HashMap<String, Uncut>,
     pub(super) is_ci: bool,
 }
 
@@ -133,33 +130,34 @@ impl Policies {
         validate(&concerned, Validator::new(schema), &world.server.name)?;
         let layers: BTreeSet<Layer> = all.iter().map(|one| one.layer).collect();
         let server = uid("Server", &world.server.name)?;
-        let triple = |action: &str, group: Option<&str>, resource: EntityUid| -> Result<Triple, PolicyError> {
-            Ok(Triple {
-                principal: uid("User", &world.user)?,
-                action: uid("Action", action)?,
-                action_groups: group
-                    .map(|group| uid("Action", group))
-                    .transpose()?
-                    .into_iter()
-                    .collect(),
-                resource,
-            })
-        };
         let mut tools = HashMap::new();
         for (tool, input) in world.tools.iter().zip(inputs) {
             let id = tool_id(&world.server.name, &tool.name);
-            let triple = triple(&id, Some(CALL), uid("Tool", &id)?)?;
+            let triple = triple((&world.user, &id, Some(CALL)), uid("Tool", &id)?)?;
             tools.insert(tool.name.clone(), Uncut::new(triple, Some(input)));
         }
+        let alone = |action: &str, resource| Ok(Uncut::new(triple((&world.user, action, None), resource)?, None));
         let mut plain = HashMap::new();
         for action in PLAIN_ACTIONS {
-            plain.insert(action, Uncut::new(triple(action, None, server.clone())?, None));
+            plain.insert(action, alone(action, server.clone())?);
+        }
+        let (mut hosts, mut secrets) = (HashMap::new(), HashMap::new());
+        for (host, port) in &world.server.hosts {
+            let id = host_id(host, *port);
+            hosts.insert(id.clone(), alone(EGRESS, uid("Host", &id)?)?);
+        }
+        for name in &world.server.secrets {
+            let secret = uid("Secret", &tool_id(&world.server.name, name))?;
+            secrets.insert(name.clone(), alone(INJECT_SECRET, secret)?);
         }
         let unpinned = match world.server.is_pinned {
             true => None,
             false => {
                 let tool = uid("Tool", &tool_id(&world.server.name, UNPINNED_TOOL))?;
-                Some(Uncut::new(triple(CALL_UNPINNED, Some(CALL), tool)?, None))
+                Some(Uncut::new(
+                    triple((&world.user, CALL_UNPINNED, Some(CALL)), tool)?,
+                    None,
+                ))
             }
         };
         Ok(Self {
@@ -170,6 +168,8 @@ impl Policies {
             tools,
             plain,
             unpinned,
+            hosts,
+            secrets,
             is_ci: world.is_ci,
         })
     }
@@ -184,7 +184,8 @@ impl Policies {
     }
 
     fn uncut(&self) -> impl Iterator<Item = &Uncut> {
-        self.tools.values().chain(self.plain.values()).chain(&self.unpinned)
+        let named = self.tools.values().chain(self.plain.values()).chain(&self.unpinned);
+        named.chain(self.hosts.values()).chain(self.secrets.values())
     }
 
     fn cut<'s>(&'s self, uncut: &'s Uncut) -> Result<&'s Slice, &'s PolicyError> {
@@ -208,7 +209,7 @@ impl Policies {
         let Some(slice) = self.slice(asked) else {
             return Ruling::Refused {
                 layer: None,
-                by: "no policy knows the tool".to_owned(),
+                by: "no policy knows it".to_owned(),
                 is_error: false,
             };
         };
@@ -268,6 +269,20 @@ impl Policies {
         })
     }
 
+    /// Whether a policy about this reads what is computed about a call: then [`Moment::facts`] must have it.
+    #[must_use]
+    pub fn reads_facts(&self, asked: Asked<'_>) -> bool {
+        self.slice(asked)
+            .is_some_and(|slice| slice.is_ok_and(|slice| slice.reads_facts))
+    }
+
+    /// Whether a policy about this reads what was measured on the compartment.
+    #[must_use]
+    pub fn reads_measured(&self, asked: Asked<'_>) -> bool {
+        let reads = |slice: &Slice| slice.reads.has("tier") || slice.reads.has("enforced");
+        self.slice(asked).is_some_and(|slice| slice.is_ok_and(reads))
+    }
+
     /// Ids of the policies that can say something about this server; the others of its files are dead here.
     #[must_use]
     pub fn reaching(&self) -> BTreeSet<&str> {
@@ -279,81 +294,24 @@ impl Policies {
     pub(super) fn slice(&self, asked: Asked<'_>) -> Option<Result<&Slice, &PolicyError>> {
         let uncut = match asked {
             Asked::Call { tool, .. } => self.unpinned.as_ref().or_else(|| self.tools.get(tool)),
+            Asked::Egress { host, port } => self.hosts.get(&host_id(host, port)),
+            Asked::InjectSecret { secret } => self.secrets.get(secret),
             other => self.plain.get(other.plain_action()?),
         };
         uncut.map(|uncut| self.cut(uncut))
     }
-
-    /// The context of one request: what its policies read, and nothing else.
-    pub(super) fn context(
-        &self,
-        slice: &Slice,
-        level: Level,
-        asked: Asked<'_>,
-        moment: &Moment<'_>,
-    ) -> Result<Context, String> {
-        let mut pairs = Vec::with_capacity(8);
-        let mut add = |name: &str, value: &dyn Fn() -> Option<RestrictedExpression>| {
-            if slice.reads.has(name)
-                && let Some(value) = value()
-            {
-                pairs.push((name.to_owned(), value));
-            }
-        };
-        let long = |number: i64| Some(RestrictedExpression::new_long(number));
-        let text = |text: &str| Some(RestrictedExpression::new_string(text.to_owned()));
-        add("consent", &|| long(level.number().into()));
-        add("ci", &|| Some(RestrictedExpression::new_bool(self.is_ci)));
-        add("client", &|| text(moment.client));
-        add("now", &|| long(moment.now_s));
-        add("hour", &|| {
-            long(moment.now_s.rem_euclid(SECONDS_PER_DAY) / SECONDS_PER_HOUR)
-        });
-        add("weekday", &|| {
-            long((moment.now_s.div_euclid(SECONDS_PER_DAY) + THURSDAY - 1).rem_euclid(7) + 1)
-        });
-        add("callsLastMinute", &|| long(moment.calls_last_minute.into()));
-        add("bytes", &|| long(i64::try_from(moment.bytes).unwrap_or(i64::MAX)));
-        add("severity", &|| {
-            long(
-                moment
-                    .findings
-                    .iter()
-                    .map(|finding| finding.severity as i64 + 1)
-                    .max()
-                    .unwrap_or(0),
-            )
-        });
-        add("findings", &|| {
-            let ids = moment
-                .findings
-                .iter()
-                .map(|finding| RestrictedExpression::new_string(finding.rule.id.to_owned()));
-            Some(RestrictedExpression::new_set(ids))
-        });
-        match asked {
-            Asked::Call { tool, .. } | Asked::ReleaseResult { tool } => add("tool", &|| text(tool)),
-            Asked::Read { uri } => add("uri", &|| text(uri)),
-            Asked::GetPrompt { prompt } => add("prompt", &|| text(prompt)),
-            Asked::List | Asked::Elicit | Asked::Sample => {}
-        }
-        if let (Asked::Call { arguments, .. }, Some(input), true) = (asked, &slice.input, slice.reads.has(INPUT)) {
-            let record = input.record(arguments, &slice.reads).map_err(|unrepresentable| {
-                format!(
-                    "the argument `{}` has a value that policies cannot see",
-                    unrepresentable.name
-                )
-            })?;
-            pairs.push((INPUT.to_owned(), record));
-        }
-        Context::from_pairs(pairs).map_err(|error| words(&error))
-    }
 }
 
-const SECONDS_PER_DAY: i64 = 86_400;
-const SECONDS_PER_HOUR: i64 = 3_600;
-/// The weekday of 1970-01-01, Monday being 1.
-const THURSDAY: i64 = 4;
+/// Who, the user of this name, does what, perhaps in a group of actions, to what.
+fn triple((user, action, group): (&str, &str, Option<&str>), resource: EntityUid) -> Result<Triple, PolicyError> {
+    let group = group.map(|group| uid("Action", group)).transpose()?;
+    Ok(Triple {
+        principal: uid("User", user)?,
+        action: uid("Action", action)?,
+        action_groups: group.into_iter().collect(),
+        resource,
+    })
+}
 
 /// `file:line` of every policy in `files`.
 ///
@@ -367,7 +325,7 @@ pub fn policy_ids(files: &[PolicyFile]) -> Result<Vec<String>, PolicyError> {
 impl Asked<'_> {
     fn plain_action(self) -> Option<&'static str> {
         match self {
-            Self::Call { .. } => None,
+            Self::Call { .. } | Self::Egress { .. } | Self::InjectSecret { .. } => None,
             Self::List => Some("list"),
             Self::Read { .. } => Some("read"),
             Self::GetPrompt { .. } => Some("getPrompt"),
@@ -389,6 +347,7 @@ fn concerning(all: &[Sourced], name: &str, is_pinned: bool) -> Result<Vec<Source
         let id = resource.id().unescaped();
         match resource.type_name().basename() {
             "Server" => id != name,
+            "Secret" => id.split_once('/').is_none_or(|(server, _)| server != name),
             "Tool" => id.split_once('/').is_none_or(|(server, _)| server != name),
             _ => false,
         }

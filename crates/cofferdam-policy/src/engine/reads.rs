@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::Policy;
+use cedar_policy::{Context, Policy};
 use serde_json::Value;
 
 /// Attributes of the context that are known at load, for each level of the ladder.
@@ -45,6 +45,14 @@ impl Reads {
     /// Whether this attribute of the context is read.
     pub(super) fn has(&self, attribute: &str) -> bool {
         self.is_everything || self.attributes.contains(attribute)
+    }
+
+    /// The attributes of `context` that are read, but for the level.
+    pub(super) fn names(&self, context: &Context) -> Vec<String> {
+        let there = context.clone().into_iter().map(|(name, _)| name);
+        let mut names: Vec<String> = there.filter(|name| name != "consent" && self.has(name)).collect();
+        names.sort();
+        names
     }
 
     /// Whether this argument is read.

@@ -12,6 +12,10 @@ use super::world::{World, tool_id};
 
 /// Actions that are no tool's, with what they are done to.
 pub(super) const PLAIN_ACTIONS: [&str; 6] = ["list", "read", "getPrompt", "elicit", "sample", "releaseResult"];
+/// A connection of the server, to a host that its manifest allows.
+pub(super) const EGRESS: &str = "egress";
+/// A secret of the manifest goes to the server.
+pub(super) const INJECT_SECRET: &str = "injectSecret";
 /// The group of all tool calls.
 pub(super) const CALL: &str = "call";
 /// A call to a server without a manifest.
@@ -35,14 +39,14 @@ fn fragment(world: &World, inputs: &[InputType]) -> Value {
     let in_call = json!([{"id": CALL}]);
     for (tool, input) in world.tools.iter().zip(inputs) {
         let mut context = context_attributes();
-        context.insert("tool".to_owned(), json!({"type": "String"}));
+        context.extend(call_attributes());
         context.insert("input".to_owned(), input.to_cedar());
         let action = json!({"memberOf": in_call, "appliesTo": applies_to("Tool", context)});
         actions.insert(tool_id(&world.server.name, &tool.name), action);
     }
     if !world.server.is_pinned {
         let mut context = context_attributes();
-        context.insert("tool".to_owned(), json!({"type": "String"}));
+        context.extend(call_attributes());
         let action = json!({"memberOf": in_call, "appliesTo": applies_to("Tool", context)});
         actions.insert(CALL_UNPINNED.to_owned(), action);
     } else {
@@ -59,6 +63,14 @@ fn fragment(world: &World, inputs: &[InputType]) -> Value {
         }
         actions.insert(action.to_owned(), json!({"appliesTo": applies_to("Server", context)}));
     }
+    let mut of_egress = context_attributes();
+    of_egress.insert("labels".to_owned(), set_of_strings());
+    actions.insert(EGRESS.to_owned(), json!({"appliesTo": applies_to("Host", of_egress)}));
+    let of_secrets = context_attributes();
+    actions.insert(
+        INJECT_SECRET.to_owned(),
+        json!({"appliesTo": applies_to("Secret", of_secrets)}),
+    );
     json!({"": {"entityTypes": entity_types(), "actions": actions}})
 }
 
@@ -82,9 +94,45 @@ fn context_attributes() -> Map<String, Value> {
         ("callsLastMinute", json!({"type": "Long"})),
         ("bytes", json!({"type": "Long"})),
         ("severity", json!({"type": "Long"})),
-        ("findings", json!({"type": "Set", "element": {"type": "String"}})),
+        ("findings", set_of_strings()),
+        ("tier", json!({"type": "String"})),
+        ("enforced", set_of_strings()),
     ];
     types.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect()
+}
+
+/// What a call of a tool brings along beside that.
+fn call_attributes() -> Map<String, Value> {
+    let types = [
+        ("tool", json!({"type": "String"})),
+        ("paths", set_of_strings()),
+        ("folders", set_of_strings()),
+        ("outsideRoots", json!({"type": "Boolean"})),
+        ("hosts", set_of_strings()),
+        ("privateNetwork", json!({"type": "Boolean"})),
+        ("sql", set_of_strings()),
+        ("programs", set_of_strings()),
+        ("labels", set_of_strings()),
+        ("toolLabels", set_of_strings()),
+    ];
+    types.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect()
+}
+
+/// What of that is computed only where a policy reads it.
+pub(super) const COMPUTED: [&str; 9] = [
+    "paths",
+    "folders",
+    "outsideRoots",
+    "hosts",
+    "privateNetwork",
+    "sql",
+    "programs",
+    "labels",
+    "toolLabels",
+];
+
+fn set_of_strings() -> Value {
+    json!({"type": "Set", "element": {"type": "String"}})
 }
 
 fn entity_types() -> Value {
@@ -97,7 +145,12 @@ fn entity_types() -> Value {
     let mut tool = booleans(&["readOnly", "destructive", "idempotent", "openWorld"]);
     tool.insert("server".to_owned(), json!({"type": "Entity", "name": "Server"}));
     let server = booleans(&["pinned", "writes", "network", "sockets", "programs"]);
+    let of_server = json!({"type": "Entity", "name": "Server"});
+    let host = json!({"host": {"type": "String"}, "port": {"type": "Long"}, "server": of_server.clone()});
+    let secret = json!({"name": {"type": "String"}, "server": of_server});
     json!({
+        "Host": {"memberOfTypes": ["Server"], "shape": {"type": "Record", "attributes": host}},
+        "Secret": {"memberOfTypes": ["Server"], "shape": {"type": "Record", "attributes": secret}},
         "Group": {},
         "User": {"memberOfTypes": ["Group"]},
         "ServerClass": {},

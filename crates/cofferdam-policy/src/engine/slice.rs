@@ -11,6 +11,7 @@ use cedar_policy::{
 use super::PolicyError;
 use super::input::InputType;
 use super::reads::Reads;
+use super::schema::COMPUTED;
 use super::source::{Layer, Sourced, words};
 use crate::level::Level;
 
@@ -82,6 +83,9 @@ pub(super) struct Slice {
     pub(super) ids: Vec<String>,
     /// The types of the arguments, for a pinned tool.
     pub(super) input: Option<InputType>,
+    /// Whether they read what is computed about a call, and what its arguments touch in particular.
+    pub(super) reads_facts: bool,
+    pub(super) reads_touched: bool,
 }
 
 impl Slice {
@@ -99,12 +103,17 @@ impl Slice {
             reads: Reads::default(),
             ids: Vec::new(),
             input,
+            reads_facts: false,
+            reads_touched: false,
         };
         for layer in layers.iter().copied() {
             let of_layer: Vec<&Known> = policies.iter().filter(|one| one.sourced.layer == layer).collect();
             let layer = slice.layer(layer, &of_layer, entities, is_ci)?;
             slice.layers.push(layer);
         }
+        let reads = |name: &&&str| slice.reads.has(name);
+        slice.reads_facts = COMPUTED.iter().any(|name| reads(&name));
+        slice.reads_touched = COMPUTED.iter().filter(reads).any(|name| !name.ends_with("abels"));
         Ok(slice)
     }
 

@@ -26,6 +26,10 @@ pub struct ServerFacts {
     pub sockets: bool,
     /// Whether it may start other programs.
     pub programs: bool,
+    /// Hosts and ports that it may connect to.
+    pub hosts: Vec<(String, u16)>,
+    /// Names of the secrets that it is given.
+    pub secrets: Vec<String>,
 }
 
 impl ServerFacts {
@@ -117,6 +121,15 @@ pub(super) fn tool_id(server: &str, tool: &str) -> String {
     format!("{server}/{tool}")
 }
 
+/// The name of a host with its port.
+pub(super) fn host_id(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 /// The entity that stands for whatever tool a server without a manifest has.
 pub(super) const UNPINNED_TOOL: &str = "";
 
@@ -139,6 +152,24 @@ pub(super) fn entities(world: &World, schema: &Schema) -> Result<Entities, Polic
     all.push(entity(server.clone(), server_attributes(&world.server), classes)?);
     for tool in &world.tools {
         all.push(tool_entity(world, &server, &tool.name, Hints::of(&tool.definition))?);
+    }
+    for (host, port) in &world.server.hosts {
+        let attributes = vec![
+            ("host", RestrictedExpression::new_string(host.clone())),
+            ("port", RestrictedExpression::new_long((*port).into())),
+            ("server", RestrictedExpression::new_entity_uid(server.clone())),
+        ];
+        let parents = HashSet::from([server.clone()]);
+        all.push(entity(uid("Host", &host_id(host, *port))?, attributes, parents)?);
+    }
+    for name in &world.server.secrets {
+        let attributes = vec![
+            ("name", RestrictedExpression::new_string(name.clone())),
+            ("server", RestrictedExpression::new_entity_uid(server.clone())),
+        ];
+        let parents = HashSet::from([server.clone()]);
+        let id = tool_id(&world.server.name, name);
+        all.push(entity(uid("Secret", &id)?, attributes, parents)?);
     }
     if !world.server.is_pinned {
         let unknown = Hints {

@@ -4,17 +4,20 @@
 //! console and notifications later. No daemon is needed.
 //!
 //! Invariants:
-//! - Only a process of the same user, in the same user and PID namespace, is heard: a compartment's process shows the user's uid and neither.
+//! - On the user's own socket only a process of the same user, in the same user and PID namespace, is heard: a compartment's process shows the
+//!   user's uid and neither. On the socket in an approver's folder only that approver is, and no yes of theirs counts without a signature.
 //! - An answer names the digest it was given for; the gate sends the very bytes that digest stands for, or nothing.
 
 mod approver;
+mod folders;
 mod protocol;
 mod show;
 mod socket;
 mod webhook;
 
 pub(crate) use approver::{APPROVERS_FOLDER, Approvers, Enrolled, Proof, statement};
+pub(crate) use folders::{ForeignSocket, foreign_sockets, of_others};
 pub(crate) use protocol::{For, Grant, Question, Reply, Request};
 pub(crate) use show::{question_lines, wall_time};
-pub(crate) use socket::{Listener, SocketName, ask_gate, gate_sockets};
+pub(crate) use socket::{Listener, SocketName, Speaker, ask_foreign_gate, ask_gate, gate_sockets};
 pub(crate) use webhook::QuestionPoster;

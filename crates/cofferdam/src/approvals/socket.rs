@@ -3,20 +3,23 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::unistd::geteuid;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, getsockopt, sockopt::PeerCredentials};
+use nix::unistd::{Uid, geteuid};
 
+use super::folders::{ApproverFolder, ForeignSocket, let_connect, pinned};
 use super::protocol::{LINE_BYTES_MAX, Reply, Request};
 use crate::failure::{Failure, file_failure};
-use crate::own_files::check_folder;
+use crate::own_files::{check_folder, shown};
 
 /// How the sockets' names end.
 const SOCKET_ENDING: &str = "sock";
@@ -34,6 +37,8 @@ const NAMESPACES: [&str; 2] = ["user", "pid"];
 pub(crate) struct Listener {
     socket: UnixListener,
     speakers: AtomicUsize,
+    /// The approver who is heard here, where it is not the user.
+    approver: Option<Uid>,
 }
 
 /// The socket's name in the runtime folder, which goes when this is dropped.
@@ -63,12 +68,33 @@ impl Listener {
         let socket = UnixListener::bind(format!("/proc/self/fd/{}/{file}", directory.as_raw_fd()))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         socket.set_nonblocking(true)?;
-        let speakers = AtomicUsize::new(0);
-        Ok((Self { socket, speakers }, SocketName(path)))
+        Ok((Self::of(socket, None), SocketName(path)))
+    }
+
+    /// Listens in the folder of an approver who is another user.
+    ///
+    /// # Errors
+    /// The folder is not as it must be, or the socket cannot be made.
+    pub(crate) fn bind_for(folder: &ApproverFolder, session: &str) -> io::Result<(Self, SocketName)> {
+        let directory = folder.open()?;
+        let file = format!("{session}.{SOCKET_ENDING}");
+        let socket = UnixListener::bind(format!("/proc/self/fd/{}/{file}", directory.as_raw_fd()))?;
+        let name = SocketName(folder.path.join(&file));
+        let_connect(&directory, &file)?;
+        socket.set_nonblocking(true)?;
+        Ok((Self::of(socket, Some(folder.owner)), name))
+    }
+
+    fn of(socket: UnixListener, approver: Option<Uid>) -> Self {
+        Self {
+            socket,
+            speakers: AtomicUsize::new(0),
+            approver,
+        }
     }
 
     /// Serves speakers until `is_over`; each on a thread of `scope`'s, so that none keeps another waiting.
-    pub(crate) fn serve(&self, is_over: impl Fn() -> bool + Sync, answer: impl Fn(Request, &str) -> Reply + Sync) {
+    pub(crate) fn serve(&self, is_over: impl Fn() -> bool + Sync, answer: impl Fn(Request, &Speaker) -> Reply + Sync) {
         std::thread::scope(|scope| {
             while !is_over() {
                 let mut waiting = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
@@ -85,7 +111,7 @@ impl Listener {
                     .name("approval".to_owned())
                     .spawn_scoped(scope, move || {
                         // A speaker that breaks off has nothing to be told.
-                        let _ = converse(&stream, is_over, answer);
+                        let _ = self.converse(&stream, is_over, answer);
                         self.speakers.fetch_sub(1, Ordering::Relaxed);
                     });
                 if spoken.is_err() {
@@ -96,54 +122,81 @@ impl Listener {
     }
 }
 
-fn directory(folder: &Path) -> io::Result<File> {
+pub(super) fn directory(folder: &Path) -> io::Result<File> {
     File::options()
         .read(true)
         .custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits())
         .open(folder)
 }
 
-/// Requests of one speaker, until it ends or takes too long.
-fn converse(
-    stream: &UnixStream,
-    is_over: impl Fn() -> bool,
-    answer: impl Fn(Request, &str) -> Reply,
-) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let speaker = Speaker::of(stream)?;
-    let mut reader = BufReader::new(stream);
-    while !is_over() {
-        let Some(line) = line(&mut reader)? else { return Ok(()) };
-        // Looked at again with every request: the process behind a number may have become another one.
-        let reply = match serde_json::from_str(&line) {
-            Ok(request) if speaker.is_ours() => {
-                answer(request, &format!("process {} of user {}", speaker.pid, speaker.uid))
-            }
-            Ok(_) => {
-                Reply::Refused("only processes of the same user, outside every compartment, are heard here".to_owned())
-            }
-            Err(error) => Reply::Refused(format!("no request: {error}")),
-        };
-        write_line(stream, &reply)?;
+impl Listener {
+    /// Requests of one speaker, until it ends or takes too long.
+    fn converse(
+        &self,
+        stream: &UnixStream,
+        is_over: impl Fn() -> bool,
+        answer: impl Fn(Request, &Speaker) -> Reply,
+    ) -> io::Result<()> {
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let speaker = Speaker::of(stream, self.approver)?;
+        let mut reader = BufReader::new(stream);
+        while !is_over() {
+            let Some(line) = line(&mut reader)? else { return Ok(()) };
+            // Looked at again with every request: the process behind a number may have become another one.
+            let reply = match serde_json::from_str(&line) {
+                Ok(request) if speaker.is_heard() => answer(request, &speaker),
+                Ok(_) => Reply::Refused(speaker.not_heard().to_owned()),
+                Err(error) => Reply::Refused(format!("no request: {error}")),
+            };
+            write_line(stream, &reply)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The process at the other end.
-struct Speaker {
+#[derive(Debug)]
+pub(crate) struct Speaker {
     uid: u32,
     pid: i32,
+    approver: Option<Uid>,
+}
+
+impl std::fmt::Display for Speaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {} of user {}", self.pid, self.uid)
+    }
 }
 
 impl Speaker {
-    fn of(stream: &UnixStream) -> io::Result<Self> {
+    fn of(stream: &UnixStream, approver: Option<Uid>) -> io::Result<Self> {
         let credentials = getsockopt(stream, PeerCredentials)?;
         Ok(Self {
             uid: credentials.uid(),
             pid: credentials.pid(),
+            approver,
         })
+    }
+
+    /// Whether it is another user's, whose word counts by a signature alone.
+    pub(crate) const fn is_foreign(&self) -> bool {
+        self.approver.is_some()
+    }
+
+    fn is_heard(&self) -> bool {
+        match self.approver {
+            None => self.is_ours(),
+            Some(approver) => self.uid == approver.as_raw() && self.pid > 0 && has_our_namespaces(self.pid),
+        }
+    }
+
+    const fn not_heard(&self) -> &'static str {
+        match self.approver {
+            None => "only processes of the same user, outside every compartment, are heard here",
+            Some(_) => "only the approver whose folder this is, outside every compartment, is heard here",
+        }
     }
 
     /// The same user, in our user and PID namespace.
@@ -156,6 +209,17 @@ impl Speaker {
                 theirs.is_some() && theirs == namespace(&format!("/proc/self/ns/{kind}"))
             })
     }
+}
+
+/// Whether another user's process is in our user and PID namespace. Its namespaces themselves cannot be looked at, what they make of it can: it has one
+/// number as a process, and users as we have them.
+fn has_our_namespaces(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let is_here = numbers.is_some_and(|numbers| numbers.split_whitespace().count() == 1);
+    let users = |of: &str| std::fs::read_to_string(format!("/proc/{of}/uid_map")).ok();
+    let (theirs, ours) = (users(&pid.to_string()), users("self"));
+    is_here && theirs.is_some() && theirs == ours
 }
 
 /// Device and inode of a namespace.
@@ -231,6 +295,79 @@ pub(crate) fn ask_gate(socket: &Path, request: &Request) -> Result<Option<Reply>
             ))
         }),
         Err(cause) => Err(broken(&cause)),
+    }
+}
+
+/// Asks the gate of another user, which may be anything that user put there; `None` where nobody listens any more.
+///
+/// # Errors
+/// It is no socket of that user's, is not served by that user, or does not answer in time.
+pub(crate) fn ask_foreign_gate(socket: &ForeignSocket, request: &Request) -> Result<Option<Reply>, Failure> {
+    let broken = |cause: &io::Error| {
+        let path = shown(&socket.path);
+        Failure::not_enforced(format!(
+            "what listens behind `{path}` for user {} does not answer: {cause}",
+            socket.user
+        ))
+    };
+    let stream = match connect_to(socket) {
+        Ok(stream) => stream,
+        Err(cause) if matches!(cause.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {
+            // Left behind by a gate that was killed; the folder is ours.
+            let _ = std::fs::remove_file(&socket.path);
+            return Ok(None);
+        }
+        Err(cause) => return Err(broken(&cause)),
+    };
+    let asked = || {
+        stream.set_write_timeout(Some(PATIENCE))?;
+        write_line(&stream, request)?;
+        line(&mut BufReader::new(Within {
+            stream: &stream,
+            until: Instant::now() + PATIENCE,
+        }))
+    };
+    let Some(reply) = asked().map_err(|cause| broken(&cause))? else {
+        return Ok(None);
+    };
+    let unreadable = |error: serde_json::Error| broken(&io::Error::other(error.to_string()));
+    serde_json::from_str(&reply).map(Some).map_err(unreadable)
+}
+
+/// Connects to the very socket that lies there, no link followed, and sees that its user serves it.
+fn connect_to(socket: &ForeignSocket) -> io::Result<UnixStream> {
+    let pinned = pinned(&socket.path)?;
+    let metadata = pinned.metadata()?;
+    if !metadata.file_type().is_socket() || metadata.uid() != socket.user.as_raw() {
+        return Err(io::Error::other("another thing was put in its place"));
+    }
+    let address = UnixAddr::new(format!("/proc/self/fd/{}", pinned.as_raw_fd()).as_str())?;
+    // Not blocking: a listener that never accepts would keep us for ever.
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let connection = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    nix::sys::socket::connect(connection.as_raw_fd(), &address)?;
+    let stream = UnixStream::from(connection);
+    stream.set_nonblocking(false)?;
+    if getsockopt(&stream, PeerCredentials)?.uid() != socket.user.as_raw() {
+        return Err(io::Error::other("another user listens on it"));
+    }
+    Ok(stream)
+}
+
+/// Reads until a moment and no longer, however slowly something comes.
+struct Within<'a> {
+    stream: &'a UnixStream,
+    until: Instant,
+}
+
+impl io::Read for Within<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        (&mut &*self.stream).read(buffer)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::User;
 use serde_json::json;
 
 use super::approvals_watch::watch;
@@ -10,7 +11,8 @@ use super::output::{Output, Style};
 use super::person::{enroll, unlocked};
 use super::policy_args::{ApprovalsAllow, ApprovalsGrants, ApprovalsId, ApprovalsVerb};
 use crate::approvals::{
-    Approvers, For, Grant, Proof, Question, Reply, Request, ask_gate, gate_sockets, question_lines, statement,
+    Approvers, For, ForeignSocket, Grant, Proof, Question, Reply, Request, ask_foreign_gate, ask_gate, foreign_sockets,
+    gate_sockets, question_lines, statement,
 };
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
@@ -22,7 +24,7 @@ pub(crate) fn run(home: &Home, verb: Option<ApprovalsVerb>, output: &mut Output)
         Some(ApprovalsVerb::List) => list(home, output),
         Some(ApprovalsVerb::Watch(args)) => watch(home, args.lines, output),
         Some(ApprovalsVerb::Allow(args)) => allow(home, &args, output),
-        Some(ApprovalsVerb::Deny(ApprovalsId { id })) => answer(home, &Request::Deny { id }, output),
+        Some(ApprovalsVerb::Deny(ApprovalsId { id })) => deny(home, &id, output),
         Some(ApprovalsVerb::Enroll) => enroll(home, output),
         Some(ApprovalsVerb::Grants(args)) => grants(home, args, output),
         None if std::io::stdin().is_terminal() && !output.is_json() => watch(home, false, output),
@@ -32,20 +34,80 @@ pub(crate) fn run(home: &Home, verb: Option<ApprovalsVerb>, output: &mut Output)
 
 /// A question and the gate that asks it.
 pub(super) struct Asked {
-    pub(super) socket: PathBuf,
+    gate: Way,
     pub(super) question: Question,
 }
 
-/// Every question of every running gate of this user.
-pub(super) fn questions(home: &Home) -> Result<Vec<Asked>, Failure> {
+/// How a gate is reached.
+#[derive(Clone)]
+enum Way {
+    Own(PathBuf),
+    /// Another user's, through a folder of ours: what it says may be anything.
+    Foreign(ForeignSocket),
+}
+
+impl Asked {
+    /// Puts a request to the gate that asks.
+    pub(super) fn put(&self, request: &Request) -> Result<Option<Reply>, Failure> {
+        match &self.gate {
+            Way::Own(socket) => ask_gate(socket, request),
+            Way::Foreign(socket) => ask_foreign_gate(socket, request),
+        }
+    }
+
+    /// Whether a yes needs a signature.
+    fn needs_person(&self, scope: For) -> Result<bool, Failure> {
+        let is_foreign = matches!(self.gate, Way::Foreign(_));
+        Ok(is_foreign || self.question.level >= PERSON || scope != For::Once && !Approvers::read()?.is_empty())
+    }
+
+    /// Who asks, where it is somebody else.
+    fn user(&self) -> Option<String> {
+        let Way::Foreign(ForeignSocket { user, .. }) = &self.gate else {
+            return None;
+        };
+        let name = User::from_uid(*user).ok().flatten().map(|user| user.name);
+        Some(name.map_or_else(
+            || format!("{user}"),
+            |name| format!("{} ({user})", escaped(name.as_bytes())),
+        ))
+    }
+}
+
+/// Every question of every running gate of this user, and of those of others that ask this user. Others' gates that do not answer are told in words and
+/// hold up nothing: after one, no further of the same user are asked.
+pub(super) fn questions(home: &Home, output: Option<&mut Output>) -> Result<Vec<Asked>, Failure> {
     let mut all = Vec::new();
     for socket in sockets(home)? {
         if let Some(Reply::Questions(questions)) = ask_gate(&socket, &Request::List {})? {
             all.extend(questions.into_iter().map(|question| Asked {
-                socket: socket.clone(),
+                gate: Way::Own(socket.clone()),
                 question,
             }));
         }
+    }
+    let (mut silent, mut unheard) = (Vec::new(), Vec::new());
+    for socket in foreign_sockets()? {
+        if silent.contains(&socket.user) {
+            continue;
+        }
+        match ask_foreign_gate(&socket, &Request::List {}) {
+            Ok(Some(Reply::Questions(questions))) => {
+                let questions = questions.into_iter().take(QUESTIONS_OF_GATE_MAX);
+                all.extend(questions.map(|question| Asked {
+                    gate: Way::Foreign(socket.clone()),
+                    question,
+                }));
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                silent.push(socket.user);
+                unheard.push(failure.what);
+            }
+        }
+    }
+    if let Some(output) = output {
+        unheard.iter().for_each(|what| output.say(what));
     }
     all.sort_by(|one, other| one.question.expires.cmp(&other.question.expires));
     Ok(all)
@@ -53,7 +115,7 @@ pub(super) fn questions(home: &Home) -> Result<Vec<Asked>, Failure> {
 
 /// The servers whose questions wait, once for each question.
 pub(crate) fn waiting(home: &Home) -> Result<Vec<String>, Failure> {
-    let all = questions(home)?;
+    let all = questions(home, None)?;
     Ok(all.into_iter().map(|asked| asked.question.server).collect())
 }
 
@@ -68,9 +130,16 @@ fn sockets(home: &Home) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn list(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
-    let questions = questions(home)?;
+    let questions = questions(home, Some(output))?;
     if output.is_json() {
-        let all: Vec<&Question> = questions.iter().map(|asked| &asked.question).collect();
+        let all = questions.iter().map(|asked| {
+            let mut object = json!(asked.question);
+            if let (Some(user), Some(members)) = (asked.user(), object.as_object_mut()) {
+                members.insert("user".to_owned(), json!(user));
+            }
+            object
+        });
+        let all: Vec<serde_json::Value> = all.collect();
         output.line(&json!(all).to_string())?;
         return Ok(Exit::Fine);
     }
@@ -79,39 +148,71 @@ fn list(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
         return Ok(Exit::Nothing);
     }
     for asked in &questions {
-        show(&asked.question, output)?;
+        show(asked, output)?;
     }
     Ok(Exit::Fine)
 }
 
-pub(super) fn show(question: &Question, output: &mut Output) -> Result<(), Failure> {
-    let id = output.styled(Style::Bold, &escaped(question.id.as_bytes()));
+pub(super) fn show(asked: &Asked, output: &mut Output) -> Result<(), Failure> {
+    let id = output.styled(Style::Bold, &escaped(asked.question.id.as_bytes()));
     output.line(&format!("{id}  asks for consent"))?;
-    for line in question_lines(question) {
+    for line in lines(asked) {
         output.line(&format!("  {line}"))?;
     }
     output.line("")
 }
 
+fn lines(asked: &Asked) -> Vec<String> {
+    let user = asked.user().map(|user| format!("user     {user}, who is not you"));
+    user.into_iter().chain(question_lines(&asked.question)).collect()
+}
+
+/// The one question of this id. Two of one id may be there to have the wrong one signed.
+fn asked(home: &Home, id: &str, output: &mut Output) -> Result<Asked, Failure> {
+    let mut found = questions(home, Some(output))?;
+    found.retain(|asked| asked.question.id == id);
+    match found.pop() {
+        None => Err(unknown(id)),
+        Some(asked) if found.is_empty() => Ok(asked),
+        Some(_) => Err(Failure::new(
+            Exit::Findings,
+            format!(
+                "several questions have the id `{}`, so none was answered",
+                escaped(id.as_bytes())
+            ),
+        )
+        .help("`cofferdam approvals watch` shows each by itself")),
+    }
+}
+
 fn allow(home: &Home, args: &ApprovalsAllow, output: &mut Output) -> Result<Exit, Failure> {
-    let found = questions(home)?.into_iter().find(|asked| asked.question.id == args.id);
-    let asked = found.ok_or_else(|| unknown(&args.id))?;
+    let asked = asked(home, &args.id, output)?;
     let key = args.key.clone().unwrap_or_else(|| home.approver());
-    let request = consent(&key, &asked.question, (args.scope, args.minutes), output)?;
-    let reply = ask_gate(&asked.socket, &request)?;
-    tell(reply, &args.id, output)
+    if asked.needs_person(args.scope)? {
+        // What is signed is what stands here, and not what was listed before.
+        lines(&asked).iter().for_each(|line| output.say(line));
+    }
+    let request = consent(&key, &asked, (args.scope, args.minutes), output)?;
+    tell(asked.put(&request)?, &args.id, output)
+}
+
+fn deny(home: &Home, id: &str, output: &mut Output) -> Result<Exit, Failure> {
+    let asked = asked(home, id, output)?;
+    tell(asked.put(&Request::Deny { id: id.to_owned() })?, id, output)
 }
 
 /// The answer yes, signed where the question needs a proven person.
 pub(super) fn consent(
     key: &Path,
-    question: &Question,
+    asked: &Asked,
     (scope, minutes): (For, u32),
     output: &mut Output,
 ) -> Result<Request, Failure> {
-    let proofs = match question.level {
-        0..PERSON if scope == For::Once || Approvers::read()?.is_empty() => Vec::new(),
-        _ => vec![Proof::of(&statement(question, scope, minutes), &unlocked(key, output)?)],
+    let question = &asked.question;
+    let proofs = if asked.needs_person(scope)? {
+        vec![Proof::of(&statement(question, scope, minutes), &unlocked(key, output)?)]
+    } else {
+        Vec::new()
     };
     Ok(Request::Allow {
         id: question.id.clone(),
@@ -122,6 +223,8 @@ pub(super) fn consent(
     })
 }
 
+/// Questions of one gate of another user that are shown; a gate of ours has no more open.
+const QUESTIONS_OF_GATE_MAX: usize = 64;
 /// The level from which on a signature is needed.
 const PERSON: u8 = 3;
 
@@ -133,13 +236,10 @@ fn unknown(id: &str) -> Failure {
     .help("it was answered, or expired, or its client gave up; `cofferdam approvals list` shows what waits")
 }
 
-/// Puts a request about one id to the gate that knows it.
-fn answer(home: &Home, request: &Request, output: &mut Output) -> Result<Exit, Failure> {
-    let (Request::Deny { id } | Request::Revoke { id }) = request else {
-        return Err(Failure::usage("this is no answer"));
-    };
+/// Takes back a grant at the gate that knows it.
+fn revoke(home: &Home, id: &str, output: &mut Output) -> Result<Exit, Failure> {
     for socket in sockets(home)? {
-        match ask_gate(&socket, request)? {
+        match ask_gate(&socket, &Request::Revoke { id: id.to_owned() })? {
             None | Some(Reply::Unknown) => {}
             reply => return tell(reply, id, output),
         }
@@ -167,7 +267,7 @@ pub(super) fn tell(reply: Option<Reply>, id: &str, output: &mut Output) -> Resul
 
 fn grants(home: &Home, args: ApprovalsGrants, output: &mut Output) -> Result<Exit, Failure> {
     if let Some(id) = args.revoke {
-        return answer(home, &Request::Revoke { id }, output);
+        return revoke(home, &id, output);
     }
     let mut all: Vec<Grant> = Vec::new();
     for socket in sockets(home)? {

@@ -12,7 +12,7 @@ use nix::sys::termios::{FlushArg, tcflush};
 
 use super::approvals::{Asked, consent, questions, show, tell};
 use super::output::{Output, Style};
-use crate::approvals::{For, Question, Request, ask_gate};
+use crate::approvals::{For, Question, Request};
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 
@@ -46,7 +46,7 @@ pub(super) fn watch(home: &Home, is_by_line: bool, output: &mut Output) -> Resul
     let mut put_off: Vec<String> = Vec::new();
     let mut is_idle_shown = false;
     loop {
-        let open = questions(home)?;
+        let open = questions(home, None)?;
         put_off.retain(|id| open.iter().any(|asked| asked.question.id == *id));
         let waiting = open.len();
         let Some(asked) = open.into_iter().find(|asked| !put_off.contains(&asked.question.id)) else {
@@ -59,7 +59,7 @@ pub(super) fn watch(home: &Home, is_by_line: bool, output: &mut Output) -> Resul
         };
         is_idle_shown = false;
         head(is_screen, waiting, output)?;
-        show(&asked.question, output)?;
+        show(&asked, output)?;
         let done = match typed(home, &asked.question, output)? {
             Typed::End => return Ok(Exit::Fine),
             Typed::Gone => {
@@ -100,11 +100,11 @@ fn head(is_screen: bool, waiting: usize, output: &mut Output) -> Result<(), Fail
 fn settle(home: &Home, asked: &Asked, answer: Answer, output: &mut Output) -> Result<Exit, Failure> {
     let id = asked.question.id.clone();
     let request = match answer {
-        Answer::Yes(scope) => consent(&home.approver(), &asked.question, (scope, GRANT_MINUTES), output)?,
+        Answer::Yes(scope) => consent(&home.approver(), asked, (scope, GRANT_MINUTES), output)?,
         Answer::No => Request::Deny { id: id.clone() },
         Answer::Later => return Ok(Exit::Nothing),
     };
-    tell(ask_gate(&asked.socket, &request)?, &id, output)
+    tell(asked.put(&request)?, &id, output)
 }
 
 /// What is typed from now on: what was typed before the question was shown is thrown away.
@@ -127,7 +127,9 @@ fn typed(home: &Home, question: &Question, output: &mut Output) -> Result<Typed,
         let mut waiting = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         match poll(&mut waiting, PollTimeout::from(LOOK_EVERY_MS)) {
             Ok(0) if line.is_empty() => {
-                let is_open = questions(home)?.iter().any(|asked| asked.question.id == question.id);
+                let is_open = questions(home, None)?
+                    .iter()
+                    .any(|asked| asked.question.id == question.id);
                 if !is_open {
                     return Ok(Typed::Gone);
                 }

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cofferdam_manifest::{AcceptedProject, Consent, Digest};
-use cofferdam_policy::{Asked, DEFAULT_POLICIES, Explained, Level, Moment, Policies, Ruling, policy_ids};
+use cofferdam_manifest::{AcceptedProject, Consent, Digest, Profile};
+use cofferdam_policy::{
+    Asked, CallFacts, DEFAULT_POLICIES, Explained, Level, Measured, Moment, Policies, Ruling, policy_ids,
+};
+use cofferdam_sandbox::Feature;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,10 +16,11 @@ use super::policy_args::{PolicyAccept, PolicyExplain};
 use crate::contract::folder::replace_file;
 use crate::contract::{Contract, own_names};
 use crate::failure::{Exit, Failure, file_failure};
-use crate::gate::escaped;
+use crate::gate::{escaped, facts_of, measured_on};
 use crate::home::Home;
 use crate::own_files::read_own_file;
 use crate::policy::{PolicyFiles, accepted_policies, pinned_world, project_text, shown, unusable};
+use crate::session::{reach, roots};
 
 /// Prints the shipped policies as they are.
 pub(crate) fn defaults(output: &mut Output) -> Result<Exit, Failure> {
@@ -116,7 +120,8 @@ pub(crate) fn explain(home: &Home, args: &PolicyExplain, output: &mut Output) ->
         tool: &args.tool,
         arguments: Some(&args.arguments),
     };
-    let moment = moment(args.arguments.len());
+    let (facts, measured) = assumed(&contract, &args.tool, &args.arguments);
+    let moment = moment(args.arguments.len(), &facts, &measured);
     let outcome = outcome(&policies, asked, &moment, consent);
     let explained = policies
         .explain(asked, &moment)
@@ -137,8 +142,30 @@ fn check_arguments(arguments: &str) -> Result<(), Failure> {
     }
 }
 
-fn moment(bytes: usize) -> Moment<'static> {
+/// What policies would see of a call that nobody makes: what it would touch, in a session that has seen nothing, in a compartment that has what
+/// the manifest requires of it.
+pub(super) fn assumed(contract: &Contract, tool: &str, arguments: &str) -> (CallFacts, Measured) {
+    let manifest = &contract.manifest;
+    let is_waived = |feature: Feature| {
+        let is_browser = manifest.isolation.profile == Some(Profile::Browser);
+        manifest.isolation.waive.iter().any(|name| *name == feature.to_string())
+            || is_browser && feature == Feature::NoUserNamespaces
+            || manifest.isolation.image.is_some() && feature == Feature::ProgramWalls
+    };
+    let is_required =
+        |feature: Feature| Feature::DEFAULT_REQUIRED.contains(&feature) || feature == Feature::ProgramWalls;
+    let reachable = (&roots(manifest)[..], reach(manifest));
+    let facts = facts_of(contract.pins(), (tool, arguments), reachable);
+    (
+        facts,
+        measured_on(|feature| is_required(feature) && !is_waived(feature)),
+    )
+}
+
+fn moment<'a>(bytes: usize, facts: &'a CallFacts, measured: &'a Measured) -> Moment<'a> {
     Moment {
+        facts: Some(facts),
+        measured: Some(measured),
         now_s: super::unix_seconds(),
         calls_last_minute: 1,
         bytes,
@@ -186,9 +213,14 @@ fn tell_explained(
                 .map(|one| json!({"layer": one.layer.word(), "permits": one.permits, "by": one.by}));
             json!({"level": level.number(), "layers": layers.collect::<Vec<_>>()})
         });
+        let facts: serde_json::Map<String, Value> = explained
+            .facts
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
         let report = json!({
             "outcome": outcome.word, "by": outcome.by, "manifest": consent.to_string(), "depends_on_call": explained.depends_on_call,
-            "levels": levels.collect::<Vec<_>>(),
+            "levels": levels.collect::<Vec<_>>(), "facts": facts,
         });
         return output.line(&report.to_string());
     }
@@ -211,6 +243,9 @@ fn tell_explained(
             };
             output.line(&format!("  {:12}  {word}  {by}", one.layer.word()))?;
         }
+    }
+    for (name, value) in &explained.facts {
+        output.line(&format!("fact  {name} = {}", escaped(value.as_bytes())))?;
     }
     let note = if explained.depends_on_call {
         "another call of this tool may get another answer: some policies read the call"
@@ -272,7 +307,8 @@ fn run_case(home: &Home, files: &PolicyFiles, case: &Case, output: &mut Output) 
         tool: &case.tool,
         arguments: Some(&arguments),
     };
-    let outcome = outcome(&policies, asked, &moment(arguments.len()), consent);
+    let (facts, measured) = assumed(&contract, &case.tool, &arguments);
+    let outcome = outcome(&policies, asked, &moment(arguments.len(), &facts, &measured), consent);
     let is_right = outcome.word == case.expect;
     let call = format!("{} {} {arguments}", case.server, case.tool);
     if output.is_json() {

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use cofferdam_audit::{Kind, Skim, Skimmed};
-use cofferdam_manifest::Consent;
 use cofferdam_policy::{Asked, Layer, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyFile};
 use cofferdam_protocol::{Decoded, Message, MessageKind, decode};
 use serde_json::json;
 
 use super::audit::{failure, parse_time, store, warn};
 use super::output::{Output, Style};
-use super::policy::outcome;
+use super::policy::{assumed, outcome};
 use super::policy_args::PolicyReplay;
 use crate::contract::{Contract, own_names};
 use crate::failure::{Exit, Failure, file_failure};
@@ -26,7 +25,7 @@ const GROUPS_MAX: usize = 10_000;
 
 /// One server's tools, and what decides about them now and under the candidate.
 struct Server {
-    consents: BTreeMap<String, Consent>,
+    contract: Contract,
     now: Policies,
     then: Policies,
 }
@@ -49,11 +48,10 @@ pub(crate) fn replay(home: &Home, args: &PolicyReplay, output: &mut Output) -> R
     for name in own_names(home)? {
         let contract = Contract::read(home, &name)?;
         let world = pinned_world(home, &contract)?;
-        let tools = contract.manifest.tools.iter();
         let server = Server {
-            consents: tools.map(|(name, tool)| (name.clone(), tool.consent)).collect(),
             now: files.load(&world)?,
             then: candidate.load(&world)?,
+            contract,
         };
         servers.insert(name, server);
     }
@@ -139,7 +137,7 @@ impl Replayed {
         let Some(call) = call_of(record.payload) else { return };
         self.calls += 1;
         let tool = call.param_str("name").unwrap_or_default().into_owned();
-        let consent = server.and_then(|server| Some((server, *server.consents.get(&tool)?)));
+        let consent = server.and_then(|server| Some((server, server.contract.manifest.tools.get(&tool)?.consent)));
         let Some((server, consent)) = consent else {
             self.unjudged += 1;
             return;
@@ -148,7 +146,12 @@ impl Replayed {
             tool: &tool,
             arguments: call.param("arguments"),
         };
+        let reads = |policies: &Policies| policies.reads_facts(asked) || policies.reads_measured(asked);
+        let known = (reads(&server.now) || reads(&server.then))
+            .then(|| assumed(&server.contract, &tool, call.param("arguments").unwrap_or("{}")));
         let moment = Moment {
+            facts: known.as_ref().map(|(facts, _)| facts),
+            measured: known.as_ref().map(|(_, measured)| measured),
             now_s: i64::try_from(record.wall_ns / 1_000_000_000).unwrap_or(i64::MAX),
             calls_last_minute: 1,
             bytes: record.payload.len(),

@@ -21,6 +21,9 @@ pub(super) const TLS_RULE: &str = "egress/tls-name";
 /// An allowed name leads nowhere that may be reached.
 pub(super) const RESOLVED_RULE: &str = "egress/resolved-address";
 
+/// The policies do not let a connection be made.
+pub(super) const POLICY_RULE: &str = "egress/policy";
+
 /// How long the system's resolver may take.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 /// How long one address may take to answer.
@@ -34,7 +37,7 @@ const ADDRESSES_MAX: usize = 4;
 pub(super) async fn carry(mut inside: TcpStream, grants: &Grants, ledger: &Rc<Ledger>) {
     let Ok(asked) = inside.local_addr() else { return };
     let wanted = grants.in_words(asked);
-    match judge(&mut inside, asked, grants).await {
+    match judge(&mut inside, asked, (grants, ledger)).await {
         Ok(judged) => connect_and_relay(inside, judged, &wanted, ledger).await,
         Err(Some(refusal)) => {
             ledger.refuse(&wanted, &refusal).await;
@@ -59,13 +62,20 @@ struct Judged {
 }
 
 /// Judges a connection before anything leaves. `None` when the server was gone before it could be.
-async fn judge(inside: &mut TcpStream, asked: SocketAddr, grants: &Grants) -> Result<Judged, Option<Refusal>> {
+async fn judge(
+    inside: &mut TcpStream,
+    asked: SocketAddr,
+    (grants, ledger): (&Grants, &Ledger),
+) -> Result<Judged, Option<Refusal>> {
     let plain = |addresses| Judged {
         addresses,
         said: Vec::new(),
         tls: false,
     };
-    match grants.destination(asked)? {
+    let destination = grants.destination(asked)?;
+    let (host, port) = destination.resource();
+    ledger.permit(&host, port)?;
+    match destination {
         Destination::Address(address) => Ok(plain(vec![address])),
         Destination::Localhost(asked) => Ok(plain(loopbacks(asked))),
         Destination::Name { host, port, tls } => {

@@ -50,6 +50,17 @@ pub(super) enum Destination<'a> {
     Localhost(SocketAddr),
 }
 
+impl Destination<'_> {
+    /// As [`Grants::resource`] has it.
+    pub(super) fn resource(&self) -> (String, u16) {
+        match self {
+            Self::Name { host, port, .. } => ((*host).to_owned(), *port),
+            Self::Address(address) => (address.ip().to_string(), address.port()),
+            Self::Localhost(address) => ("localhost".to_owned(), address.port()),
+        }
+    }
+}
+
 /// Why something does not come to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -107,6 +118,15 @@ impl Grants {
             private: true,
             ..Self::of(&Network { allow, tls })
         }
+    }
+
+    /// How policies name an endpoint of a manifest: its name or address, and its port.
+    pub(crate) fn resource(endpoint: &Endpoint) -> (String, u16) {
+        let host = match endpoint.address() {
+            Some(address) => address.to_string(),
+            None => endpoint.host.clone(),
+        };
+        (host, endpoint.port)
     }
 
     /// What a person could allow so that a refused `wanted`, a name or `HOST:PORT`, is let through: only public names are suggested, and

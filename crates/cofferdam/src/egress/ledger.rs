@@ -10,6 +10,7 @@ use cofferdam_audit::{AuditError, Entry, Kind, Log, Recorded};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::connection::POLICY_RULE;
 use super::grants::{Grants, Refusal};
 use crate::gate::escaped;
 
@@ -23,11 +24,15 @@ type Teller = Box<dyn Fn(Refused<'_>) + Send>;
 /// Ends the session: something could not be recorded.
 type Fault = Box<dyn Fn(AuditError) + Send>;
 
+/// Whether the policies let a connection to this host and port be made; why not, where they do not.
+pub(crate) type Permitting = Box<dyn Fn(&str, u16) -> Result<(), String> + Send>;
+
 /// The record of one session, as egress writes it.
 pub(crate) struct Ledger {
     log: Arc<Log>,
     tell: Teller,
     fault: Fault,
+    permitting: Option<Permitting>,
     pace: RefCell<Pace>,
     last_name: RefCell<Option<(Vec<u8>, Instant)>>,
 }
@@ -68,9 +73,24 @@ impl Ledger {
             log,
             tell,
             fault,
+            permitting: None,
             pace: RefCell::default(),
             last_name: RefCell::default(),
         }
+    }
+
+    /// Each connection must be permitted by `permitting` as well.
+    pub(crate) fn ruled_by(self, permitting: Permitting) -> Self {
+        Self {
+            permitting: Some(permitting),
+            ..self
+        }
+    }
+
+    /// Asks the policies, where any have a say: an install has none.
+    pub(super) fn permit(&self, host: &str, port: u16) -> Result<(), Refusal> {
+        let permitted = self.permitting.as_ref().map_or(Ok(()), |permit| permit(host, port));
+        permitted.map_err(|why| Refusal { rule: POLICY_RULE, why })
     }
 
     /// Puts a connection on record before it is made; `None` when it cannot be, and then it is not made.

@@ -62,6 +62,10 @@ pub(crate) const EGRESS_RULES: &[(&str, &str)] = &[
         "what the server said on a TLS port was not TLS under the name of the host",
     ),
     (
+        connection::POLICY_RULE,
+        "the policies do not let the server connect to a host that its manifest allows",
+    ),
+    (
         connection::RESOLVED_RULE,
         "an allowed name leads to no address that a server may reach",
     ),

@@ -20,7 +20,7 @@ use super::answer::progress;
 use super::line::Judged;
 use super::refusal::Stopped;
 use super::{Fault, Gate};
-use crate::approvals::{For, Proof, Question, Reply, Request, statement};
+use crate::approvals::{For, Proof, Question, Reply, Request, Speaker, statement};
 use crate::notification;
 
 mod asked;
@@ -175,9 +175,19 @@ impl Gate {
         Digest::of(&bound).to_string()
     }
 
-    /// Answers what somebody said on the approvals socket; `who` is the process that said it.
-    pub(super) fn answer_approver(&self, request: Request, who: &str) -> Result<Reply, Fault> {
+    /// Answers what somebody said on an approvals socket.
+    pub(super) fn answer_approver(&self, request: Request, speaker: &Speaker) -> Result<Reply, Fault> {
+        let who = &speaker.to_string();
+        // Another user's process is no process of the user: what it says without a signature attests nothing.
+        let least = if speaker.is_foreign() {
+            Level::Person
+        } else {
+            Level::Attested
+        };
         match request {
+            Request::Grants {} | Request::Revoke { .. } if speaker.is_foreign() => Ok(Reply::Refused(
+                "grants are listed and revoked by the user they are of".to_owned(),
+            )),
             Request::List {} => Ok(Reply::Questions(self.consents().questions(self.now_ms()))),
             Request::Grants {} => Ok(Reply::Grants(self.consents().grants(self.now_ms()))),
             Request::Allow {
@@ -186,7 +196,7 @@ impl Gate {
                 scope,
                 minutes,
                 proofs,
-            } => self.allow((&id, &digest), (scope, minutes), &proofs, who),
+            } => self.allow((&id, &digest), (scope, minutes), &proofs, (who, least)),
             Request::Deny { id } => self.deny(&id, who),
             Request::Revoke { id } => {
                 if !self.consents().revoke(&id) {
@@ -208,7 +218,7 @@ impl Gate {
         (id, digest): (&str, &str),
         (scope, minutes): (For, u32),
         proofs: &[Proof],
-        who: &str,
+        (who, least): (&str, Level),
     ) -> Result<Reply, Fault> {
         let now_ms = self.now_ms();
         let mut consents = self.consents();
@@ -223,7 +233,8 @@ impl Gate {
         let needed = match scope {
             For::Once => question.level,
             For::Call | For::Tool => question.level.max(self.reachable().min(Level::Person).number()),
-        };
+        }
+        .max(least.number());
         let proven = self
             .terms
             .approvers

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender as Events, channel};
 use cofferdam_audit::{AuditError, Log};
 use cofferdam_sandbox::Compartment;
 
-use crate::approvals::{Listener, QuestionPoster, Reply, SocketName};
+use crate::approvals::{Listener, QuestionPoster, Reply, SocketName, Speaker, of_others};
 use crate::egress::{Egress, Ledger, Refused};
 use crate::failure::Failure;
 use crate::mend;
@@ -89,6 +89,8 @@ pub(crate) fn run(
     );
     let reload = terms.reload.take();
     let (listener, _name_until_the_end) = listen(&terms, &log, &operator).unzip();
+    let (further, _names_until_the_end): (Vec<_>, Vec<_>) =
+        listen_for_others(&terms, &log, &operator).into_iter().unzip();
     let poster = poster(&mut terms, &operator)?;
     let gate = Arc::new(Gate::new(
         terms,
@@ -97,6 +99,7 @@ pub(crate) fn run(
         (operator, listener.is_some(), poster),
     ));
 
+    gate.take_measurement(launched.compartment.enforced());
     let (events, happened) = channel();
     start("client", &gate, &events, move |gate, events| {
         pump_client(gate, events, pipes.from_client)
@@ -110,7 +113,7 @@ pub(crate) fn run(
             follow(gate, events, reload)
         })?;
     }
-    if let Some(listener) = listener {
+    for listener in listener.into_iter().chain(further) {
         start("approvals", &gate, &events, move |gate, events| {
             hear_approvers(gate, events, &listener)
         })?;
@@ -158,9 +161,30 @@ fn listen(terms: &Terms, log: &Log, operator: &OperatorLines) -> Option<(Listene
     told.ok()
 }
 
+/// The sockets in the folders of approvers who are other users. One that cannot be made is one way less to a yes; the operator is told why.
+fn listen_for_others(terms: &Terms, log: &Log, operator: &OperatorLines) -> Vec<(Listener, SocketName)> {
+    if terms.approvals.is_none() || terms.approvers.is_empty() {
+        return Vec::new();
+    }
+    let say = |why: &dyn std::fmt::Display| {
+        operator.say(format!(
+            "cofferdam: an approver who is another user cannot be asked: {why}"
+        ));
+    };
+    let session = log.session_id();
+    let folders = of_others()
+        .inspect_err(|failure| say(&failure.what))
+        .unwrap_or_default();
+    let listeners = folders.iter().filter_map(|folder| {
+        let listener = Listener::bind_for(folder, session.get(..16).unwrap_or(session));
+        listener.inspect_err(|cause| say(cause)).ok()
+    });
+    listeners.collect()
+}
+
 /// Answers whoever speaks on the socket, until the session ends.
 fn hear_approvers(gate: &Gate, events: &Events<Event>, listener: &Listener) {
-    let answer = |request, who: &str| match gate.answer_approver(request, who) {
+    let answer = |request, speaker: &Speaker| match gate.answer_approver(request, speaker) {
         Ok(reply) => reply,
         Err(fault) => {
             let _ = events.send(Event::Fault(fault));
@@ -179,6 +203,7 @@ fn attach(gate: &Arc<Gate>, events: &Events<Event>, launched: Launched) -> std::
     let is_observed = start_recording(gate, events, observations)?;
     let stdout = compartment.stdout.take().ok_or_else(no_pipes)?;
     let stderr = compartment.stderr.take().ok_or_else(no_pipes)?;
+    gate.take_measurement(compartment.enforced());
     let egress = match compartment.doors.take() {
         Some(doors) => Some(Egress::start(doors, gate.terms.network.clone(), ledger(gate, events))?),
         None => None,
@@ -220,7 +245,12 @@ fn ledger(gate: &Arc<Gate>, events: &Events<Event>) -> Ledger {
         // Nobody hears it once the session ends.
         let _unheard = events.send(Event::Fault(Fault::Unrecorded(error)));
     };
-    Ledger::new(Arc::clone(&gate.log), Box::new(tell), Box::new(fault))
+    let ruling = Arc::downgrade(gate);
+    let permit = move |host: &str, port| match ruling.upgrade() {
+        Some(gate) => gate.permit_egress(host, port),
+        None => Err("the session has ended".to_owned()),
+    };
+    Ledger::new(Arc::clone(&gate.log), Box::new(tell), Box::new(fault)).ruled_by(Box::new(permit))
 }
 
 fn no_pipes() -> std::io::Error {

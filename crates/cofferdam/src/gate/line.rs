@@ -91,8 +91,10 @@ impl Gate {
     ) -> Decision {
         findings.extend(self.inspect_call(&message, standing));
         let in_force = self.in_force();
+        let (facts, measured) = (self.call_facts(&message, standing, &in_force), self.measured());
         let about = (message.line().len(), findings.as_slice(), &in_force.policies);
-        let context = self.context(Sender::Client, admitted, standing, about);
+        let known = (facts.as_ref(), &*measured);
+        let context = self.context(Sender::Client, (admitted, standing), about, known);
         if let Some(candidate) = &in_force.candidate {
             self.compare(&message, &context, candidate);
         }
@@ -170,8 +172,9 @@ impl Gate {
         }
         let (findings, redaction) = self.inspect_answer(&message, admitted);
         let in_force = self.in_force();
+        let measured = self.measured();
         let about = (message.line().len(), findings.as_slice(), &in_force.policies);
-        let context = self.context(Sender::Server, admitted, None, about);
+        let context = self.context(Sender::Server, (admitted, None), about, (None, &measured));
         let id = message.id().map(ToString::to_string).unwrap_or_default();
         let released = without_asking(decide(message, &context, &findings, &redaction))?;
         if let Some(tool) = admitted.answers.as_ref().and_then(|pending| pending.tool.as_deref()) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cofferdam_inspect::{
-    ArgumentSchema, Facts, Finding, Guard, Labels, Links, ListUnreadable, OutputSchema, SchemaUnusable, SecretValues,
-    inspect_definition, listed_tools,
+    ArgumentFacts, ArgumentSchema, Facts, FactsUnknown, Finding, Guard, Labels, Links, ListUnreadable, OutputSchema,
+    SchemaUnusable, SecretValues, inspect_definition, listed_tools,
 };
 use cofferdam_manifest::{Consent, Digest, Role, tool_digest};
 use cofferdam_policy::Standing;
@@ -212,6 +212,27 @@ impl LiveTools {
         match self.judge_of(tool) {
             Some(Ok(judge)) => judge.labels,
             _ => Labels::infer(tool, std::iter::empty()),
+        }
+    }
+
+    /// What a call of `tool` would touch, for policies; `roots` are the folders that are granted.
+    pub(crate) fn touched(
+        &mut self,
+        tool: &str,
+        arguments: Option<&str>,
+        roots: &[String],
+    ) -> Result<ArgumentFacts, FactsUnknown> {
+        let arguments =
+            serde_json::from_str(arguments.unwrap_or("{}")).map_err(|_unread| "the arguments are no JSON")?;
+        let facts = Facts {
+            roots: Some(roots),
+            links: &LinksHere,
+            hosts: &[],
+            secrets: SecretValues::NONE,
+        };
+        match self.judge_of(tool) {
+            Some(Ok(judge)) => judge.guard.facts(&arguments, &facts),
+            _ => Guard::new(tool, None, &BTreeMap::new()).facts(&arguments, &facts),
         }
     }
 

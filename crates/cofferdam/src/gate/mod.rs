@@ -9,6 +9,7 @@
 mod answer;
 mod consent;
 mod end;
+mod facts;
 mod fault;
 mod hold;
 mod in_force;
@@ -35,7 +36,7 @@ use std::time::Instant;
 use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
 use cofferdam_inspect::{Finding, Flow, Reach, Release, suppress};
 use cofferdam_manifest::{ClientRequest, Day, Limits, Suppressions};
-use cofferdam_policy::{Context, Moment, Permitted, Policies, Standing, shortened};
+use cofferdam_policy::{CallFacts, Context, Measured, Moment, Permitted, Policies, Standing, shortened};
 use cofferdam_protocol::{
     Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits, members,
 };
@@ -60,6 +61,7 @@ use crate::refusals::Refusals;
 use crate::unseen::Given;
 
 pub(crate) use end::{Cause, Ended, SESSION_ENDED_RULE, process_words};
+pub(crate) use facts::{facts_of, measured_on};
 pub(crate) use in_force::{InForce, Reload};
 pub(crate) use life::{Pipes, Server, run};
 pub(crate) use live_tools::PinnedTool;
@@ -87,6 +89,8 @@ pub(crate) struct Terms {
     pub(crate) release: Release,
     /// What the server can reach.
     pub(crate) reach: Reach,
+    /// The folders that are granted to it.
+    pub(crate) roots: Vec<String>,
     /// Findings that are known and accepted.
     pub(crate) suppress: Suppressions,
     /// The policies at the start.
@@ -112,6 +116,8 @@ pub(crate) struct Terms {
 pub(crate) struct Gate {
     terms: Terms,
     in_force: RwLock<Arc<InForce>>,
+    /// What was found on the compartment of the process that runs now.
+    measured: RwLock<Arc<Measured>>,
     log: Arc<Log>,
     session: Mutex<Session>,
     tools: Mutex<LiveTools>,
@@ -156,6 +162,7 @@ impl Gate {
         let consents = Mutex::new(Consents::new(terms.question_ms));
         Self {
             in_force: RwLock::new(Arc::clone(&terms.in_force)),
+            measured: RwLock::default(),
             terms,
             log,
             session: Mutex::new(Session::new(SessionLimits { in_flight })),
@@ -269,9 +276,9 @@ impl Gate {
     fn context<'a>(
         &'a self,
         sender: Sender,
-        admitted: &'a Admitted,
-        standing: Option<Standing>,
+        (admitted, standing): (&'a Admitted, Option<Standing>),
         (bytes, findings, policies): (usize, &'a [Finding], &'a Policies),
+        (facts, measured): (Option<&'a CallFacts>, &'a Measured),
     ) -> Context<'a> {
         let calls_last_minute = match standing {
             Some(_) => self
@@ -295,8 +302,14 @@ impl Gate {
                 calls_last_minute,
                 bytes,
                 findings,
+                facts,
+                measured: Some(measured),
             },
         }
+    }
+
+    fn measured(&self) -> Arc<Measured> {
+        Arc::clone(&self.measured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Marks what the manifest has as known and accepted for `tool`.

@@ -198,7 +198,12 @@ impl Gate {
         let answers: Option<Value> = answers.and_then(|answers| serde_json::from_str(answers).ok());
         let chosen = choice(answers.as_ref().and_then(|answers| answers.get(INPUT_KEY)));
         let settled = match chosen {
-            Choice::Allow => self.allow((&stated.question, &digest), (For::Once, 1), &[], CLIENT),
+            Choice::Allow => self.allow(
+                (&stated.question, &digest),
+                (For::Once, 1),
+                &[],
+                (CLIENT, Level::Attested),
+            ),
             Choice::Deny => self.deny(&stated.question, CLIENT),
             Choice::PutOff => return Err(self.stop(message, admitted, &CONSENT_PENDING, &stated.question)),
         };
@@ -296,7 +301,7 @@ impl Gate {
         let result: Option<Value> = answer.result().and_then(|result| serde_json::from_str(result).ok());
         match choice(result.as_ref()) {
             Choice::Allow => self
-                .allow((&question, &digest), (For::Once, 1), &[], CLIENT)
+                .allow((&question, &digest), (For::Once, 1), &[], (CLIENT, Level::Attested))
                 .map(drop)?,
             Choice::Deny => self.deny(&question, CLIENT).map(drop)?,
             Choice::PutOff => {}

@@ -1,0 +1,31 @@
+//! What Rust computes for policies: about one call, and about the compartment that the server runs in.
+
+use cofferdam_inspect::{ArgumentFacts, FactsUnknown};
+
+/// What is known about one call, or one connection, beside the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallFacts {
+    /// What the arguments would touch; why nobody can tell, where nobody can.
+    pub arguments: Result<ArgumentFacts, FactsUnknown>,
+    /// What was brought into the session before: `untrusted`, `private`.
+    pub labels: Vec<&'static str>,
+    /// What the tool brings, and whether it can send: `untrusted`, `private`, `sends`.
+    pub tool_labels: Vec<&'static str>,
+}
+
+/// What was measured on the compartment that the server runs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Every feature that was found on it, by name.
+    pub enforced: Vec<String>,
+    /// Whether everything was found that is required where nobody waives anything.
+    pub is_sealed: bool,
+}
+
+impl Measured {
+    /// The tier, as policies see it.
+    #[must_use]
+    pub const fn tier(&self) -> &'static str {
+        if self.is_sealed { "sealed" } else { "waived" }
+    }
+}

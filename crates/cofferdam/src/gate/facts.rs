@@ -1,0 +1,89 @@
+//! What policies see beside the message: what a call would touch, which labels the session has, what holds on the compartment.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use cofferdam_inspect::{ArgumentFacts, Reach};
+use cofferdam_policy::{Asked, CallFacts, Measured, Moment, Standing, ruled_alone};
+use cofferdam_protocol::Message;
+use cofferdam_sandbox::{Enforced, Feature};
+
+use super::live_tools::{LiveTools, PinnedTool};
+use super::{Gate, InForce};
+
+/// What of `holds` was found on a compartment; everything that is required where nobody waives anything makes it sealed.
+pub(crate) fn measured_on(holds: impl Fn(Feature) -> bool) -> Measured {
+    let found: Vec<Feature> = Feature::all().filter(|feature| holds(*feature)).collect();
+    let required = Feature::DEFAULT_REQUIRED.iter().chain([&Feature::ProgramWalls]);
+    Measured {
+        is_sealed: required.into_iter().all(|feature| found.contains(feature)),
+        enforced: found.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// What the gate would know of a call of a pinned tool that is the first of its session.
+pub(crate) fn facts_of(
+    pins: BTreeMap<String, PinnedTool>,
+    (tool, arguments): (&str, &str),
+    (roots, reach): (&[String], Reach),
+) -> CallFacts {
+    let mut tools = LiveTools::pinned(pins);
+    CallFacts {
+        arguments: tools.touched(tool, Some(arguments), roots),
+        labels: Vec::new(),
+        tool_labels: tools.labels(tool).within(reach).names(),
+    }
+}
+
+impl Gate {
+    /// Takes in what was measured on a process of the server, before its first line is judged.
+    pub(super) fn take_measurement(&self, enforced: &Enforced) {
+        let measured = Arc::new(measured_on(|feature| enforced.has(feature)));
+        *self.measured.write().unwrap_or_else(PoisonError::into_inner) = measured;
+    }
+
+    /// What policies want to know of a call; `None` where none of them reads any of it.
+    pub(super) fn call_facts(
+        &self,
+        message: &Message,
+        standing: Option<Standing>,
+        in_force: &InForce,
+    ) -> Option<CallFacts> {
+        let tool = message.param_str("name").filter(|_| standing.is_some())?;
+        let arguments = message.param("arguments");
+        let asked = Asked::Call { tool: &tool, arguments };
+        let candidate = in_force.candidate.as_ref();
+        if !(in_force.policies.reads_facts(asked) || candidate.is_some_and(|policies| policies.reads_facts(asked))) {
+            return None;
+        }
+        let (touched, of_tool) = {
+            let mut tools = self.tools();
+            let touched = tools.touched(&tool, arguments, &self.terms.roots);
+            (touched, tools.labels(&tool).within(self.terms.reach))
+        };
+        Some(CallFacts {
+            arguments: touched,
+            labels: self.flow().labels(),
+            tool_labels: of_tool.names(),
+        })
+    }
+
+    /// Whether the policies let the server connect there; why not, where they do not.
+    pub(super) fn permit_egress(&self, host: &str, port: u16) -> Result<(), String> {
+        let (in_force, measured) = (self.in_force(), self.measured());
+        let facts = CallFacts {
+            arguments: Ok(ArgumentFacts::default()),
+            labels: self.flow().labels(),
+            tool_labels: Vec::new(),
+        };
+        let moment = Moment {
+            now_s: crate::cli::unix_seconds(),
+            client: self.client.get().map_or("", String::as_str),
+            facts: Some(&facts),
+            measured: Some(&measured),
+            ..Moment::default()
+        };
+        let ruled = ruled_alone(&in_force.policies, Asked::Egress { host, port }, &moment);
+        ruled.map(drop).map_err(|(_, why)| why)
+    }
+}
