@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::scripted::Scripted;
-use crate::support::{Stage, rule_of, text};
+use crate::support::{Conversation, Stage, rule_of, text};
 
 /// Three tools by whose names a chain is made.
 const MAIL: &str = r#"
@@ -46,10 +46,14 @@ fn the_call_that_completes_a_chain_is_found_and_a_policy_decides() {
     assert_eq!(chains.len(), 1, "{chains:?}");
     let evidence = chains[0]["evidence"].as_str().unwrap();
     assert!(
-        evidence.contains("`list_issues` (id 4)") && evidence.contains("`read_notes` (id 3)"),
+        evidence.contains("`list_issues` of server `mail` (session ")
+            && evidence.contains("`read_notes` of server `mail` (session "),
         "{evidence}"
     );
 
+    // Another user's day: what the first session was brought counts for the same user's next.
+    let stage = Stage::new();
+    add(&stage, &["--network", "mail.example.com:443"]);
     stage.write_policy(
         "chain.cedar",
         r#"forbid (principal, action in Action::"call", resource) when { context.findings.contains("flow/trifecta") };"#,
@@ -95,4 +99,84 @@ fn repeats_and_calls_after_refusals_are_found() {
     assert!(gate.end().success());
     assert_eq!(found(&stage, "flow/repeat").len(), 1);
     assert_eq!(found(&stage, "flow/probe").len(), 1);
+}
+
+/// Two servers that reach hosts, one with untrusted and private tools, and one that sends.
+fn two_servers() -> Stage {
+    let stage = Stage::new();
+    add(&stage, &["--network", "mail.example.com:443"]);
+    let script = Scripted::write(&stage, "other", MAIL);
+    let command = ["/usr/bin/python3", script.to_str().unwrap(), "quiet"];
+    let added = stage.add("other", &["--network", "mail.example.com:443"], &command);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    stage.write_policy(
+        "chain.cedar",
+        r#"forbid (principal, action in Action::"call", resource) when { context.findings.contains("flow/trifecta") };"#,
+    );
+    stage
+}
+
+fn talk(stage: &Stage, server: &str) -> Conversation {
+    let mut gate = stage.converse(&[server]);
+    gate.initialize("2025-11-25");
+    gate
+}
+
+fn rule(gate: &mut Conversation, tool: &str) -> String {
+    rule_of(&gate.call(tool, json!({}))).to_owned()
+}
+
+#[test]
+fn a_chain_goes_through_the_servers_of_a_user() {
+    let stage = two_servers();
+    let (mut one, mut other) = (talk(&stage, "mail"), talk(&stage, "other"));
+    assert_eq!(rule(&mut other, "send_message"), "");
+    assert_eq!(rule(&mut one, "list_issues"), "");
+    assert_eq!(rule(&mut other, "send_message"), "", "two of three");
+    assert_eq!(rule(&mut one, "read_notes"), "");
+    assert_eq!(rule(&mut other, "send_message"), "policy/denied");
+    assert_eq!(rule(&mut other, "read_notes"), "", "only what sends completes it");
+    one.end();
+    // The model has seen it, whether that server still runs or not.
+    assert_eq!(rule(&mut other, "send_message"), "policy/denied");
+    other.end();
+    let chains = found(&stage, "flow/trifecta");
+    let evidence = chains[0]["evidence"].as_str().unwrap();
+    let sessions = stage.records();
+    let opened = sessions.iter().filter(|record| record["kind"] == "open");
+    let of_mail: Vec<&str> = opened.filter_map(|record| record["session"].as_str()).collect();
+    assert!(
+        of_mail.iter().any(|session| evidence.contains(&format!(
+            "`list_issues` of server `mail` (session {}",
+            session.split_at(8).0
+        ))),
+        "{evidence} {of_mail:?}"
+    );
+    // Of another user there is another folder.
+    let elsewhere = two_servers();
+    let mut alone = talk(&elsewhere, "other");
+    assert_eq!(rule(&mut alone, "send_message"), "");
+}
+
+#[test]
+fn labels_that_were_damaged_count_as_both_and_no_compartment_has_them() {
+    let stage = two_servers();
+    let (mut one, mut other) = (talk(&stage, "mail"), talk(&stage, "other"));
+    assert_eq!(rule(&mut one, "list_issues"), "");
+    let folder = stage.home().join("state/run/labels");
+    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&file, "half").unwrap();
+    assert_eq!(rule(&mut other, "send_message"), "policy/denied");
+    // It is whole again with what the session is brought next.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(rule(&mut one, "list_issues"), "");
+    assert_eq!(rule(&mut other, "send_message"), "");
+    let look = stage.run(&["enter", "mail", "--", "/bin/ls", folder.to_str().unwrap()]);
+    assert!(!look.status.success());
+    assert!(text(&look.stderr).contains("No such file"), "{}", text(&look.stderr));
+    // What cannot be told does not go out.
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "no folder").unwrap();
+    assert_eq!(rule(&mut other, "read_notes"), "flow/unshared");
+    assert_eq!(rule(&mut other, "send_message"), "policy/denied");
 }

@@ -24,9 +24,16 @@ const ENDS_BYTES: usize = 256;
 
 static TRIFECTA: Rule = Rule {
     id: "flow/trifecta",
-    summary: "a call would send data out after untrusted content was seen and private data read in the same session",
+    summary: "a call would send data out after untrusted content was seen and private data read, here or by another server of the user",
     severity: Severity::Medium,
-    help: "decide by policy: ask a person before such a call, or keep the three kinds of tools in separate sessions",
+    help: "decide by policy: ask a person before such a call, or keep the three kinds of tools apart",
+};
+
+static UNSHARED: Rule = Rule {
+    id: "flow/unshared",
+    summary: "what an answer brings cannot be told to the user's other servers, so it is withheld",
+    severity: Severity::High,
+    help: "see to it that the runtime folder is yours and can be written",
 };
 
 static REPEAT: Rule = Rule {
@@ -51,7 +58,7 @@ static PROBE: Rule = Rule {
 };
 
 /// The rules about flows, in the order they are documented.
-pub(crate) static RULES: &[&Rule] = &[&TRIFECTA, &REPEAT, &STORM, &PROBE];
+pub(crate) static RULES: &[&Rule] = &[&TRIFECTA, &UNSHARED, &REPEAT, &STORM, &PROBE];
 
 /// What a server can reach, so that its tools can do what their names say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -157,15 +164,45 @@ impl Labels {
     }
 }
 
-/// A call by tool and id, as it stands in the record.
-type Source = (String, String);
+/// The call that brought a label: by server, session, tool and id, as they stand in the record. Safe to print.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// The server.
+    pub server: String,
+    /// The beginning of the session's id.
+    pub session: String,
+    /// The tool.
+    pub tool: String,
+    /// The id of the request.
+    pub id: String,
+}
+
+impl Brought {
+    fn in_words(&self) -> String {
+        let Self {
+            server,
+            session,
+            tool,
+            id,
+        } = self;
+        format!("`{tool}` of server `{server}` (session {session}, id {id})")
+    }
+}
+
+/// What other sessions of the user were brought lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// Untrusted content, and by which call.
+    pub untrusted: Option<Brought>,
+    /// Private data, and by which call.
+    pub private: Option<Brought>,
+}
 
 /// What one session has seen so far.
 #[derive(Debug, Default)]
 pub struct Flow {
     /// Which call brought untrusted content, and which private data.
-    untrusted: Option<Source>,
-    private: Option<Source>,
+    own: Shared,
     /// When the latest calls were made, oldest first.
     calls: VecDeque<u64>,
     repeats: HashMap<u64, Repeats>,
@@ -182,31 +219,47 @@ struct Repeats {
 }
 
 impl Flow {
-    /// What a call of `tool` would complete. Each time the call is decided.
+    /// What a call of `tool` would complete, together with what `others` were brought. Each time the call is decided.
     #[must_use]
-    pub fn completed_by(&self, tool: &str, labels: Labels) -> Option<Finding> {
-        let (true, Some(untrusted), Some(private)) = (labels.sends, &self.untrusted, &self.private) else {
+    pub fn completed_by(&self, tool: &str, labels: Labels, others: &Shared) -> Option<Finding> {
+        let (untrusted, private) = self.both(others);
+        let (true, Some(untrusted), Some(private)) = (labels.sends, untrusted, private) else {
             return None;
         };
-        let source = |(tool, id): &Source| format!("`{}` (id {})", show_safely(tool), show_safely(id));
         let evidence = format!(
             "untrusted content came by {}, private data by {}, and `{}` can send",
-            source(untrusted),
-            source(private),
+            untrusted.in_words(),
+            private.in_words(),
             show_safely(tool)
         );
         Some(Finding::new(&TRIFECTA, Confidence::Low, "/params/name", evidence))
     }
 
-    /// What was brought into the session so far, as policies see it.
+    /// What was brought into the session so far, or to `others`, as policies see it.
     #[must_use]
-    pub fn labels(&self) -> Vec<&'static str> {
+    pub fn labels(&self, others: &Shared) -> Vec<&'static str> {
+        let (untrusted, private) = self.both(others);
         let brought = Labels {
-            untrusted: self.untrusted.is_some(),
-            private: self.private.is_some(),
+            untrusted: untrusted.is_some(),
+            private: private.is_some(),
             sends: false,
         };
         brought.names()
+    }
+
+    /// What came here first, and else to others.
+    fn both<'a>(&'a self, others: &'a Shared) -> (Option<&'a Brought>, Option<&'a Brought>) {
+        let Shared { untrusted, private } = &self.own;
+        (
+            untrusted.as_ref().or(others.untrusted.as_ref()),
+            private.as_ref().or(others.private.as_ref()),
+        )
+    }
+
+    /// What an answer brings cannot be told to the user's other servers.
+    #[must_use]
+    pub fn unshared(cause: &str) -> Finding {
+        Finding::new(&UNSHARED, Confidence::High, "", show_safely(cause))
     }
 
     /// Counts a call at `now_ms`, once, and says what pattern it is part of.
@@ -259,14 +312,13 @@ impl Flow {
         seen.count
     }
 
-    /// Takes in that an answer of `tool` to the request `id` was released.
-    pub fn released(&mut self, (tool, id): (&str, &str), labels: Labels) {
-        let source = || (tool.to_owned(), id.to_owned());
-        if labels.untrusted && self.untrusted.is_none() {
-            self.untrusted = Some(source());
+    /// Takes in that the answer to a call was released.
+    pub fn released(&mut self, by: &Brought, labels: Labels) {
+        if labels.untrusted && self.own.untrusted.is_none() {
+            self.own.untrusted = Some(by.clone());
         }
-        if labels.private && self.private.is_none() {
-            self.private = Some(source());
+        if labels.private && self.own.private.is_none() {
+            self.own.private = Some(by.clone());
         }
     }
 
@@ -302,7 +354,7 @@ fn is_within(times: &VecDeque<u64>, now_ms: u64, window_ms: u64) -> bool {
 mod tests {
     use cofferdam_manifest::Role;
 
-    use super::{Flow, Labels, Reach};
+    use super::{Brought, Flow, Labels, Reach, Shared};
 
     fn labels(tool: &str) -> Labels {
         Labels::infer(tool, std::iter::empty())
@@ -311,13 +363,56 @@ mod tests {
     #[test]
     fn the_third_of_three_names_the_chain() {
         let mut flow = Flow::default();
-        assert!(flow.completed_by("send_message", labels("send_message")).is_none());
-        flow.released(("read_file", "1"), labels("read_file"));
-        flow.released(("list_inbox", "2"), labels("list_inbox"));
-        assert!(flow.completed_by("read_file", labels("read_file")).is_none());
-        let found = flow.completed_by("send_message", labels("send_message")).unwrap();
-        for source in ["`read_file` (id 1)", "`list_inbox` (id 2)", "`send_message` can send"] {
+        let none = Shared::default();
+        assert!(
+            flow.completed_by("send_message", labels("send_message"), &none)
+                .is_none()
+        );
+        flow.released(&brought("mail", "read_file", "1"), labels("read_file"));
+        flow.released(&brought("mail", "list_inbox", "2"), labels("list_inbox"));
+        assert!(flow.completed_by("read_file", labels("read_file"), &none).is_none());
+        let found = flow
+            .completed_by("send_message", labels("send_message"), &none)
+            .unwrap();
+        for source in [
+            "`read_file` of server `mail` (session abcd, id 1)",
+            "`list_inbox` of server `mail` (session abcd, id 2)",
+            "`send_message` can send",
+        ] {
             assert!(found.evidence.contains(source), "{}", found.evidence);
+        }
+    }
+
+    #[test]
+    fn what_others_were_brought_counts_where_nothing_of_ones_own_does() {
+        let mut flow = Flow::default();
+        let sends = labels("send_message");
+        let mut others = Shared {
+            untrusted: Some(brought("github", "list_issues", "7")),
+            private: None,
+        };
+        assert!(
+            flow.completed_by("send_message", sends, &others).is_none(),
+            "two of three"
+        );
+        assert_eq!(flow.labels(&others), ["untrusted"]);
+        others.private = Some(brought("notes", "read_note", "8"));
+        flow.released(&brought("mail", "read_file", "1"), labels("read_file"));
+        let found = flow.completed_by("send_message", sends, &others).unwrap();
+        assert!(
+            found.evidence.contains("server `github`") && found.evidence.contains("server `mail`"),
+            "{}",
+            found.evidence
+        );
+    }
+
+    fn brought(server: &str, tool: &str, id: &str) -> Brought {
+        let [server, session, tool, id] = [server, "abcd", tool, id].map(str::to_owned);
+        Brought {
+            server,
+            session,
+            tool,
+            id,
         }
     }
 

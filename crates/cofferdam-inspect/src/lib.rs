@@ -29,7 +29,7 @@ pub use answer::{OutputSchema, Release, inspect_answer, inspect_elicitation, red
 pub use argument::{ArgumentSchema, SchemaUnusable};
 pub use definition::inspect_definition;
 pub use finding::{Confidence, Finding, Severity, is_invisible, show_safely};
-pub use flow::{Flow, Labels, Reach};
+pub use flow::{Brought, Flow, Labels, Reach, Shared};
 pub use guard::{ArgumentFacts, Facts, FactsUnknown, Guard, Links, NoLinks};
 pub use intent::unreadable_line;
 pub use listing::{ListUnreadable, ListedTool, hide_tools, listed_tools};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cofferdam_inspect::{
-    ArgumentSchema, Facts, Finding, Flow, Guard, Labels, NoLinks, OutputSchema, Release, SecretValues, inspect_answer,
-    inspect_definition, inspect_elicitation, listed_tools, look_alikes, rules,
+    ArgumentSchema, Brought, Facts, Finding, Flow, Guard, Labels, NoLinks, OutputSchema, Release, SecretValues, Shared,
+    inspect_answer, inspect_definition, inspect_elicitation, listed_tools, look_alikes, rules,
 };
 use cofferdam_manifest::OnInstructions;
 use cofferdam_protocol::{Decoded, decode};
@@ -83,8 +83,21 @@ fn question(message: &str, name: &str) -> Vec<Finding> {
 fn flow(tools: &[&str], last: &str) -> Vec<Finding> {
     let labels = |tool: &str| Labels::infer(tool, std::iter::empty());
     let mut flow = Flow::default();
-    tools.iter().for_each(|tool| flow.released((tool, "1"), labels(tool)));
-    flow.completed_by(last, labels(last)).into_iter().collect()
+    for tool in tools {
+        let [server, session, tool, id] = ["s", "abcd", tool, "1"].map(str::to_owned);
+        let labels = labels(&tool);
+        flow.released(
+            &Brought {
+                server,
+                session,
+                tool,
+                id,
+            },
+            labels,
+        );
+    }
+    let others = Shared::default();
+    flow.completed_by(last, labels(last), &others).into_iter().collect()
 }
 
 /// Calls one after the other, `apart` milliseconds between them, after as many refusals as are said.
@@ -307,6 +320,7 @@ fn sessions() -> Vec<Fixture> {
             flow(&["read_file", "list_inbox"], "send_message"),
             flow(&["list_inbox"], "get_time"),
         ),
+        ("flow/unshared", vec![Flow::unshared("no room")], Vec::new()),
         ("flow/repeat", calls(0, 9, 1, true), calls(0, 9, 1, false)),
         ("flow/storm", calls(0, 150, 1, false), calls(0, 150, 1000, false)),
         ("flow/probe", calls(5, 1, 1, false), calls(1, 1, 1, false)),

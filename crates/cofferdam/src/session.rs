@@ -87,6 +87,7 @@ impl Session {
             reload: Some(policies.reload(home, world, binding)),
             // In continuous integration there is nobody to ask, whatever the policies say.
             approvals: (!is_ci).then(|| home.runtime()),
+            labels: Some(home.runtime().join("labels")),
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,
@@ -132,6 +133,7 @@ impl Session {
             in_force: Arc::new(policies.in_force(&world, &manifest.digest().to_string())?),
             reload: None,
             approvals: (!world.is_ci).then(|| home.runtime()),
+            labels: Some(home.runtime().join("labels")),
             approvers: Approvers::read()?,
             question_ms: 0,
             webhook: None,

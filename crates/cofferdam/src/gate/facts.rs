@@ -63,9 +63,15 @@ impl Gate {
         };
         Some(CallFacts {
             arguments: touched,
-            labels: self.flow().labels(),
+            labels: self.labels_so_far(),
             tool_labels: of_tool.names(),
         })
+    }
+
+    /// Labels of this session and, for a while, of the user's others.
+    fn labels_so_far(&self) -> Vec<&'static str> {
+        let others = self.shared.others(crate::cli::unix_seconds());
+        self.flow().labels(&others)
     }
 
     /// Whether the policies let the server connect there; why not, where they do not.
@@ -73,7 +79,7 @@ impl Gate {
         let (in_force, measured) = (self.in_force(), self.measured());
         let facts = CallFacts {
             arguments: Ok(ArgumentFacts::default()),
-            labels: self.flow().labels(),
+            labels: self.labels_so_far(),
             tool_labels: Vec::new(),
         };
         let moment = Moment {

@@ -3,7 +3,7 @@
 //! Whatever goes wrong on the way becomes a [`Stopped`], which is recorded like everything else and never forwarded.
 
 use cofferdam_audit::{Kind, Recorded, Unrecorded};
-use cofferdam_inspect::{Finding, Redaction, hide_tools, redact_secrets};
+use cofferdam_inspect::{Finding, Flow, Redaction, hide_tools, redact_secrets};
 use cofferdam_policy::{Decision, Denied, Permitted, Standing, decide, decide_batch};
 use cofferdam_protocol::{Admitted, Decoded, Frame, Id, Message, MessageKind, Pending, Sender, decode};
 
@@ -170,16 +170,20 @@ impl Gate {
         if let Some(id) = message.id().filter(|_| admitted.answers.is_some()) {
             self.tell_unseen(id, message.line());
         }
-        let (findings, redaction) = self.inspect_answer(&message, admitted);
+        let (mut findings, redaction) = self.inspect_answer(&message, admitted);
+        let brought = self.brought(&message, admitted);
+        if let Some((by, labels)) = &brought
+            && let Err(cause) = self.shared.tell(by, *labels, crate::cli::unix_seconds())
+        {
+            findings.push(Flow::unshared(&cause.to_string()));
+        }
         let in_force = self.in_force();
         let measured = self.measured();
         let about = (message.line().len(), findings.as_slice(), &in_force.policies);
         let context = self.context(Sender::Server, (admitted, None), about, (None, &measured));
-        let id = message.id().map(ToString::to_string).unwrap_or_default();
         let released = without_asking(decide(message, &context, &findings, &redaction))?;
-        if let Some(tool) = admitted.answers.as_ref().and_then(|pending| pending.tool.as_deref()) {
-            let labels = self.tools().labels(tool).within(self.terms.reach);
-            self.flow().released((tool, &id), labels);
+        if let Some((by, labels)) = brought {
+            self.flow().released(&by, labels);
         }
         Ok(released)
     }
@@ -231,7 +235,10 @@ impl Gate {
                     let findings = tools.inspect_arguments(&tool, message.param("arguments"), secrets);
                     (findings, tools.labels(&tool).within(self.terms.reach))
                 };
-                findings.extend(self.flow().completed_by(&tool, labels));
+                if labels.sends {
+                    let others = self.shared.others(crate::cli::unix_seconds());
+                    findings.extend(self.flow().completed_by(&tool, labels, &others));
+                }
                 self.suppressed(findings, &tool)
             }
             _ => Vec::new(),

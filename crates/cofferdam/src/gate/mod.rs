@@ -23,6 +23,7 @@ mod pump;
 mod rate;
 mod refusal;
 mod restart;
+mod shared_labels;
 mod stderr;
 mod unseen;
 mod watch;
@@ -34,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
-use cofferdam_inspect::{Finding, Flow, Reach, Release, suppress};
+use cofferdam_inspect::{Brought, Finding, Flow, Labels, Reach, Release, suppress};
 use cofferdam_manifest::{ClientRequest, Day, Limits, Suppressions};
 use cofferdam_policy::{CallFacts, Context, Measured, Moment, Permitted, Policies, Standing, shortened};
 use cofferdam_protocol::{
@@ -53,6 +54,7 @@ use outage::{Outage, enter_authored};
 use rate::CallRate;
 use refusal::Stopped;
 use restart::Crashes;
+use shared_labels::SharedLabels;
 use stderr::OperatorLines;
 use unseen::Unseen;
 
@@ -99,6 +101,8 @@ pub(crate) struct Terms {
     pub(crate) reload: Option<Reload>,
     /// Where the approvals socket lies; `None` where nobody can be asked.
     pub(crate) approvals: Option<PathBuf>,
+    /// Where sessions of the user tell each other what they were brought.
+    pub(crate) labels: Option<PathBuf>,
     /// Who can prove to be a person.
     pub(crate) approvers: Approvers,
     /// How long a question for consent stays open, in milliseconds.
@@ -131,6 +135,8 @@ pub(crate) struct Gate {
     rate: Mutex<CallRate>,
     flow: Mutex<Flow>,
     unseen: Unseen,
+    /// What this session tells the user's others of its labels, and hears of theirs.
+    shared: SharedLabels,
     crashes: Mutex<Crashes>,
     /// Why nothing can be recorded, while nothing can.
     outage: Mutex<Option<Outage>>,
@@ -159,6 +165,7 @@ impl Gate {
         let tools = terms.pins.take().map_or_else(LiveTools::unpinned, LiveTools::pinned);
         let in_flight = usize::try_from(terms.limits.calls_in_flight).unwrap_or(usize::MAX);
         let (to_client, to_server) = outlets;
+        let shared = SharedLabels::new(terms.labels.take(), log.session_id());
         let consents = Mutex::new(Consents::new(terms.question_ms));
         Self {
             in_force: RwLock::new(Arc::clone(&terms.in_force)),
@@ -175,6 +182,7 @@ impl Gate {
             rate: Mutex::new(CallRate::new()),
             flow: Mutex::default(),
             unseen: Unseen::default(),
+            shared,
             crashes: Mutex::default(),
             outage: Mutex::default(),
             process: AtomicU64::new(0),
@@ -312,6 +320,21 @@ impl Gate {
         Arc::clone(&self.measured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What the answer to a call brings into the session; `None` for anything else.
+    fn brought(&self, message: &Message, admitted: &Admitted) -> Option<(Brought, Labels)> {
+        let tool = admitted.answers.as_ref().and_then(|pending| pending.tool.as_deref())?;
+        let labels = self.tools().labels(tool).within(self.terms.reach);
+        let id = message.id().map(ToString::to_string).unwrap_or_default();
+        let session = self.log.session_id();
+        let brought = Brought {
+            server: show_briefly(&self.terms.name),
+            session: session.get(..8).unwrap_or(session).to_owned(),
+            tool: show_briefly(tool),
+            id: show_briefly(&id),
+        };
+        (labels.untrusted || labels.private).then_some((brought, labels))
+    }
+
     /// Marks what the manifest has as known and accepted for `tool`.
     fn suppressed(&self, mut findings: Vec<Finding>, tool: &str) -> Vec<Finding> {
         if !findings.is_empty() {
@@ -422,6 +445,17 @@ impl Gate {
         silent_ms > u64::from(minutes).saturating_mul(60_000) && self.session().in_flight(Sender::Client) == 0
     }
 }
+
+/// A name of a peer's choosing, short and safe to print.
+fn show_briefly(name: &str) -> String {
+    cofferdam_inspect::show_safely(name)
+        .chars()
+        .take(NAME_CHARS_MAX)
+        .collect()
+}
+
+/// Characters of a name in a chain.
+const NAME_CHARS_MAX: usize = 64;
 
 /// The day it is, UTC.
 pub(crate) fn today() -> Day {
