@@ -1,7 +1,7 @@
 //! The policies that can matter for one action on one resource, most of them decided already.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Context, Decision, Entities, EntityUid, Policy, PolicySet, PrincipalConstraint,
@@ -56,19 +56,23 @@ pub(super) enum Says {
     Error(String),
 }
 
-/// A policy and what it reads, found out once for all slices.
+/// A policy and what it reads, found out once for all slices, and only where one needs it.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) sourced: Sourced,
-    reads: Reads,
+    reads: OnceLock<Reads>,
 }
 
 impl Known {
     pub(super) fn new(sourced: Sourced) -> Self {
         Self {
-            reads: Reads::of(&sourced.policy),
+            reads: OnceLock::new(),
             sourced,
         }
+    }
+
+    fn reads(&self) -> &Reads {
+        self.reads.get_or_init(|| Reads::of(&self.sourced.policy))
     }
 }
 
@@ -125,11 +129,11 @@ impl Slice {
         is_ci: bool,
     ) -> Result<LayerSlice, PolicyError> {
         let (mut known, mut moving) = (PolicySet::new(), PolicySet::new());
-        for Known { sourced, reads } in policies
+        for known_policy in policies
             .iter()
             .filter(|one| self.triple.is_in_scope_of(&one.sourced.policy, entities))
         {
-            let policy = &sourced.policy;
+            let (policy, reads) = (&known_policy.sourced.policy, known_policy.reads());
             self.ids.push(policy.id().to_string());
             let set = if reads.is_known_at_load() {
                 &mut known

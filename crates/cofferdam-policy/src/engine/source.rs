@@ -80,50 +80,57 @@ fn too_much(place: &str, what: String) -> PolicyError {
     }
 }
 
+/// Cedar reads the file once, as a whole. It must find the very texts that we cut out of it: a policy that we lost would be one that does not
+/// forbid, and one under another's line would be looked for in the wrong place.
 fn policies_of(file: &PolicyFile) -> Result<Vec<Sourced>, PolicyError> {
-    let mut cut = Vec::new();
+    let cut = placed(file);
+    let whole = match PolicySet::from_str(&file.text) {
+        Ok(whole) if whole.num_of_policies() == cut.len() && whole.num_of_templates() == 0 => whole,
+        whole => return Err(fault(file, &cut, whole.err())),
+    };
+    let mut all = Vec::with_capacity(cut.len());
+    for (index, (place, text)) in cut.iter().enumerate() {
+        let found = whole.policy(&PolicyId::new(format!("policy{index}")));
+        match found.filter(|policy| policy.to_cedar().is_some_and(|found| found.trim() == text.trim())) {
+            Some(policy) => all.push(Sourced {
+                layer: file.layer,
+                policy: policy.new_id(PolicyId::new(place)),
+            }),
+            None => return Err(fault(file, &cut, None)),
+        }
+    }
+    Ok(all)
+}
+
+/// The statements of a file, each with `file:line`, and a number where several begin on one line.
+fn placed(file: &PolicyFile) -> Vec<(String, &str)> {
     let (mut last_line, mut on_line) = (0, 0);
-    for (line, text) in statements(&file.text) {
+    let placed = statements(&file.text).into_iter().map(|(line, text)| {
         on_line = if line == last_line { on_line + 1 } else { 1 };
         last_line = line;
         let mut place = format!("{}:{line}", file.name);
         if on_line > 1 {
             place.push_str(&format!(".{on_line}"));
         }
-        let policy = Policy::parse(Some(PolicyId::new(&place)), text).map_err(|error| PolicyError::Syntax {
-            place,
-            cause: words(&error),
-        })?;
-        cut.push(Sourced {
-            layer: file.layer,
-            policy,
-        });
-    }
-    check_whole(file, &cut)?;
-    Ok(cut)
+        (place, text)
+    });
+    placed.collect()
 }
 
-/// Cedar must read the whole file as the very policies it was cut into: a policy that we lose would be one that does not forbid.
-fn check_whole(file: &PolicyFile, cut: &[Sourced]) -> Result<(), PolicyError> {
-    let syntax = |cause: String| PolicyError::Syntax {
-        place: file.name.clone(),
-        cause,
-    };
-    let whole = PolicySet::from_str(&file.text).map_err(|error| syntax(words(&error)))?;
-    let is_same = |(index, one): (usize, &Sourced)| {
-        let id = PolicyId::new(format!("policy{index}"));
-        let json = whole.policy(&id).map(Policy::to_json);
-        matches!((json, one.policy.to_json()), (Some(Ok(whole)), Ok(cut)) if whole == cut)
-    };
-    if whole.num_of_templates() > 0 {
-        return Err(syntax("templates have no place in a policy file".to_owned()));
+/// What is wrong with a file: the first statement that is no policy, or that the whole reads differently.
+fn fault(file: &PolicyFile, cut: &[(String, &str)], whole: Option<cedar_policy::ParseErrors>) -> PolicyError {
+    for (place, text) in cut {
+        if let Err(error) = Policy::parse(Some(PolicyId::new(place)), *text) {
+            return PolicyError::Syntax {
+                place: place.clone(),
+                cause: words(&error),
+            };
+        }
     }
-    if whole.num_of_policies() == cut.len() && cut.iter().enumerate().all(is_same) {
-        Ok(())
-    } else {
-        Err(syntax(
-            "the file reads differently as a whole than policy by policy; write one policy after the other".to_owned(),
-        ))
+    let differently = "the file reads differently as a whole than policy by policy; write one policy after the other";
+    PolicyError::Syntax {
+        place: file.name.clone(),
+        cause: whole.map_or_else(|| differently.to_owned(), |error| words(&error)),
     }
 }
 
