@@ -10,7 +10,9 @@ fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let secrets = SecretValues::new([("fuzz", SECRET.as_bytes())]);
     let _ = inspect_elicitation(text);
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { return };
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
+        return;
+    };
     let _ = inspect_answer(text);
     let spliced = serde_json::json!([value, format!("{text}{SECRET}{text}")]).to_string();
     for line in [text, spliced.as_str()] {

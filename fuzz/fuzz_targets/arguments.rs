@@ -8,7 +8,17 @@ use libfuzzer_sys::fuzz_target;
 
 /// One argument for each role, by names whose role is inferred.
 const NAMES: [&str; 11] = [
-    "path", "glob", "url", "host", "command", "args", "sql", "table_name", "issue_id", "code", "text",
+    "path",
+    "glob",
+    "url",
+    "host",
+    "command",
+    "args",
+    "sql",
+    "table_name",
+    "issue_id",
+    "code",
+    "text",
 ];
 
 fuzz_target!(|input: &[u8]| {
@@ -26,7 +36,13 @@ fuzz_target!(|input: &[u8]| {
         for name in NAMES {
             let arguments = serde_json::json!({ name: [text, { name: text }] });
             for finding in guard.check(&arguments, &facts) {
-                assert!(!finding.evidence.chars().any(|one| one.is_control() || is_invisible(one)), "{finding:?}");
+                assert!(
+                    !finding
+                        .evidence
+                        .chars()
+                        .any(|one| one.is_control() || is_invisible(one)),
+                    "{finding:?}"
+                );
                 assert!(!finding.evidence.contains("a-secret-value"));
             }
         }

@@ -20,6 +20,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         network: false,
         sockets: false,
         programs: false,
+        hosts: Vec::new(),
+        secrets: Vec::new(),
     },
     tools: vec![ToolFacts {
         name: "t".to_owned(),

@@ -55,6 +55,12 @@ impl Asked {
         }
     }
 
+    /// The question among all that are open: another user's gate may use any id.
+    pub(super) fn key(&self) -> String {
+        let (Way::Own(path) | Way::Foreign(ForeignSocket { path, .. })) = &self.gate;
+        format!("{} {}", self.question.id, path.display())
+    }
+
     /// Whether a yes needs a signature.
     fn needs_person(&self, scope: For) -> Result<bool, Failure> {
         let is_foreign = matches!(self.gate, Way::Foreign(_));

@@ -12,7 +12,7 @@ use nix::sys::termios::{FlushArg, tcflush};
 
 use super::approvals::{Asked, consent, questions, show, tell};
 use super::output::{Output, Style};
-use crate::approvals::{For, Question, Request};
+use crate::approvals::{For, Request};
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 
@@ -47,9 +47,9 @@ pub(super) fn watch(home: &Home, is_by_line: bool, output: &mut Output) -> Resul
     let mut is_idle_shown = false;
     loop {
         let open = questions(home, None)?;
-        put_off.retain(|id| open.iter().any(|asked| asked.question.id == *id));
+        put_off.retain(|key| open.iter().any(|asked| asked.key() == *key));
         let waiting = open.len();
-        let Some(asked) = open.into_iter().find(|asked| !put_off.contains(&asked.question.id)) else {
+        let Some(asked) = open.into_iter().find(|asked| !put_off.contains(&asked.key())) else {
             if !std::mem::replace(&mut is_idle_shown, true) {
                 head(is_screen, waiting, output)?;
                 output.say("waiting for questions; Ctrl-C ends this and leaves them open");
@@ -60,7 +60,7 @@ pub(super) fn watch(home: &Home, is_by_line: bool, output: &mut Output) -> Resul
         is_idle_shown = false;
         head(is_screen, waiting, output)?;
         show(&asked, output)?;
-        let done = match typed(home, &asked.question, output)? {
+        let done = match typed(home, &asked, output)? {
             Typed::End => return Ok(Exit::Fine),
             Typed::Gone => {
                 output.say("it was settled elsewhere, or expired");
@@ -72,7 +72,7 @@ pub(super) fn watch(home: &Home, is_by_line: bool, output: &mut Output) -> Resul
             output.failure(failure);
         }
         // What was put off, or still waits for somebody else, is not shown again.
-        put_off.push(asked.question.id);
+        put_off.push(asked.key());
     }
 }
 
@@ -108,13 +108,13 @@ fn settle(home: &Home, asked: &Asked, answer: Answer, output: &mut Output) -> Re
 }
 
 /// What is typed from now on: what was typed before the question was shown is thrown away.
-fn typed(home: &Home, question: &Question, output: &mut Output) -> Result<Typed, Failure> {
+fn typed(home: &Home, asked: &Asked, output: &mut Output) -> Result<Typed, Failure> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
         // A terminal that cannot be asked to forget will be read as it is.
         let _ = tcflush(stdin.as_fd(), FlushArg::TCIFLUSH);
     }
-    let more = if question.takes_grants {
+    let more = if asked.question.takes_grants {
         ", `call` or `tool` for an hour"
     } else {
         ""
@@ -127,9 +127,7 @@ fn typed(home: &Home, question: &Question, output: &mut Output) -> Result<Typed,
         let mut waiting = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         match poll(&mut waiting, PollTimeout::from(LOOK_EVERY_MS)) {
             Ok(0) if line.is_empty() => {
-                let is_open = questions(home, None)?
-                    .iter()
-                    .any(|asked| asked.question.id == question.id);
+                let is_open = questions(home, None)?.iter().any(|open| open.key() == asked.key());
                 if !is_open {
                     return Ok(Typed::Gone);
                 }

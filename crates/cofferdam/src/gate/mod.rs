@@ -324,6 +324,9 @@ impl Gate {
     fn brought(&self, message: &Message, admitted: &Admitted) -> Option<(Brought, Labels)> {
         let tool = admitted.answers.as_ref().and_then(|pending| pending.tool.as_deref())?;
         let labels = self.tools().labels(tool).within(self.terms.reach);
+        if !(labels.untrusted || labels.private) {
+            return None;
+        }
         let id = message.id().map(ToString::to_string).unwrap_or_default();
         let session = self.log.session_id();
         let brought = Brought {
@@ -332,7 +335,7 @@ impl Gate {
             tool: show_briefly(tool),
             id: show_briefly(&id),
         };
-        (labels.untrusted || labels.private).then_some((brought, labels))
+        Some((brought, labels))
     }
 
     /// Marks what the manifest has as known and accepted for `tool`.

@@ -21,7 +21,7 @@ const COUNTS_S: i64 = 600;
 /// How old what was told may get before the same is told again.
 const TELL_AGAIN_S: i64 = 30;
 /// Bytes of a file, whatever it says.
-const FILE_BYTES: usize = 4_096;
+const FILE_BYTES: usize = 2_048;
 /// Files of other sessions; with more, nobody can tell, and both labels count.
 const FILES_MAX: usize = 256;
 /// Times that a file is read before it counts as damaged: it may be being written.
@@ -99,8 +99,9 @@ impl SharedLabels {
         }
         let content = content(&own);
         let told = match own.file.as_ref().filter(|file| is_linked(file)) {
-            Some(file) => file.write_all_at(&content, 0),
-            None => self.create(folder, &content).map(|file| own.file = Some(file)),
+            // Others remove what is over, perhaps at this very moment.
+            Some(file) if file.write_all_at(&content, 0).is_ok() && is_linked(file) => Ok(()),
+            _ => self.create(folder, &content).map(|file| own.file = Some(file)),
         };
         // Told again with the next answer.
         told.inspect_err(|_cause| *own = Own::default())
@@ -260,7 +261,9 @@ const DIGEST_BYTES: usize = 64;
 type Told = [Option<(Brought, i64)>; 2];
 
 fn read(file: &File, now_s: i64) -> io::Result<Told> {
-    let unreadable = || io::Error::from(io::ErrorKind::InvalidData);
+    if is_over(&file.metadata()?, now_s) {
+        return Ok([None, None]);
+    }
     for _ in 0..TRIES {
         let mut bytes = vec![0; FILE_BYTES + 1];
         let count = file.read_at(&mut bytes, 0)?;
@@ -269,11 +272,8 @@ fn read(file: &File, now_s: i64) -> io::Result<Told> {
             return Ok(told);
         }
     }
-    // Nobody can tell what it said, until it would be over whatever it said.
-    match is_over(&file.metadata()?, now_s) {
-        true => Ok([None, None]),
-        false => Err(unreadable()),
-    }
+    // Nobody can tell what it said, until it is over whatever it said.
+    Err(io::ErrorKind::InvalidData.into())
 }
 
 fn parsed(bytes: &[u8]) -> Option<Told> {
@@ -430,7 +430,7 @@ mod tests {
         let mut flipped = whole.clone();
         flipped[80] ^= 1;
         let longer = [&whole[..], b"x"].concat();
-        for damage in [&flipped[..], &whole[..4_000], &longer, b""] {
+        for damage in [&flipped[..], &whole[..1_000], &longer, b""] {
             std::fs::write(&file, damage).unwrap();
             assert_eq!(
                 servers(&two.others(now)),
