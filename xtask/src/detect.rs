@@ -21,7 +21,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("own poisoned, tuned on", Floor::Found(980)),
     ("own poisoned, held out", Floor::Found(860)),
     ("own poisoned, rules for all work", Floor::Found(860)),
-    ("own poisoned, written last", Floor::Found(700)),
+    ("own poisoned, written last", Floor::Found(780)),
     ("own honest tools", Floor::Flagged(10)),
     ("own honest tools, at the edge", Floor::Flagged(60)),
     ("own attacking calls", Floor::Found(950)),

@@ -91,6 +91,10 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(14, &[Orders, SystemFile])
         .with(&[Send, Alter, Supply, Persist])
         .unless(&[Quoting]),
+    Cue::sentence(28, &[Environment, Supply])
+        .with(&[Before, Oblige, Orders, When, Model])
+        .unless(&[Quoting, Not]),
+    Cue::nearby(20, &[Orders, SecretWord, Read, Supply]).unless(&[Quoting, Paging, Not]),
     Cue::sentence(14, &[SecretWord, Read, Supply]).unless(&[Quoting, Paging, Not]),
     Cue::sentence(28, &[Model, SecretWord, Supply]).unless(&[Quoting, Paging, Not]),
     Cue::sentence(28, &[Oblige, Send, Content])

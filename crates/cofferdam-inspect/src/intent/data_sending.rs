@@ -4,8 +4,8 @@ use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
     Address, Alter, Before, Content, Conversation, Copy, Environment, Everything, Execute, External, InParameter,
-    Justify, Model, Oblige, Operation, OtherName, OwnName, Quoting, SecretPath, SecretWord, Send, Supply, Unasked,
-    Universal, Url, User, When,
+    Justify, Model, Oblige, Operation, Orders, OtherName, Overrule, OwnName, Quoting, SecretPath, SecretWord, Send,
+    Supply, Unasked, Universal, Url, User, When,
 };
 use crate::rule::Rule;
 
@@ -56,6 +56,13 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[SecretWord, Content, Conversation])
         .with(&[Before, When]),
     Cue::sentence(24, &[Send, Address]).unless(&[Quoting, OwnName, InParameter]),
+    Cue::sentence(28, &[Orders, Send, Url])
+        .with(&[Before, When, Universal])
+        .unless(&[Quoting, OwnName]),
+    Cue::sentence(20, &[Address])
+        .with(&[Send, Overrule])
+        .with(&[Universal, When, Oblige, Operation, Copy])
+        .unless(&[Quoting, InParameter]),
     Cue::sentence(10, &[Send, Address, Model]).unless(&[Quoting]),
     Cue::sentence(12, &[Send, Url])
         .with(&[User, Model, SecretWord, Copy])

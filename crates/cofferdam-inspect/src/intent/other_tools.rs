@@ -3,9 +3,10 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Address, Alter, Before, Coerce, Command, Content, Copy, Destroy, Emphasis, Environment, Everything, Execute, First,
-    Forbid, InParameter, Justify, Leads, Model, MustDo, Oblige, Opens, Operation, OtherName, OtherTool, OwnName, Read,
-    Say, SecretWord, Send, Supply, SystemFile, Tamper, Unasked, Universal, Url, Use, Weaken, When,
+    Address, Alter, Before, Coerce, Command, Content, Copy, Destroy, Distrust, Emphasis, Environment, Everything,
+    Execute, First, Forbid, InParameter, Justify, Leads, Model, MustDo, Obey, Oblige, Opens, Operation, OtherName,
+    OtherTool, OwnName, Prefer, Quoting, Read, Say, SecretWord, Send, Supply, SystemFile, Tamper, Unasked, Universal,
+    Url, Use, Weaken, When,
 };
 use crate::rule::Rule;
 
@@ -43,6 +44,14 @@ pub(super) static CUES: &[Cue] = &[
     Cue::nearby(16, &[Before, Oblige, OtherTool, Universal]).with(&[SystemFile, Environment, Command, Destroy, Weaken]),
     // A place before everything else, whatever for.
     Cue::sentence(28, &[Before, Oblige, OtherTool, Universal]).with(&[Use, Execute]),
+    // The model is spoken to, about more than this tool.
+    Cue::sentence(16, &[Model, Oblige])
+        .with(&[Read, Send, Supply, Alter, Prefer, Obey])
+        .unless(&[Use, Quoting]),
+    Cue::sentence(20, &[Prefer, OtherTool])
+        .with(&[Distrust, Universal, Forbid])
+        .unless(&[Quoting]),
+    Cue::nearby(20, &[Prefer, OtherTool, Distrust]),
     // A rule for all work of a kind.
     Cue::sentence(12, &[Oblige, Universal, Operation]).with(&[Before, When]),
     Cue::sentence(12, &[Opens, Oblige]).with(&[Operation, OtherTool, OtherName, Universal]),

@@ -20,6 +20,10 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(14, &[Orders, Alter, Parameter])
         .with(&[Address, Url])
         .unless(&[Quoting]),
+    Cue::sentence(28, &[Orders, Tamper, Universal]).unless(&[Quoting, OwnName]),
+    Cue::sentence(16, &[Overrule])
+        .with(&[Oblige, Address, Url])
+        .unless(&[Quoting, Not]),
     Cue::sentence(16, &[Tamper, Url]).unless(&[Quoting, OwnName]),
     Cue::sentence(14, &[Alter, Parameter, Oblige])
         .with(&[When, Before, Universal])

@@ -4,8 +4,8 @@ use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
     Address, Alter, Before, Command, Conceal, Conversation, Copy, Deceit, Destroy, Distrust, Everything, Execute,
-    External, Leads, Not, Oblige, OtherTool, Prefer, Pretend, Quoting, Read, Say, SecretPath, SecretWord, Send, Supply,
-    SystemFile, Unasked, Universal, Url, User, Weaken, When,
+    External, Leads, Model, Not, Oblige, OtherTool, Prefer, Pretend, Quoting, Read, Say, SecretPath, SecretWord, Send,
+    Supply, SystemFile, Unasked, Universal, Url, User, Weaken, When,
 };
 use crate::rule::Rule;
 
@@ -36,6 +36,7 @@ pub(super) static CUES: &[Cue] = &[
         ])
         .with(&[Oblige, When, Before, Copy, Execute, Supply, SystemFile, Read]),
     Cue::sentence(8, &[Not, User, Say]),
+    Cue::sentence(22, &[Unasked, Model]).unless(&[Quoting]),
     Cue::sentence(22, &[Unasked, OtherTool]).unless(&[Quoting]),
     Cue::sentence(22, &[Unasked, Oblige, Universal]).unless(&[Quoting]),
     Cue::sentence(22, &[Unasked, Send])

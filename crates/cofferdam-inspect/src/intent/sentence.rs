@@ -259,7 +259,7 @@ fn may_hold_literals(words: &str, place: Place<'_>) -> bool {
 /// What is recognised by its form: addresses of people and machines, and names of other tools.
 fn literals<'a>(words: &'a str, place: Place<'a>) -> impl Iterator<Item = Concept> + 'a {
     words
-        .split([' ', '\n', ',', '(', ')', '"', '`', '\''])
+        .split([' ', '\n', ',', '(', ')', '"', '`', '\'', '='])
         .map(|word| word.trim_end_matches(['.', ';', ':', '!', '?']))
         .flat_map(move |word| {
             let found = literal(word, place);

@@ -25,6 +25,9 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(28, &[Orders, Weaken])
         .with(&[Before, Unasked, Universal, Justify, Coerce, Copy, Oblige])
         .unless(&[Quoting, Not]),
+    Cue::sentence(20, &[Weaken, Oblige])
+        .with(&[Universal, Copy])
+        .unless(&[Quoting, Not]),
     Cue::sentence(14, &[Orders, Weaken]).unless(&[Quoting, Not]),
     Cue::nearby(14, &[Orders, Weaken]).with(&[Deceit, Conceal, Command]),
     Cue::nearby(10, &[Weaken])

@@ -5,7 +5,7 @@ use super::{Concept, Terms};
 pub(super) static TERMS: Terms = &[
     (
         Concept::Tamper,
-        "change it to|change them to|change it into|swap it for|swap them for|rewrite it to|turn it into a|convert it into a|point it to|point it at|redirect it to|use it instead of the",
+        "the following line|following line at|following code at|following snippet|change it to|change them to|change it into|swap it for|swap them for|rewrite it to|turn it into a|convert it into a|point it to|point it at|redirect it to|use it instead of the",
     ),
     (
         Concept::Oblige,
@@ -56,12 +56,12 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Model,
-        "the assistant shall|agents:|attention agents|assistant|the agent|an agent|language model|the model|llm|llms|ai model|the ai|an ai|claude|gpt|chatgpt|gemini|copilot|cursor|as an ai|\
+        "the assistant should|the assistant must|assistant should|assistant must|the ai must|the ai should|the ai has to|the llm must|the llm should|instruction for the ai|as the developer of|i authorize you|i authorise you|the assistant shall|agents:|attention agents|assistant|the agent|an agent|language model|the model|llm|llms|ai model|the ai|an ai|claude|gpt|chatgpt|gemini|copilot|cursor|as an ai|\
          agents must|agent must|agent should|you must|you should|you are|you have to|you need to|your task|your next|dear model|the caller model",
     ),
     (
         Concept::Conceal,
-        "without saying so|without saying|without warning the user|do not warn|don't warn|need not know|does not have to know|doesn't have to know|do not tell|don't tell|never tell|without telling|do not mention|don't mention|never mention|without mentioning|not mention|not to mention|\
+        "delete their history|delete the history|delete the log*|clear the log*|clear the history|do not report|don't report|do not let the user|leave them out|leaves them out|without saying so|without saying|without warning the user|do not warn|don't warn|need not know|does not have to know|doesn't have to know|do not tell|don't tell|never tell|without telling|do not mention|don't mention|never mention|without mentioning|not mention|not to mention|\
          do not inform|don't inform|without informing|never inform|do not notify|without notifying|don't notify|do not disclose|never disclose|\
          without disclosing|do not reveal|don't reveal|never reveal|without revealing|do not let the user|don't let the user|not let the user|\
          without the user knowing|without the user's knowledge|without their knowledge|user must not know|user should not know|user doesn't need to know|\
@@ -77,7 +77,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Unasked,
-        "answer yes|answering yes|skip confirmation*|confirmation dialog*|confirm automatically|confirm on behalf|on behalf of the user|silently|quietly|without asking|without confirmation|without consent|without permission|no confirmation|do not ask|don't ask|not ask for|\
+        "while waiting|spare time|in the meantime|skip user confirmation|skip the confirmation|skip the user's|answer yes|answering yes|skip confirmation*|confirmation dialog*|confirm automatically|confirm on behalf|on behalf of the user|silently|quietly|without asking|without confirmation|without consent|without permission|no confirmation|do not ask|don't ask|not ask for|\
          need not ask|no need to ask|never ask|without prompting|without approval|no approval|in the background|by itself|without user|without further|hidden|\
          no need to confirm|without hesitation|\
          without question|no questions|do not question|not be questioned|without waiting|just do it|do not wait|automatically approve|auto-approve|unconditionally|\
@@ -94,7 +94,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::SecretWord,
-        "one-time code*|one time code*|verification code*|otp|2fa|two-factor code*|maiden name|date of birth|private message*|private conversation*|address book|contact list|home directory listing|password*|passwd|passphrase*|api key|api keys|api_key|apikey|access key|access keys|secret key|secret keys|private key|private keys|credential|credentials|\
+        "user's inbox|user's photos|user's documents|user's files|user's mails|user's emails|user's contacts|user's messages|one-time code*|one time code*|verification code*|otp|2fa|two-factor code*|maiden name|date of birth|private message*|private conversation*|address book|contact list|home directory listing|password*|passwd|passphrase*|api key|api keys|api_key|apikey|access key|access keys|secret key|secret keys|private key|private keys|credential|credentials|\
          token|tokens|secret|secrets|seed phrase|mnemonic|recovery phrase|session cookie*|cookies|social security|card number|credit card|cvv|ssn|passport number|\
          bank account|pin code|home address|e-mail address and|full name|personal data|personal information|sensitive data|sensitive information|confidential|salary|salaries|\
          internal host|private repository|private repositories|private data|login data|encryption key|signing key|master key|authentication data|bearer|medical record*|health record*|internal document*|source code of",
@@ -116,7 +116,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Send,
-        "shares the|share it|message each|kept at|stored at|saved at|go through|goes through|link to|linked to|post every|post all|is mirrored|are mirrored|mirrored to|is delivered|also delivered|is copied|are copied|is synchronised|synchronised to|synchronized to|is streamed|is shared|are shared|send|sends|sending|sent|transmit*|exfiltrat*|forward|forwards|forwarded|forwarding|upload|uploads|uploading|uploaded|post to|posts to|post the|posts the|posted to|post it|posting to|\
+        "routed to|route to|push it|pushes it|shares the|share it|message each|kept at|stored at|saved at|go through|goes through|link to|linked to|post every|post all|is mirrored|are mirrored|mirrored to|is delivered|also delivered|is copied|are copied|is synchronised|synchronised to|synchronized to|is streamed|is shared|are shared|send|sends|sending|sent|transmit*|exfiltrat*|forward|forwards|forwarded|forwarding|upload|uploads|uploading|uploaded|post to|posts to|post the|posts the|posted to|post it|posting to|\
          deliver to|delivered to|leak|leaks|leaking|push to|publish|publishes|email to|emailed to|mail to|mailed to|report to|reported to|ship to|phone home|call home|beacon*|\
          submit to|submitted to|submitting|relay|relayed|relays|curl|wget|share with|share the|shared with|sync to|synced to|stream to|hand over|hands over|handed over|hand it|\
          give to|give it|gives it|piped to|tunnel to|mirror to|bcc|cc|blind copy|blind copies|blind-copy|copied to|copy to|copies to|notify http*|webhook",
@@ -160,7 +160,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Overrule,
-        "option the user picks|in its place|in their place|takes precedence over the user*|the user gave|the user named|user's wishes|what the user asked|what the user wants|whatever the picture|whatever it says|in the request must be ignored|must be ignored|is to be ignored|are to be ignored|should be ignored|ignore the user's|ignore what the user|ignore the value|ignores the user|regardless of what the user|regardless of the user|regardless of user|instead of what the user|instead of the user's|\
+        "option the user picks|regardless of the one|regardless of what was|instead of the one provided|in its place|in their place|takes precedence over the user*|the user gave|the user named|user's wishes|what the user asked|what the user wants|whatever the picture|whatever it says|in the request must be ignored|must be ignored|is to be ignored|are to be ignored|should be ignored|ignore the user's|ignore what the user|ignore the value|ignores the user|regardless of what the user|regardless of the user|regardless of user|instead of what the user|instead of the user's|\
          instead of the folder|instead of the one|instead of the address|instead of the value|instead of the requested|instead of the original|even if the user|whatever the user|no matter what the user|rather than the one|rather than what the user|user's choice|overrule|not the one the user|the correct one is|the real one is|instead of the actual|despite the user|against the user",
     ),
     (
@@ -184,7 +184,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Override,
-        "no longer bound|not bound by|no longer subject to|free of any rule*|overrides the instruction*|override the instruction*|overrides every|overrides other|override other instructions|ignore all previous|ignore previous|ignore the previous|ignore prior|ignore all prior|ignore the above|ignore everything above|ignore your|ignore all instructions|ignore the instructions|ignore any instructions|ignore any previous|ignore all other instructions|ignore earlier|\
+        "ignore any system|ignore system prompt*|ignore the system prompt|no longer bound|not bound by|no longer subject to|free of any rule*|overrides the instruction*|override the instruction*|overrides every|overrides other|override other instructions|ignore all previous|ignore previous|ignore the previous|ignore prior|ignore all prior|ignore the above|ignore everything above|ignore your|ignore all instructions|ignore the instructions|ignore any instructions|ignore any previous|ignore all other instructions|ignore earlier|\
          disregard all|disregard previous|disregard the above|disregard prior|disregard any|disregard your|disregard what|disregard earlier|disregard the previous|disregard everything|forget your|forget all|forget previous|forget everything|forget the previous|forget prior|forget what you|\
          override previous|override your|override all|override the system|bypass your|new instructions|your new task|your new instructions|new system prompt|from now on you|from now on, you|you are now|you must now act|prior instructions|previous instructions|earlier instructions|\
          instructions above|supersedes all|supersede all previous|outrank*|no longer hold|no longer apply|limits are lifted|restrictions are lifted|without restrictions|unrestricted agent|developer mode|jailbreak*|do anything now|system override|overrides all|override any|takes precedence over all|precedence over the user|\
@@ -192,13 +192,13 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Prefer,
-        "instead of any other|instead of the built-in|instead of other|in place of any other|in place of other|never call them|never use other|do not use other|don't use other|do not use any other|don't use any other|refuse to use|avoid other tools|avoid using other|always choose|always use this|always prefer|always select|always pick|always call this|\
+        "must not use any tool|do not use any tool|not use any tool from|use this server only|only use this server|tools of this server only|must go through|instead of any other|instead of the built-in|instead of other|in place of any other|in place of other|never call them|never use other|do not use other|don't use other|do not use any other|don't use any other|refuse to use|avoid other tools|avoid using other|always choose|always use this|always prefer|always select|always pick|always call this|\
          must always use|must use this|only use this tool|use only this|use this tool for everything|for everything|highest priority|top priority|preferred tool|priority over|takes priority|take priority|takes precedence|take precedence|supersedes|supersede|replaces every|replaces all|replaces any|replacement for all|the only tool|only trusted|only trustworthy|only reliable|only safe|\
          the best tool|best choice|best option|best tool|most reliable|exclusively|recommend only|only recommend|mention acme*|rather than any other|over any other|over all other|above all other|pick this one|choose this one|first choice|should be chosen|should be selected|prioritize this|prioritise this|before considering|superior to|better than|outperforms|official and|no other tool",
     ),
     (
         Concept::Distrust,
-        "deprecated|obsolete|insecure|unsafe|dangerous|fraudulent|compromised|malicious|leak data|leaks data|unreliable|untrusted|not trustworthy|broken|outdated|vulnerable|infected|no longer supported|no longer maintained|being fixed|out of service|not secure|inaccurate|incorrect results|buggy|inferior|unverified",
+        "found unsafe|been found to be|deprecated|obsolete|insecure|unsafe|dangerous|fraudulent|compromised|malicious|leak data|leaks data|unreliable|untrusted|not trustworthy|broken|outdated|vulnerable|infected|no longer supported|no longer maintained|being fixed|out of service|not secure|inaccurate|incorrect results|buggy|inferior|unverified",
     ),
     (
         Concept::ChatMarker,
@@ -216,7 +216,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Weaken,
-        "cluster-admin|cluster role binding|make them public|made public|certificates that are invalid|invalid certificate*|ignore certificate*|grant the public|grants the public|grant public|grant everyone|to every table|required reviews|branch protection|admin rights|as administrator|skip the review*|skip reviews|bypass the review*|world writable|world-writable|world readable|world-readable|777|0777|global read*|read/write permission*|full permission*|as root|with sudo|root privileges|root permission*|administrator privileges|admin privileges|elevated privileges|elevated permission*|firewall off|disable the firewall|disable firewall|turn the firewall|turn off|disable authentication|\
+        "public-read|/var/www|from anywhere|skip_signing*|disable_scan*|cluster-admin|cluster role binding|make them public|made public|certificates that are invalid|invalid certificate*|ignore certificate*|grant the public|grants the public|grant public|grant everyone|to every table|required reviews|branch protection|admin rights|as administrator|skip the review*|skip reviews|bypass the review*|world writable|world-writable|world readable|world-readable|777|0777|global read*|read/write permission*|full permission*|as root|with sudo|root privileges|root permission*|administrator privileges|admin privileges|elevated privileges|elevated permission*|firewall off|disable the firewall|disable firewall|turn the firewall|turn off|disable authentication|\
          disable security|disable antivirus|disable logging|disable verification|disable ssl|disable tls|skip verification|skip validation|skip authentication|bypass authentication|bypass validation|bypass security|allow all|publicly accessible|public access|make it public|make the repository public|0.0.0.0|accept all|permission check|disabled|grant full|full access|unrestricted access|open to the public|ssl verification|log in with|login with|authorise this key|authorize this key|loosen|relax the|highest privilege*|all permissions|everyone",
     ),
     (
@@ -225,7 +225,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Conversation,
-        "previous conversation|entire previous|this conversation|user messages|last user message*|earlier messages|messages before this|what the user said|what the user wrote|conversation history|chat history|entire conversation|whole conversation|full conversation|complete conversation|previous messages|earlier messages|all messages|prior messages|message history|system prompt|initial prompt|initial instructions|your instructions|your prompt|your system|user's prompt|user's message*|user prompt|original prompt|\
+        "each user message|every user message|chat logs|chat log|private channel*|private chats|user typed|typed by the user|previous conversation|entire previous|this conversation|user messages|last user message*|earlier messages|messages before this|what the user said|what the user wrote|conversation history|chat history|entire conversation|whole conversation|full conversation|complete conversation|previous messages|earlier messages|all messages|prior messages|message history|system prompt|initial prompt|initial instructions|your instructions|your prompt|your system|user's prompt|user's message*|user prompt|original prompt|\
          context window|chain of thought|your reasoning|internal reasoning|current document|the last ten|last messages|last emails|list of all tools|all available tools|tool list|list of tools|available tools|tool descriptions|previous tool|tool calls so far|conversation so far|conversation context|everything the user|user's input|all user input|contents of the conversation|the conversation to|memory of the",
     ),
     (
@@ -238,7 +238,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Supply,
-        "encode|encodes|encoded as|belong into|belongs into|goes into|pass|passes|passed|passing|pass it|pass the|include|included|including|supply|supplied|provide|provided|put|puts|insert|attach|attached|add it|add them|embed|embedded|concatenate*|into the parameter|in the parameter|as parameter|as the parameter|in the field|into the field|as an argument|as argument|in `|as `|into `|\
+        "give it as|hand it as|pass it as|encode|encodes|encoded as|belong into|belongs into|goes into|pass|passes|passed|passing|pass it|pass the|include|included|including|supply|supplied|provide|provided|put|puts|insert|attach|attached|add it|add them|embed|embedded|concatenate*|into the parameter|in the parameter|as parameter|as the parameter|in the field|into the field|as an argument|as argument|in `|as `|into `|\
          as the value|fill in|populate|populated|appended|append|prepend|fill the|hand over|hands over|give it to|put what|give channel|in base64|base64 encoded|encoded in|encode it|note it|write it|store also|attach the|handed to|given to|copied into|copied to|to this tool|to this guard|contain|with the content*|submitted in|in the description|in the title|in the body|in the comment|in the summary|in the subject|to the title|into the title|to the description|as topic|as metadata|as salt|in clear|verbatim|word for word|needs the|takes the|should be the content|needs its",
     ),
     (
@@ -255,7 +255,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Obey,
-        "follow the instructions|follow any instructions|follow all instructions|follow them exactly|follow these instructions|follow its instructions|follow those instructions|follow the steps in the|obey|obeys|comply with any|carry out whatever|carry out the instructions|carry out any|execute the instructions|execute any instructions|act on it|treat it as coming|treat all text|as coming from the|\
+        "follow whatever|follow any command*|commands come after|commands that follow|act accordingly|as if the user had|follow the instructions|follow any instructions|follow all instructions|follow them exactly|follow these instructions|follow its instructions|follow those instructions|follow the steps in the|obey|obeys|comply with any|carry out whatever|carry out the instructions|carry out any|execute the instructions|execute any instructions|act on it|treat it as coming|treat all text|as coming from the|\
          from the developer|do what it says|do whatever|command given in|instructions in the result|instructions returned|instructions contained|contain instructions|contains instructions|decode and follow|decode and execute|decode it and|execute the returned|trust everything|as if the user|instructions that|admin mode|they come from the operator|come from the operator|comes from the operator|come from the developer|come from the user|treated as instructions|treat as instructions|must be obeyed|have to be obeyed|gives commands|given to os.system",
     ),
     (
