@@ -1,6 +1,6 @@
 //! `audit show` for people: a session, or one call of it, told line by line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cofferdam_audit::{Kind, Record};
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub(super) struct Timeline<'a> {
     asked: BTreeMap<String, u64>,
     /// The first path in a call that the server cannot see, by the call's id.
     unseen: BTreeMap<String, String>,
+    /// The same of the calls that were answered last: what was seen during a call is recorded a little later than its answer.
+    answered: VecDeque<(String, String)>,
     /// Lines that were told already.
     lines: BTreeSet<String>,
 }
@@ -37,6 +39,7 @@ impl<'a> Timeline<'a> {
             began_ns: None,
             asked: BTreeMap::new(),
             unseen: BTreeMap::new(),
+            answered: VecDeque::new(),
             lines: BTreeSet::new(),
         }
     }
@@ -79,7 +82,12 @@ impl<'a> Timeline<'a> {
             }
             Kind::ServerLine => {
                 let path = self.unseen.remove(&id)?;
-                says_not_there(&record.payload).then(|| path_line(self.server, &path))?
+                let line = says_not_there(&record.payload).then(|| path_line(self.server, &path));
+                if self.answered.len() >= CALLS_MAX {
+                    self.answered.pop_front();
+                }
+                self.answered.push_back((id, path));
+                line?
             }
             _ => None,
         }
@@ -95,12 +103,21 @@ impl<'a> Timeline<'a> {
             }
             Kind::SystemCall if facts.get("values")?.get(0)?.as_u64() == Some(AF_UNIX) => {
                 let is_socket = word(facts, "call") == "socket";
-                let in_calls: Vec<String> = self.unseen.values().cloned().collect();
+                let during = facts.get("during").and_then(Value::as_array).into_iter().flatten();
+                let in_calls: Vec<String> = during.filter_map(|call| self.path_of(&word(call, "id"))).collect();
                 given.socket_wanted(&in_calls).filter(|_| is_socket)
             }
             _ => None,
         };
         socket_line(self.server, &path?)
+    }
+
+    /// The path in the call with this id, answered or not.
+    fn path_of(&self, id: &str) -> Option<String> {
+        let mut answered = self.answered.iter().rev();
+        let found = self.unseen.get(id);
+        let found = found.or_else(|| answered.find(|(known, _)| known == id).map(|(_, path)| path));
+        found.cloned()
     }
 
     fn what(&mut self, record: &Record, facts: &Value) -> String {
