@@ -112,6 +112,23 @@ fn add_python(company: &Company, options: &[&str], package: &str, variables: &[(
     add.envs(variables.iter().copied()).output().unwrap()
 }
 
+/// What was added says which proxy it came through, shows no password, and answers.
+fn came_through_the_proxy(company: Company, added: &Output, registry: &str) {
+    let said = text(&added.stderr);
+    assert!(added.status.success(), "{said}");
+    assert!(
+        said.contains(&format!("the proxy localhost:{}", company.proxy)),
+        "{said}"
+    );
+    company.shows_nothing(&said);
+    answers(&company.stage);
+    let asked = company.asked();
+    assert!(
+        asked.contains("proxy registry.test:") && asked.contains(registry),
+        "{asked}"
+    );
+}
+
 #[test]
 fn an_index_with_a_token_is_used_by_uv_and_the_token_is_nowhere_else() {
     let company = Company::new("localhost");
@@ -161,19 +178,7 @@ fn a_proxy_is_all_that_an_install_by_uv_reaches() {
     let said = text(&refused.stderr);
     assert!(!refused.status.success() && !said.contains("wrong-word"), "{said}");
     let added = add(PASSWORD);
-    let said = text(&added.stderr);
-    assert!(added.status.success(), "{said}");
-    assert!(
-        said.contains(&format!("the proxy localhost:{}", company.proxy)),
-        "{said}"
-    );
-    company.shows_nothing(&said);
-    answers(&company.stage);
-    let asked = company.asked();
-    assert!(
-        asked.contains("proxy registry.test:") && asked.contains("registry /pypi/"),
-        "{asked}"
-    );
+    came_through_the_proxy(company, &added, "registry /pypi/");
 }
 
 #[test]
@@ -277,17 +282,5 @@ fn a_proxy_is_all_that_an_install_reaches() {
 
     company.configure(&format!("{rest}{}", proxy(PASSWORD)));
     let added = company.add(&[]);
-    let said = text(&added.stderr);
-    assert!(added.status.success(), "{said}");
-    assert!(
-        said.contains(&format!("the proxy localhost:{}", company.proxy)),
-        "{said}"
-    );
-    company.shows_nothing(&said);
-    answers(&company.stage);
-    let asked = company.asked();
-    assert!(
-        asked.contains("proxy registry.test:") && asked.contains("registry /npm/"),
-        "{asked}"
-    );
+    came_through_the_proxy(company, &added, "registry /npm/");
 }
