@@ -4,12 +4,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::driven::installed;
-use crate::support::{ALL_RECORDS, Conversation, fixture, listed, text};
+use crate::support::{ALL_RECORDS, Conversation, STUCK, fixture, listed, text};
 
 /// The ordinary user: has a line in the passwd file of the namespace, and a range of users of its own.
 const USER: u32 = 64_321;
@@ -227,10 +228,23 @@ impl Bench {
         last.unwrap_or_else(|| panic!("{records:?}"))["facts"].clone()
     }
 
-    /// Containers in podman's list, however they are.
+    /// Containers in podman's list, however they are. podman refuses to list while one of them is being taken away: then it is asked
+    /// again.
     pub(crate) fn containers(&self) -> Vec<String> {
-        let listed = self.podman(&["ps", "--all", "--quiet", "--external"]);
-        listed.lines().map(str::to_owned).collect()
+        let began = Instant::now();
+        loop {
+            let arguments = ["ps", "--all", "--quiet", "--external"];
+            let listed = self.command("podman").args(arguments).output().unwrap();
+            if listed.status.success() {
+                return text(&listed.stdout).lines().map(str::to_owned).collect();
+            }
+            let fault = text(&listed.stderr);
+            let going = ["container not known", "no such container"]
+                .iter()
+                .any(|it| fault.contains(it));
+            assert!(going && began.elapsed() < STUCK, "podman {arguments:?}: {fault}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 

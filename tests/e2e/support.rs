@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A generous bound: what takes longer is stuck.
-pub(crate) const STUCK: Duration = Duration::from_secs(30);
+pub(crate) const STUCK: Duration = Duration::from_secs(60);
 
 /// A home of its own and a folder to grant.
 pub(crate) struct Stage {
