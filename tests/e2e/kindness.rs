@@ -56,7 +56,10 @@ fn status_and_show_name_the_line_that_would_grant_it() {
         shown.contains("last started") && shown.contains("a call (argument/"),
         "{shown}"
     );
+    assert!(shown.contains("its manifest is accepted: "), "{shown}");
     let told: Value = serde_json::from_str(&status(&stage, &file, "json")).unwrap();
+    assert!(told[0]["accepted"]["tools"].as_u64().unwrap() > 3, "{told}");
+    assert!(told[0]["accepted"]["signed_by"].is_null(), "{told}");
     let refused = told[0]["lately"]["refused"].as_array().unwrap().clone();
     assert_eq!(refused.len(), 3, "{refused:?}");
 

@@ -138,7 +138,7 @@ fn checked(home: &Home, outcome: Outcome, lately: &Lately) -> Outcome {
     };
     let outcome = outcome.lately(lately.of(home, &server));
     match Contract::load(home, &server) {
-        Ok(_) => outcome,
+        Ok(contract) => outcome.accepted(&contract),
         Err(failure) => outcome.failed(&failure),
     }
 }

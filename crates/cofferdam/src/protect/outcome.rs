@@ -10,6 +10,7 @@ use super::discover::Found;
 use super::journal::Rewritten;
 use super::lately::Recent;
 use crate::cli::output::{Output, Style};
+use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::mend::HOST_TO_NAME;
@@ -68,6 +69,14 @@ impl State {
     }
 }
 
+/// What a contract that holds says of itself.
+#[derive(Debug)]
+struct Accepted {
+    tools: usize,
+    /// The trusted key that vouches for it, in words.
+    signed_by: Option<String>,
+}
+
 /// What became of one entry, or of a file that could not be read.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -80,6 +89,8 @@ pub(super) struct Outcome {
     pub(super) server: Option<String>,
     why: Option<String>,
     help: Option<String>,
+    /// Its server's contract, which was checked and holds.
+    accepted: Option<Accepted>,
     /// How its server did lately.
     lately: Option<Recent>,
     /// The lines that would let its server connect, where it cannot.
@@ -96,6 +107,7 @@ impl Outcome {
             server: None,
             why: entry.is_disabled.then(|| "the client has it switched off".to_owned()),
             help: None,
+            accepted: None,
             lately: None,
             unreached: Vec::new(),
         }
@@ -110,6 +122,7 @@ impl Outcome {
             server: None,
             why: Some(failure.what.clone()),
             help: failure.help.clone(),
+            accepted: None,
             lately: None,
             unreached: Vec::new(),
         }
@@ -124,6 +137,7 @@ impl Outcome {
             server: Some(one.server.clone()),
             why: None,
             help: None,
+            accepted: None,
             lately: None,
             unreached: Vec::new(),
         };
@@ -136,6 +150,17 @@ impl Outcome {
     pub(super) fn lately(self, recent: Recent) -> Self {
         Self {
             lately: Some(recent),
+            ..self
+        }
+    }
+
+    /// The server's contract was checked just now, its program's files too.
+    pub(super) fn accepted(self, contract: &Contract) -> Self {
+        Self {
+            accepted: Some(Accepted {
+                tools: contract.manifest.tools.len(),
+                signed_by: contract.signed_by.clone(),
+            }),
             ..self
         }
     }
@@ -172,6 +197,10 @@ impl Outcome {
             "client": self.client, "file": self.file, "entry": self.entry, "state": self.state.word(),
             "server": self.server, "why": self.why, "help": self.help,
         });
+        if let (Some(accepted), Some(members)) = (&self.accepted, told.as_object_mut()) {
+            let accepted = json!({"tools": accepted.tools, "signed_by": accepted.signed_by});
+            members.insert("accepted".to_owned(), accepted);
+        }
         if let (Some(recent), Some(members)) = (&self.lately, told.as_object_mut()) {
             members.insert("lately".to_owned(), recent.json());
         }
@@ -198,6 +227,9 @@ impl Outcome {
         {
             line.push_str(&more);
         }
+        if let Some(accepted) = &self.accepted {
+            line.push_str(&format!("\n    {}", indented(&accepted.to_string())));
+        }
         for granting in &self.unreached {
             line.push_str(&format!("\n    {}", indented(&in_words(granting))));
         }
@@ -205,6 +237,20 @@ impl Outcome {
             line.push_str(&format!("\n    {}", indented(&more)));
         }
         line
+    }
+}
+
+impl std::fmt::Display for Accepted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tools = match self.tools {
+            1 => "1 tool".to_owned(),
+            tools => format!("{tools} tools"),
+        };
+        write!(formatter, "its manifest is accepted: {tools}, the program as pinned")?;
+        match &self.signed_by {
+            Some(key) => write!(formatter, ", signed by {key}"),
+            None => Ok(()),
+        }
     }
 }
 
