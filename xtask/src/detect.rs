@@ -22,6 +22,9 @@ const FLOORS: &[(&str, Floor)] = &[
     ("own poisoned, held out", Floor::Found(860)),
     ("own poisoned, rules for all work", Floor::Found(860)),
     ("own poisoned, written last", Floor::Found(780)),
+    ("own poisoned, another author", Floor::Found(620)),
+    ("own honest tools, another author", Floor::Flagged(25)),
+    ("own honest tools, plain and strict", Floor::Flagged(38)),
     ("own honest tools", Floor::Flagged(10)),
     ("own honest tools, at the edge", Floor::Flagged(60)),
     ("own attacking calls", Floor::Found(950)),
@@ -78,6 +81,15 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     // Honest texts that sound like attacks.
     measure(&program, "tools", &own.join("edge.jsonl"), &mut sources, |_, _| {
         "own honest tools, at the edge".to_owned()
+    })?;
+    // Written by somebody who saw neither the rules nor the other texts; the first sixty attacks were looked at since.
+    measure(&program, "tools", &own.join("unseen.jsonl"), &mut sources, |_, row| {
+        let kind = if is_attack(row) { "poisoned" } else { "honest tools" };
+        format!("own {kind}, another author")
+    })?;
+    // Tools of many kinds of servers, and of authors who write strongly; what is flagged of them is known.
+    measure(&program, "tools", &own.join("honest.jsonl"), &mut sources, |_, _| {
+        "own honest tools, plain and strict".to_owned()
     })?;
     measure(&program, "tools", &own.join("benign.jsonl"), &mut sources, |_, _| {
         "own honest tools".to_owned()

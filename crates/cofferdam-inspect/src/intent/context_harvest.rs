@@ -3,8 +3,8 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Affix, Before, Content, Conversation, Copy, Emphasis, Everything, External, InParameter, Justify, Oblige, Orders,
-    OtherTool, Quoting, Send, Supply, Universal, Use, When,
+    Affix, Before, Content, Conversation, Copy, Emphasis, Everything, External, InParameter, Justify, Not, Oblige,
+    Orders, OtherTool, Quoting, Send, Supply, Universal, Use, When,
 };
 use crate::rule::Rule;
 
@@ -33,7 +33,7 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(12, &[Everything, Content]).with(&[Supply, InParameter]),
     Cue::sentence(28, &[Conversation, Affix])
         .with(&[Universal, Oblige])
-        .unless(&[Quoting]),
+        .unless(&[Quoting, Not]),
     Cue::sentence(28, &[Orders, Conversation])
         .with(&[Supply, Send, Copy, Content, Everything])
         .unless(&[Quoting]),

@@ -4,7 +4,7 @@ use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
     Address, Affix, Alter, Before, Coerce, Conceal, Content, Conversation, Copy, Emphasis, Environment, Everything,
-    External, InParameter, Justify, Leads, Model, Not, Oblige, Orders, OtherName, OtherTool, Overrule, Paging,
+    External, InParameter, Justify, Leads, Model, MustDo, Not, Oblige, Orders, OtherName, OtherTool, Overrule, Paging,
     Parameter, Persist, Quoting, Read, SecretPath, SecretWord, Send, Supply, SystemFile, Unasked, Universal, Url, Use,
     When,
 };
@@ -27,6 +27,13 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[Oblige, Before, Coerce, Conceal])
         .with(&[Supply, Send, Read, Content]),
     Cue::sentence(16, &[SecretPath, InParameter, Content]),
+    Cue::sentence(12, &[SecretPath, InParameter])
+        .with(&[Content, Read, Supply])
+        .unless(&[Quoting, Not]),
+    Cue::sentence(20, &[SecretPath, MustDo]).unless(&[Quoting, Not]),
+    Cue::sentence(16, &[SecretPath, Universal])
+        .with(&[Parameter, Supply])
+        .unless(&[Quoting, Not]),
     Cue::sentence(10, &[SecretPath, Model])
         .with(&[Oblige, Supply, Read])
         .unless(&[Quoting]),

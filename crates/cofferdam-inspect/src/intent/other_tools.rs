@@ -3,10 +3,10 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Address, Alter, Before, Coerce, Command, Content, Copy, Destroy, Distrust, Emphasis, Environment, Everything,
-    Execute, First, Forbid, InParameter, Justify, Leads, Model, MustDo, Obey, Oblige, Opens, Operation, OtherName,
-    OtherTool, OwnName, Prefer, Quoting, Read, Say, SecretWord, Send, Supply, SystemFile, Tamper, Unasked, Universal,
-    Url, Use, Weaken, When,
+    Address, Alter, Before, Coerce, Command, Content, Conversation, Copy, Destroy, Distrust, Emphasis, Environment,
+    Everything, Execute, First, Forbid, InParameter, Justify, Leads, Model, MustDo, Not, Obey, Oblige, Opens,
+    Operation, OtherName, OtherTool, OwnName, Parameter, Prefer, Quoting, Read, Say, SecretPath, SecretWord, Send,
+    Supply, SystemFile, Tamper, Unasked, Universal, Url, Use, Weaken, When,
 };
 use crate::rule::Rule;
 
@@ -24,7 +24,11 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(20, &[First, Leads]).unless(&[Use, Opens]),
     Cue::sentence(8, &[First, Leads]).with(&[SecretWord, Send, Alter, Weaken, Tamper, Destroy, Command, Supply]),
     Cue::sentence(14, &[Opens]).unless(&[Use]),
-    Cue::sentence(28, &[First, Oblige]),
+    Cue::sentence(18, &[First, Oblige]),
+    Cue::sentence(10, &[First, Oblige]).with(&[
+        Before, When, Operation, OtherTool, OtherName, Model, Send, Read, Alter, Destroy, Execute, Weaken, MustDo,
+        Tamper, SecretWord, SystemFile,
+    ]),
     Cue::sentence(16, &[First, Forbid]),
     Cue::sentence(14, &[First, Model]),
     Cue::sentence(10, &[First, Justify]).with(&[Oblige, Before, When, Universal]),
@@ -32,8 +36,7 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(14, &[Leads, Oblige]).unless(&[Use, InParameter]),
     Cue::sentence(10, &[Leads, Oblige])
         .with(&[
-            Alter, Send, Read, Destroy, Execute, Weaken, Tamper, MustDo, SystemFile, Command, Say, SecretWord, Address,
-            Url,
+            Alter, Send, Read, Destroy, Execute, Weaken, Tamper, MustDo, SystemFile, Command, SecretWord, Address, Url,
         ])
         .unless(&[Use, OwnName, InParameter]),
     Cue::sentence(16, &[Opens])
@@ -46,8 +49,9 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(28, &[Before, Oblige, OtherTool, Universal]).with(&[Use, Execute]),
     // The model is spoken to, about more than this tool.
     Cue::sentence(16, &[Model, Oblige])
-        .with(&[Read, Send, Supply, Alter, Prefer, Obey])
-        .unless(&[Use, Quoting]),
+        .with(&[Read, Send, Alter, Prefer, Obey])
+        .unless(&[Use, Quoting, Say]),
+    Cue::sentence(16, &[Model, Oblige, Supply]).unless(&[Use, Quoting, OwnName, Parameter]),
     Cue::sentence(20, &[Prefer, OtherTool])
         .with(&[Distrust, Universal, Forbid])
         .unless(&[Quoting]),
@@ -74,6 +78,23 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[Before, When, Opens])
         .with(&[Operation, OtherTool, OtherName, Universal]),
     Cue::sentence(8, &[MustDo]).with(&[Justify, Coerce, Opens, SystemFile, SecretWord]),
+    Cue::sentence(16, &[MustDo, Model])
+        .with(&[
+            Send, Read, Supply, Copy, Alter, Destroy, Before, When, OtherName, SecretWord,
+        ])
+        .unless(&[Oblige, Quoting, OwnName]),
+    Cue::sentence(14, &[MustDo, Model])
+        .with(&[
+            OtherName,
+            Content,
+            SecretWord,
+            SecretPath,
+            Conversation,
+            Universal,
+            Everything,
+            Unasked,
+        ])
+        .unless(&[Oblige, Quoting, Not]),
     // Reasons and threats.
     Cue::sentence(12, &[Justify])
         .with(&[Oblige])

@@ -3,8 +3,8 @@
 use super::Cue;
 use crate::finding::Severity;
 use crate::lexicon::Concept::{
-    Conceal, Conversation, Destroy, Obey, Oblige, Override, Quoting, Reveal, SecretPath, SecretWord, Send, Universal,
-    User, When,
+    Conceal, Conversation, Destroy, Not, Obey, Oblige, Override, Quoting, Reveal, SecretPath, SecretWord, Send,
+    Universal, User, When,
 };
 use crate::rule::Rule;
 
@@ -23,6 +23,9 @@ pub(super) static CUES: &[Cue] = &[
         .with(&[Reveal, Destroy, SecretPath, Conceal])
         .with(&[Conversation, SecretPath, SecretWord, Send, Destroy, User]),
     Cue::sentence(42, &[Conversation, Reveal]).unless(&[Quoting]),
-    Cue::sentence(24, &[Obey]),
-    Cue::nearby(12, &[Obey]).with(&[Universal, Oblige, When, User]),
+    Cue::sentence(24, &[Obey]).unless(&[Not]),
+    Cue::sentence(10, &[Obey, Not]),
+    Cue::nearby(12, &[Obey])
+        .with(&[Universal, Oblige, When, User])
+        .unless(&[Not]),
 ];

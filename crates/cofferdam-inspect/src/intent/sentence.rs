@@ -43,7 +43,11 @@ pub(super) fn complete(sentence: &mut Sentence, text: &str, place: Place<'_>) {
     let beginning = words.trim_start();
     let begins_with = |beginnings: &[&str]| beginnings.iter().any(|word| beginning.starts_with(word));
     let is_first = sentence.start == 0 && place.is_description;
-    let opens = sentence.at_start.has_any(LEADERS) && !begins_with(&PLAIN_BEGINNINGS) || begins_with(&ADDRESSING);
+    let rules = sentence.at_start.has_any(LEADERS)
+        || sentence.at_start.has_any(QUANTIFIERS)
+            && sentence.concepts.has_any(RULING)
+            && !begins_with(&PLAIN_BEGINNINGS);
+    let opens = rules || begins_with(&ADDRESSING);
     let leads = opens || begins_with(&LEADING_WORDS);
     for (holds, concept) in [
         (leads, Concept::Leads),
@@ -67,7 +71,27 @@ pub(super) fn complete(sentence: &mut Sentence, text: &str, place: Place<'_>) {
 }
 
 /// What a sentence begins with that lays down a rule instead of saying what the tool does.
-const LEADERS: Concepts = Concepts::of(&[Concept::Before, Concept::When, Concept::Universal, Concept::Override]);
+const LEADERS: Concepts = Concepts::of(&[Concept::Before, Concept::When, Concept::Override]);
+
+/// The same, where the rest of the sentence is more than a name of what the tool gives ("All records of a zone").
+const QUANTIFIERS: Concepts = Concepts::of(&[Concept::Universal]);
+const RULING: Concepts = Concepts::of(&[
+    Concept::Oblige,
+    Concept::MustDo,
+    Concept::Forbid,
+    Concept::Before,
+    Concept::When,
+    Concept::Model,
+    Concept::Tamper,
+    Concept::Alter,
+    Concept::Send,
+    Concept::Supply,
+    Concept::Weaken,
+    Concept::Coerce,
+    Concept::Destroy,
+    Concept::OtherTool,
+    Concept::OtherName,
+]);
 
 /// Universal words that also begin a plain description ("Full-text search").
 const PLAIN_BEGINNINGS: [&str; 9] = [
@@ -83,7 +107,15 @@ const PLAIN_BEGINNINGS: [&str; 9] = [
 ];
 
 /// What speaks to the model instead of about the tool.
-const ADDRESSING: [&str; 4] = ["you are ", "you must ", "you will ", "do not "];
+const ADDRESSING: [&str; 7] = [
+    "you are now ",
+    "you are no longer ",
+    "you are to ",
+    "you are required ",
+    "you must ",
+    "you will ",
+    "do not ",
+];
 
 /// Words that mean nothing alone and open a rule.
 const LEADING_WORDS: [&str; 12] = [

@@ -28,6 +28,7 @@ pub(super) static CUES: &[Cue] = &[
     Cue::sentence(20, &[Weaken, Oblige])
         .with(&[Universal, Copy])
         .unless(&[Quoting, Not]),
+    Cue::sentence(14, &[Weaken, Unasked]).unless(&[Quoting, Not]),
     Cue::sentence(14, &[Orders, Weaken]).unless(&[Quoting, Not]),
     Cue::nearby(14, &[Orders, Weaken]).with(&[Deceit, Conceal, Command]),
     Cue::nearby(10, &[Weaken])

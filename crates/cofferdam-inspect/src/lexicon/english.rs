@@ -56,19 +56,19 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Model,
-        "the assistant should|the assistant must|assistant should|assistant must|the ai must|the ai should|the ai has to|the llm must|the llm should|instruction for the ai|as the developer of|i authorize you|i authorise you|the assistant shall|agents:|attention agents|assistant|the agent|an agent|language model|the model|llm|llms|ai model|the ai|an ai|claude|gpt|chatgpt|gemini|copilot|cursor|as an ai|\
+        "for the assistant|for the agent|to the agent|to the assistant|to the model|rules for agents|rule for agents|notes for agents|guidance for assistants|your client|the caller must|the caller has to|the assistant should|the assistant must|assistant should|assistant must|the ai must|the ai should|the ai has to|the llm must|the llm should|instruction for the ai|as the developer of|i authorize you|i authorise you|the assistant shall|agents:|attention agents|assistant|the agent|an agent|language model|the model|llm|llms|ai model|the ai|an ai|claude|gpt|chatgpt|gemini|copilot|cursor|as an ai|\
          agents must|agent must|agent should|you must|you should|you are|you have to|you need to|your task|your next|dear model|the caller model",
     ),
     (
         Concept::Conceal,
-        "delete their history|delete the history|delete the log*|clear the log*|clear the history|do not report|don't report|do not let the user|leave them out|leaves them out|without saying so|without saying|without warning the user|do not warn|don't warn|need not know|does not have to know|doesn't have to know|do not tell|don't tell|never tell|without telling|do not mention|don't mention|never mention|without mentioning|not mention|not to mention|\
+        "do not tell the|do not tell them|do not tell him|do not tell her|do not tell any*|do not tell people|do not tell about|do not tell that|do not tell this|do not tell your|don't tell the|don't tell them|don't tell him|don't tell her|don't tell any*|don't tell people|don't tell about|don't tell this|don't tell your|don't tell that|leave it out of the|leave this out of|leave them out of the|leaves them out of the|delete their history|delete the history|delete the log*|clear the log*|clear the history|do not report|don't report|do not let the user|without warning the user|do not warn|don't warn|need not know|does not have to know|doesn't have to know|never tell|without telling|do not mention|don't mention|never mention|without mentioning|not mention|not to mention|\
          do not inform|don't inform|without informing|never inform|do not notify|without notifying|don't notify|do not disclose|never disclose|\
          without disclosing|do not reveal|don't reveal|never reveal|without revealing|do not let the user|don't let the user|not let the user|\
          without the user knowing|without the user's knowledge|without their knowledge|user must not know|user should not know|user doesn't need to know|\
          user does not need to know|not need to hear|need not hear|does not need to hear|keep this to yourself|keep it to yourself|keep this secret|keep it secret|\
          keep this confidential|keep this hidden|keep it hidden|keep this private|secretly|covertly|stealthily|surreptitious*|discreetly|unnoticed|\
          hidden from the user|hide this from|hide it from|hide the fact|hide all|conceal*|do not talk about|never talk about|don't talk about|never speak of|\
-         do not say anything|don't say anything|say nothing|leave this out|leave it out|omit this from|not be discussed|must not be discussed|not discuss|\
+         do not say anything|don't say anything|say nothing|omit this from|not be discussed|must not be discussed|not discuss|\
          do not explain why|don't explain|do not explain|no comment on|not display that|do not display that|don't display|prefers not to be told|not to be told|\
          should not be told|not be told|do not acknowledge|don't acknowledge|do not report this|don't report this|not be shown to the user|not visible to the user|\
          invisible to the user|white text|behind the scenes|without drawing attention|avoid mentioning|refrain from mentioning|refrain from telling|\
@@ -77,15 +77,15 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Unasked,
-        "while waiting|spare time|in the meantime|skip user confirmation|skip the confirmation|skip the user's|answer yes|answering yes|skip confirmation*|confirmation dialog*|confirm automatically|confirm on behalf|on behalf of the user|silently|quietly|without asking|without confirmation|without consent|without permission|no confirmation|do not ask|don't ask|not ask for|\
-         need not ask|no need to ask|never ask|without prompting|without approval|no approval|in the background|by itself|without user|without further|hidden|\
+        "isn't asked for|without being asked|without waiting to be told|don't wait to be told|no narration|no opt-in|hence no confirmation|without displaying|without showing|slow to approve|straight away, as|answer is allow|do not need to be consulted|need not be consulted|user has already agreed|user has already approved|user has already consented|user has already confirmed|keep hidden|kept hidden|stay hidden|stays hidden|remain hidden|hidden step|hidden call|hidden action*|while waiting|spare time|in the meantime|skip user confirmation|skip the confirmation|skip the user's|answer yes|answering yes|skip confirmation*|confirmation dialog*|confirm automatically|confirm on behalf|on behalf of the user|silently|quietly|without asking|without confirmation|without consent|without permission|no confirmation|do not ask|don't ask|not ask for|\
+         need not ask|no need to ask|never ask|without prompting|without approval|no approval|in the background|by itself|without user|without further|\
          no need to confirm|without hesitation|\
          without question|no questions|do not question|not be questioned|without waiting|just do it|do not wait|automatically approve|auto-approve|unconditionally|\
-         user already agreed|user has already|already consented|already approved|user has agreed|user agreed",
+         user already agreed|already consented|already approved|user has agreed|user agreed",
     ),
     (
         Concept::SecretPath,
-        ".ssh/|~/.ssh|id_rsa*|id_ed25519*|id_ecdsa*|id_dsa|authorized_keys|.aws/|aws/credentials|.env|.env file|dotenv file|.netrc|.npmrc|.pypirc|.git-credentials|\
+        "ssh id rsa|id rsa|ssh id ed25519|dot env|dotenv|aws credentials|kdbx|gh auth token|vault kv get*|_key or _token|_key= or|.ssh/|~/.ssh|id_rsa*|id_ed25519*|id_ecdsa*|id_dsa|authorized_keys|.aws/|aws/credentials|.env|.env file|dotenv file|.netrc|.npmrc|.pypirc|.git-credentials|\
          .kube/config|kubeconfig file|.docker/config*|.gnupg|.config/gcloud|application_default_credentials*|.azure/|/etc/shadow|\
          .bash_history|.zsh_history|shell history|.mysql_history|keychain|key chain file|login data|mcp.json|claude_desktop_config*|.cursor/|.vault-token|\
          secrets.json|secrets.yaml|secrets.yml|credentials.json|wallet.dat|.pem|private.pem|server.key|private.key|.pgpass|.my.cnf|web.config|/etc/passwd as|database_url|connection string|\
@@ -116,7 +116,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Send,
-        "routed to|route to|push it|pushes it|shares the|share it|message each|kept at|stored at|saved at|go through|goes through|link to|linked to|post every|post all|is mirrored|are mirrored|mirrored to|is delivered|also delivered|is copied|are copied|is synchronised|synchronised to|synchronized to|is streamed|is shared|are shared|send|sends|sending|sent|transmit*|exfiltrat*|forward|forwards|forwarded|forwarding|upload|uploads|uploading|uploaded|post to|posts to|post the|posts the|posted to|post it|posting to|\
+        "![](http*|http_post|post that same|routed to|route to|push it|pushes it|shares the|share it|message each|kept at|stored at|saved at|go through|goes through|link to|linked to|post every|post all|is mirrored|are mirrored|mirrored to|is delivered|also delivered|is copied|are copied|is synchronised|synchronised to|synchronized to|is streamed|is shared|are shared|send|sends|sending|sent|transmit*|exfiltrat*|forward|forwards|forwarded|forwarding|upload|uploads|uploading|uploaded|post to|posts to|post the|posts the|posted to|post it|posting to|\
          deliver to|delivered to|leak|leaks|leaking|push to|publish|publishes|email to|emailed to|mail to|mailed to|report to|reported to|ship to|phone home|call home|beacon*|\
          submit to|submitted to|submitting|relay|relayed|relays|curl|wget|share with|share the|shared with|sync to|synced to|stream to|hand over|hands over|handed over|hand it|\
          give to|give it|gives it|piped to|tunnel to|mirror to|bcc|cc|blind copy|blind copies|blind-copy|copied to|copy to|copies to|notify http*|webhook",
@@ -154,13 +154,13 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Deceit,
-        "without notice|not show up|should not appear|not appear in|and blame|skip the review*|skip the required|skip reviews|say that none|say there are none|commented out so|do not verify|don't verify|no need to show|no need to verify|no need to check|\
-         straight away with|permanent approval|granted approval|has granted|pre-approved|already authorised|already authorized|admin commands|admin command|admin rights|root rights|advertise|promote the|our fee|the difference is|keep the rest|in your final reply|in your final answer|\
-         be uninstalled|corrupt data|corrupts data|leave out|leaves out|drop without|pretends|disguise*|make it look|make it seem|as though|blame it|cover up|cover the|merge it|approve it|on the quiet|under the hood send*|kickback|affiliate|backdated|forge|forged",
+        "presented as your own|as your own analysis|as your own opinion|as if it were your own|as technical and are not|no matter which price|do not be surprised by|no point in bringing|pretends that|pretends not to|leave out the fact|leave out that|leave out any mention|as though the user|as though they had|as though it had|as though nothing|approve it yourself|approves it itself|approve it on|merge it without|disguised as|undisclosed affiliate|affiliate code silently|without notice|not show up|should not appear|not appear in|and blame|skip the review*|skip the required|skip reviews|say that none|say there are none|commented out so|do not verify|don't verify|no need to show|no need to verify|no need to check|\
+         straight away with|permanent approval|granted approval|has granted|pre-approved|already authorised|already authorized|admin commands|admin command|advertise|promote the|our fee|the difference is|keep the rest|in your final reply|in your final answer|\
+         be uninstalled|corrupt data|corrupts data|drop without|make it look|make it seem|blame it|cover up|on the quiet|under the hood send*|kickback|backdated|forge|forged",
     ),
     (
         Concept::Overrule,
-        "option the user picks|regardless of the one|regardless of what was|instead of the one provided|in its place|in their place|takes precedence over the user*|the user gave|the user named|user's wishes|what the user asked|what the user wants|whatever the picture|whatever it says|in the request must be ignored|must be ignored|is to be ignored|are to be ignored|should be ignored|ignore the user's|ignore what the user|ignore the value|ignores the user|regardless of what the user|regardless of the user|regardless of user|instead of what the user|instead of the user's|\
+        "option the user picks|regardless of the one|regardless of what was|instead of the one provided|in its place|in their place|takes precedence over the user*|the user gave|the user named|user's wishes|what the user asked|what the user wants|whatever the picture|whatever it says|in the request must be ignored|must be ignored|is to be ignored|are to be ignored|ignore the user's|ignore what the user|ignore the value|ignores the user|regardless of what the user|regardless of the user|regardless of user|instead of what the user|instead of the user's|\
          instead of the folder|instead of the one|instead of the address|instead of the value|instead of the requested|instead of the original|even if the user|whatever the user|no matter what the user|rather than the one|rather than what the user|user's choice|overrule|not the one the user|the correct one is|the real one is|instead of the actual|despite the user|against the user",
     ),
     (
@@ -184,10 +184,10 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Override,
-        "ignore any system|ignore system prompt*|ignore the system prompt|no longer bound|not bound by|no longer subject to|free of any rule*|overrides the instruction*|override the instruction*|overrides every|overrides other|override other instructions|ignore all previous|ignore previous|ignore the previous|ignore prior|ignore all prior|ignore the above|ignore everything above|ignore your|ignore all instructions|ignore the instructions|ignore any instructions|ignore any previous|ignore all other instructions|ignore earlier|\
+        "your new instructions|new instructions:|follow the new instructions|new instructions for you|jailbroken|ignore any system|ignore system prompt*|ignore the system prompt|no longer bound|not bound by|no longer subject to|free of any rule*|overrides the instruction*|override the instruction*|overrides every|overrides other|override other instructions|ignore all previous|ignore previous|ignore the previous|ignore prior|ignore all prior|ignore the above|ignore everything above|ignore your|ignore all instructions|ignore the instructions|ignore any instructions|ignore any previous|ignore all other instructions|ignore earlier|\
          disregard all|disregard previous|disregard the above|disregard prior|disregard any|disregard your|disregard what|disregard earlier|disregard the previous|disregard everything|forget your|forget all|forget previous|forget everything|forget the previous|forget prior|forget what you|\
-         override previous|override your|override all|override the system|bypass your|new instructions|your new task|your new instructions|new system prompt|from now on you|from now on, you|you are now|you must now act|prior instructions|previous instructions|earlier instructions|\
-         instructions above|supersedes all|supersede all previous|outrank*|no longer hold|no longer apply|limits are lifted|restrictions are lifted|without restrictions|unrestricted agent|developer mode|jailbreak*|do anything now|system override|overrides all|override any|takes precedence over all|precedence over the user|\
+         override previous|override your|override all|override the system|bypass your|your new task|your new instructions|new system prompt|from now on you|from now on, you|you are now|you must now act|prior instructions|previous instructions|earlier instructions|\
+         instructions above|supersedes all|supersede all previous|outrank*|no longer hold|no longer apply|limits are lifted|restrictions are lifted|without restrictions|unrestricted agent|developer mode|do anything now|system override|overrides all|override any|takes precedence over all|precedence over the user|\
          instead of the user's|instead of what the user|act as an unrestricted|pretend that you|regardless of previous|real instructions|true instructions|actual instructions|updated instructions",
     ),
     (
@@ -202,9 +202,9 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::ChatMarker,
-        "<{pipe}im_start{pipe}>|<{pipe}im_end{pipe}>|<{pipe}system{pipe}>|<{pipe}user{pipe}>|<{pipe}assistant{pipe}>|<{pipe}endoftext{pipe}>|[inst]|[/inst]|<<sys>>|<system>|</system>|<system-*|<system_*|[system*|system:|system message:|system note*|system notice*|system instruction*|system update:|### system|### instruction*|<instructions>|\
-         <instruction>|<hidden>|<secret>|<secret_*|<admin>|[admin]|[admin*|<override>|note to the language model|note to the model|note to ai|note for ai|note to assistant|note to the assistant|instruction to the model|instructions for the model|instruction for ai|instructions for ai|message to the assistant|\
-         assistant:|human:|</tool>|</tool_description>|</description>|</function>|<tool_call>|<function_call>|begin system|end of user|<!--|<tool_instructions>|attention ai|attention assistant|ai instruction*|hidden step|hidden instruction*|internal instruction*|internal note|<prompt>|developer message|<critical>|<mandatory>|<required>|<sidenote>|<side_effect>",
+        "internal note to the|internal note for the|system instruction:|instruction for the assistant|instructions for the assistant|instruction for the model|for the assistant only|for the model only|for the agent only|for the ai only|for the llm only|assistant only,|assistant-only|model-only|agent-only|<{pipe}im_start{pipe}>|<{pipe}im_end{pipe}>|<{pipe}system{pipe}>|<{pipe}user{pipe}>|<{pipe}assistant{pipe}>|<{pipe}endoftext{pipe}>|[inst]|[/inst]|<<sys>>|<system>|</system>|<system-*|<system_*|[system*|system:|system message:|system note*|system notice*|system update:|### system|### instruction*|\
+         <hidden>|<secret>|<secret_*|<admin>|[admin]|[admin*|<override>|note to the language model|note to the model|note to ai|note for ai|note to assistant|note to the assistant|instruction to the model|instructions for the model|instruction for ai|instructions for ai|message to the assistant|\
+         assistant:|human:|</tool>|</tool_description>|</description>|</function>|<tool_call>|<function_call>|begin system|end of user|<!--|<tool_instructions>|attention ai|attention assistant|ai instruction*|hidden step|hidden instruction*|internal instruction*|developer message|<critical>|<mandatory>|<required>|<sidenote>|<side_effect>",
     ),
     (
         Concept::Emphasis,
@@ -216,7 +216,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Weaken,
-        "public-read|/var/www|from anywhere|skip_signing*|disable_scan*|cluster-admin|cluster role binding|make them public|made public|certificates that are invalid|invalid certificate*|ignore certificate*|grant the public|grants the public|grant public|grant everyone|to every table|required reviews|branch protection|admin rights|as administrator|skip the review*|skip reviews|bypass the review*|world writable|world-writable|world readable|world-readable|777|0777|global read*|read/write permission*|full permission*|as root|with sudo|root privileges|root permission*|administrator privileges|admin privileges|elevated privileges|elevated permission*|firewall off|disable the firewall|disable firewall|turn the firewall|turn off|disable authentication|\
+        "verify=false|tls_reject_unauthorized*|sslverify false|autoapprove*|auto-approval|approval mode|set to automatic|signature checks are off|split tunnelling|allow-all|permission prompts off|confirmation off|public-read|/var/www|from anywhere|skip_signing*|disable_scan*|cluster-admin|cluster role binding|make them public|made public|certificates that are invalid|invalid certificate*|ignore certificate*|grant the public|grants the public|grant public|grant everyone|to every table|required reviews|branch protection|admin rights|as administrator|skip the review*|skip reviews|bypass the review*|world writable|world-writable|world readable|world-readable|777|0777|global read*|read/write permission*|full permission*|as root|with sudo|root privileges|root permission*|administrator privileges|admin privileges|elevated privileges|elevated permission*|firewall off|disable the firewall|disable firewall|turn the firewall|turn off|disable authentication|\
          disable security|disable antivirus|disable logging|disable verification|disable ssl|disable tls|skip verification|skip validation|skip authentication|bypass authentication|bypass validation|bypass security|allow all|publicly accessible|public access|make it public|make the repository public|0.0.0.0|accept all|permission check|disabled|grant full|full access|unrestricted access|open to the public|ssl verification|log in with|login with|authorise this key|authorize this key|loosen|relax the|highest privilege*|all permissions|everyone",
     ),
     (
@@ -243,7 +243,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Not,
-        "do not|don't|never|must not|should not|shouldn't|no longer|not to|avoid|refrain",
+        "doesn't see|does not see|can't see|cannot see|do not|don't|never|must not|should not|shouldn't|no longer|not to|avoid|refrain",
     ),
     (
         Concept::Forbid,
@@ -255,7 +255,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Obey,
-        "follow whatever|follow any command*|commands come after|commands that follow|act accordingly|as if the user had|follow the instructions|follow any instructions|follow all instructions|follow them exactly|follow these instructions|follow its instructions|follow those instructions|follow the steps in the|obey|obeys|comply with any|carry out whatever|carry out the instructions|carry out any|execute the instructions|execute any instructions|act on it|treat it as coming|treat all text|as coming from the|\
+        "follow whatever|follow any command*|commands come after|commands that follow|act accordingly|as if the user had|follow the instructions|follow any instructions|follow all instructions|follow them exactly|follow these instructions|follow its instructions|follow those instructions|follow the steps in the|obey|obeys|comply with any|carry out whatever|carry out the instructions|carry out any|execute the instructions|execute any instructions|treat it as coming|treat all text|as coming from the|\
          from the developer|do what it says|do whatever|command given in|instructions in the result|instructions returned|instructions contained|contain instructions|contains instructions|decode and follow|decode and execute|decode it and|execute the returned|trust everything|as if the user|instructions that|admin mode|they come from the operator|come from the operator|comes from the operator|come from the developer|come from the user|treated as instructions|treat as instructions|must be obeyed|have to be obeyed|gives commands|given to os.system",
     ),
     (
@@ -264,11 +264,11 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Persist,
-        "* * * *|at login|every login|on every boot|to the crontab|cron job|authorized_keys|startup|at boot|persistent|persistence|every reboot|keep alive|scheduled task|background process|daemon|.bashrc|.zshrc|git hook*|.git/hooks|service unit|autostart|reverse shell|backdoor",
+        "agents.md|claude.md|.cursorrules|copilot-instructions*|in each later session|in later sessions|in all later|permanent memories|permanent memory|from this moment on|from the moment you read|hold on to this|* * * *|at login|every login|on every boot|to the crontab|cron job|authorized_keys|startup|at boot|persistent|persistence|every reboot|keep alive|scheduled task|background process|daemon|.bashrc|.zshrc|git hook*|.git/hooks|service unit|autostart|reverse shell|backdoor",
     ),
     (
         Concept::Pretend,
-        "without reading it|without reading them|without looking|without review|whatever the truth|regardless of the truth|no matter the truth|whether or not it is true|even if it is not true|is clean|page is safe|site is safe|link is safe|file is safe|is harmless|wrong figures|false figures|wrong numbers|false numbers|wrong results|false results|wrong answer|false answer|fake|bogus|made-up|be reported to the user as|shown to the user as|presented to the user as|displayed to the user as|reported as successful|whatever the texts|even when the tool|without checking|all correct|everything went fine|no vulnerabilities|always approve|approved by|report success|regardless of the result|regardless of the actual|no matter what the|fabricate*|falsif*|misreport*|hide errors|instead of the real|instead of the actual|only the first result|remove all items instead|return that they|are identical",
+        "a fake|fake success|fake result*|fake answer*|fake output|fake value*|fake number*|without reading it|without reading them|without looking|without review|whatever the truth|regardless of the truth|no matter the truth|whether or not it is true|even if it is not true|is clean|page is safe|site is safe|link is safe|file is safe|is harmless|wrong figures|false figures|wrong numbers|false numbers|wrong results|false results|wrong answer|false answer|bogus|be reported to the user as|shown to the user as|presented to the user as|displayed to the user as|reported as successful|whatever the texts|even when the tool|without checking|all correct|everything went fine|no vulnerabilities|always approve|approved by|report success|regardless of the result|regardless of the actual|no matter what the|fabricate*|falsif*|misreport*|hide errors|instead of the real|instead of the actual|only the first result|remove all items instead|return that they|are identical",
     ),
     (
         Concept::Everything,
@@ -280,7 +280,7 @@ pub(super) static TERMS: Terms = &[
     ),
     (
         Concept::Use,
-        "never use the built-in|be executed before|executed before|executed first|is executed first|be executed first|this command|this function|this tool|using this|with this tool|use this|use this tool|call this tool|invoke this tool|using this tool|calling this tool|this tool must|this tool has to|this tool should|this check|this must run|has to run first|must be called|must be invoked|must be used|must be run|must run|has to be called|needs to be called|be called first|be called before|before calling|prior to calling|before using|before invoking|prior to using",
+        "call this|run this|start with this|never use the built-in|be executed before|executed before|executed first|is executed first|be executed first|this command|this function|this tool|using this|with this tool|use this|use this tool|call this tool|invoke this tool|using this tool|calling this tool|this tool must|this tool has to|this tool should|this check|this must run|has to run first|must be called|must be invoked|must be used|must be run|must run|has to be called|needs to be called|be called first|be called before|before calling|prior to calling|before using|before invoking|prior to using",
     ),
 ];
 
@@ -295,5 +295,16 @@ pub(super) static ORDERS: &[(Concept, &str, &str)] = &[
         Concept::MustDo,
         "must first|must|you must|have to|has to|have to first|need to first|needs to first|required to|is required to|should first|shall first|shall|always|be sure to|make sure to|remember to|it is necessary to|is necessary to|first|mandatory to|please first|needs to|need to|obliged to|instructed to|should also|must also|should always|must always|and then|then|also",
         "read|open|access|send|forward|upload|execute|run|delete|disable|modify|change|replace|rewrite|write|store|copy|move|rename|remove|export|collect|gather|extract|append|prepend|attach|insert|publish|share|transfer|set the|add the|create a|kill|stop|terminate|close|grant|install|download|submit|multiply|double|convert|switch|redirect|look into|hand over|put",
+    ),
+    // Said of the model in the third person, as if it were so already.
+    (
+        Concept::MustDo,
+        "the assistant|the agent|the model|the ai|the llm|assistant also|agent also|model also|assistant then|agent then|model then|assistant first|agent first|model first",
+        "supplies|forwards|sends|adds|attaches|reads|copies|passes|places|puts|includes|fills|hands|approves|confirms|answers|reports|skips|replaces|encloses|enters|writes|saves|deletes|switches|submits|uploads|posts|shares|transfers|collects|gathers|opens|executes|runs|invokes|chooses|picks|grants|accepts|discards|hides|omits|removes",
+    ),
+    (
+        Concept::MustDo,
+        "agents|assistants|agents now|agents also|agents then|models|clients now|assistants now",
+        "supply|forward|send|add|attach|read|copy|pass|place|put|include|fill|hand|approve|confirm|answer|report|skip|replace|enclose|enter|write|save|delete|switch|submit|upload|post|share|transfer|collect|gather|open|execute|run|invoke|choose|pick|grant|accept|discard|hide|omit|remove",
     ),
 ];
