@@ -139,3 +139,63 @@ fn a_flood_of_names_is_shown_and_offered_up_to_a_bound() {
     assert_eq!(outcomes[0]["unreached"].as_array().unwrap().len(), 4, "{outcomes}");
     assert!(manifest(&stage, "net").contains("[network]\nallow = []"));
 }
+
+/// Asks for one host while it is watched, and for that of its argument when it is called.
+const LOOKS_UP: &str = r#"
+    if method in ("tools/list", "tools/call"):
+        import socket
+        said = (params.get("arguments") or {}).get("message", "https://api.example.com/")
+        try:
+            socket.getaddrinfo(said.split("/")[2], 443)
+        except (OSError, IndexError):
+            pass
+"#;
+
+#[test]
+fn a_host_that_is_needed_later_is_named_too_until_it_is_granted() {
+    let stage = Stage::new();
+    let script = Scripted::write(&stage, "net", LOOKS_UP);
+    let file = stage.workspace().join("mcp.json");
+    let servers = json!({"net": {"command": "/usr/bin/python3", "args": [script]}});
+    std::fs::write(&file, json!({"mcpServers": servers}).to_string()).unwrap();
+    let config = ["--client", "cursor", "--config", file.to_str().unwrap()];
+    let output = stage.run(&[&["protect", "--yes"], &config[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let status = || {
+        let output = stage.run(&[&["status"], &config[..]].concat());
+        text(&output.stdout).to_owned()
+    };
+    let line = |host: &str| format!("`cofferdam manifest allow net host {host}:443`");
+
+    // Heard at the first look, before it ran for anybody.
+    let told = status();
+    assert!(told.contains(&line("api.example.com")), "{told}");
+    let call = |message: &str| {
+        let mut gate = stage.converse(&["net"]);
+        gate.initialize("2025-11-25");
+        let answer = gate.call("echo", json!({ "message": message }));
+        assert!(!answer.to_string().contains("manifest allow"), "{answer}");
+        assert!(gate.end().success());
+    };
+    // Nobody hears a name where no host is granted: the call says which one was needed.
+    call("https://calls.example.net/x");
+    let told = status();
+    assert!(told.contains(&line("calls.example.net")), "{told}");
+    assert!(!told.contains("HOST:443"), "{told}");
+    let story = stage.run(&["audit", "show"]);
+    assert!(
+        text(&story.stdout).contains(&line("calls.example.net")),
+        "{}",
+        text(&story.stdout)
+    );
+
+    for host in ["api.example.com:443", "calls.example.net:443"] {
+        let allowed = stage.run(&["manifest", "allow", "net", "host", host, "--yes"]);
+        assert!(allowed.status.success(), "{}", text(&allowed.stderr));
+    }
+    let told = status();
+    assert!(!told.contains("was refused"), "{told}");
+    // A call that names none leaves the host open.
+    call("file:///x");
+    assert!(!status().contains("calls.example.net"), "{}", status());
+}

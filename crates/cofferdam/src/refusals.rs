@@ -123,20 +123,21 @@ enum Listener {
     Watcher(Gathered),
 }
 
-/// What a server that is watched was refused, in order.
+/// What a server that is watched was refused, in order, each with its record.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Gathered(Arc<Mutex<Vec<Refused>>>);
+pub(crate) struct Gathered(Arc<Mutex<Vec<(Refused, String)>>>);
 
 impl Gathered {
     /// All of it; nothing is left behind.
-    pub(crate) fn take(&self) -> Vec<Refused> {
+    pub(crate) fn take(&self) -> Vec<(Refused, String)> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, refused: Refused) {
+    fn note(&self, refused: Refused, record: String) {
         // Its questions for names are heard one by one.
         if !matches!(refused, Refused::Names) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
+            let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            gathered.push((refused, record));
         }
     }
 }
@@ -175,7 +176,7 @@ impl Refusals {
         }
         let (folder, server) = match &self.to {
             Listener::People(folder, server) => (folder, server),
-            Listener::Watcher(gathered) => return gathered.note(refused),
+            Listener::Watcher(gathered) => return gathered.note(refused, record()),
             Listener::Nobody => return,
         };
         if told.sender.is_none() {
@@ -205,6 +206,9 @@ fn start(folder: PathBuf, server: String) -> Option<(Teller, Receiver<()>)> {
     let write = move || {
         let mut notifications: BTreeMap<Sort, u32> = BTreeMap::new();
         while let Ok((refused, record)) = waiting.recv() {
+            if matches!(refused, Refused::Names) && names_a_host(&folder, &server) {
+                continue;
+            }
             let Some(cause) = cause(&server, &refused, record) else {
                 continue;
             };
@@ -223,6 +227,24 @@ fn start(folder: PathBuf, server: String) -> Option<(Teller, Receiver<()>)> {
         .stack_size(STACK_BYTES);
     thread.spawn(write).ok()?;
     Some((sender, written))
+}
+
+/// Whether the line for a host stands there already: one with a blank for the name says less.
+fn names_a_host(folder: &Path, server: &str) -> bool {
+    let known = read(&file(folder, server)).unwrap_or_default().causes;
+    let mut lines = known.iter().filter_map(|cause| cause.line.as_deref());
+    lines.any(|line| line.contains(" host ") && !line.ends_with(mend::HOST_TO_NAME))
+}
+
+/// Remembers what a server was refused while it was watched, once it was accepted so. Nobody is notified: it was just shown.
+pub(crate) fn remember(home: &Home, server: &str, refused: &[(Refused, String)]) {
+    let hosts = refused
+        .iter()
+        .filter(|(refused, _)| matches!(refused, Refused::Host(_)));
+    for cause in hosts.filter_map(|(refused, record)| cause(server, refused, record.clone())) {
+        // It stands on the screen and on record; `status` goes without it.
+        let _unwritten = note(&folder(home), server, cause);
+    }
 }
 
 fn cause(server: &str, refused: &Refused, record: String) -> Option<Cause> {
@@ -270,6 +292,18 @@ pub(crate) fn in_words(server: &str, refused: &Refused) -> Option<(String, Optio
     Some((what.chars().take(TEXT_CHARS_MAX).collect(), line))
 }
 
+/// Forgets the causes that a right was granted for: `status` proposes what is still to be decided.
+pub(crate) fn forget(home: &Home, server: &str, value: &str) {
+    let is_granted = |cause: &Cause| {
+        let line = cause.line.as_deref().unwrap_or_default();
+        line.rsplit(' ').next() == Some(value)
+    };
+    // What cannot be written stays on the list, and the right is granted all the same.
+    let _unwritten = update(&folder(home), server, |all| {
+        all.causes.retain(|cause| !is_granted(cause))
+    });
+}
+
 fn folder(home: &Home) -> PathBuf {
     home.state().join("refusals")
 }
@@ -293,6 +327,22 @@ fn read(path: &Path) -> Result<Causes, Failure> {
 
 /// Writes a cause; tells whether it was not known.
 fn note(folder: &Path, server: &str, cause: Cause) -> Result<bool, Failure> {
+    update(folder, server, |all| {
+        let known = all
+            .causes
+            .iter()
+            .position(|known| (&known.what, &known.line) == (&cause.what, &cause.line));
+        let known = known.map(|at| all.causes.remove(at));
+        let times = known.as_ref().map_or(0, |known| known.times).saturating_add(1);
+        all.causes.push(Cause { times, ..cause });
+        let surplus = all.causes.len().saturating_sub(CAUSES_MAX);
+        all.causes.drain(..surplus);
+        known.is_none()
+    })
+}
+
+/// Changes a server's file under its lock.
+fn update<T>(folder: &Path, server: &str, change: impl FnOnce(&mut Causes) -> T) -> Result<T, Failure> {
     Home::make(folder)?;
     check_folder(folder)?;
     let path = file(folder, server);
@@ -305,18 +355,10 @@ fn note(folder: &Path, server: &str, cause: Cause) -> Result<bool, Failure> {
         .map_err(|error| file_failure("open", &lock, &error))?;
     alone.lock().map_err(|error| file_failure("lock", &lock, &error))?;
     let mut all = read(&path).unwrap_or_default();
-    let known = all
-        .causes
-        .iter()
-        .position(|known| (&known.what, &known.line) == (&cause.what, &cause.line));
-    let known = known.map(|at| all.causes.remove(at));
-    let times = known.as_ref().map_or(0, |known| known.times).saturating_add(1);
-    all.causes.push(Cause { times, ..cause });
-    let surplus = all.causes.len().saturating_sub(CAUSES_MAX);
-    all.causes.drain(..surplus);
+    let changed = change(&mut all);
     let text = serde_json::to_string(&all).map_err(|error| Failure::misconfigured(error.to_string()))?;
     replace_file(&path, &text)?;
-    Ok(known.is_none())
+    Ok(changed)
 }
 
 /// What the person at the desktop reads.

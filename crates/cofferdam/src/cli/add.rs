@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cofferdam_manifest::{ClientRequest, Definitions, Endpoint, Isolation, Manifest, Program, ProgramPins};
+use cofferdam_manifest::{ClientRequest, Definitions, Endpoint, Isolation, Manifest, Program, ProgramPins, SigningKey};
 use serde_json::Value;
 
 use super::add_screen::show;
@@ -25,7 +25,7 @@ use crate::image::wanted;
 use crate::install::{Held, PackageLine, install, package_line};
 use crate::own_files::shown;
 use crate::protect::Scope;
-use crate::refusals::Refused;
+use crate::refusals::{Refused, remember};
 use crate::session::Session;
 
 /// Adds a server.
@@ -88,8 +88,8 @@ pub(crate) struct Candidate {
     pub(crate) contract: Contract,
     observed: Observed,
     notes: Vec<String>,
-    /// What it was refused meanwhile.
-    pub(crate) refused: Vec<Refused>,
+    /// What it was refused meanwhile, each with its record.
+    refused: Vec<(Refused, String)>,
     /// What was installed for it is not pruned before it is accepted.
     _held: Option<Held>,
 }
@@ -156,7 +156,7 @@ impl Candidate {
 
     /// Public hosts that it asked for and may not reach: what a person could grant.
     pub(crate) fn hosts(&self) -> Vec<Endpoint> {
-        let wanted = self.refused.iter().filter_map(|refused| match refused {
+        let wanted = self.refused.iter().filter_map(|(refused, _)| match refused {
             Refused::Host(wanted) => Grants::grantable(wanted),
             _ => None,
         });
@@ -177,8 +177,20 @@ impl Candidate {
     /// Nobody proved to be a person where that is needed, or it cannot be written.
     pub(crate) fn accept(&self, home: &Home, replace: bool, output: &mut Output) -> Result<String, Failure> {
         let key = proven(home, "accepting a server", output)?;
+        let file = self.write(home, replace, key.as_ref(), output)?;
+        remember(home, &self.contract.name, &self.refused);
+        Ok(file)
+    }
+
+    fn write(
+        &self,
+        home: &Home,
+        replace: bool,
+        key: Option<&SigningKey>,
+        output: &mut Output,
+    ) -> Result<String, Failure> {
         let before = if replace { Before::Anything } else { Before::Nothing };
-        match (&self.contract.place, &key) {
+        match (&self.contract.place, key) {
             (Place::Own(folder), key) => {
                 self.contract.write(folder, before)?;
                 if let Some(key) = key {

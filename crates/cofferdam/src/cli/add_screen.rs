@@ -18,7 +18,7 @@ use crate::refusals::{Refused, in_words};
 pub(super) fn show(
     contract: &Contract,
     observed: &Observed,
-    (notes, refused): (&[String], &[Refused]),
+    (notes, refused): (&[String], &[(Refused, String)]),
     output: &mut Output,
 ) -> Result<(), Failure> {
     let manifest = &contract.manifest;
@@ -56,7 +56,8 @@ pub(super) fn show(
             hosts.join(", ")
         }
     ));
-    for (what, _line) in refused.iter().filter_map(|refused| in_words(&contract.name, refused)) {
+    let refused = refused.iter().map(|(refused, _)| refused);
+    for (what, _line) in refused.filter_map(|refused| in_words(&contract.name, refused)) {
         output.say(&format!("  refused   {what}, which it asked for meanwhile"));
     }
     let variables: Vec<&str> = manifest

@@ -18,6 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
 use crate::own_files::shown;
+use crate::refusals::forget;
 
 /// Shows what one right widens, and writes it after a yes.
 pub(crate) fn run(home: &Home, args: &ManifestAllow, output: &mut Output) -> Result<Exit, Failure> {
@@ -80,6 +81,7 @@ pub(crate) fn run(home: &Home, args: &ManifestAllow, output: &mut Output) -> Res
             args.name
         ));
     }
+    forget(home, &args.name, &args.value);
     output.say("it counts from the server's next start: restart the client, or its server");
     Ok(Exit::Fine)
 }

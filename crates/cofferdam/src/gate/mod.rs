@@ -73,6 +73,7 @@ pub use outlet::{Outlet, Passable};
 pub(crate) use pump::RECORD_QUOTA_RULE;
 pub(crate) use restart::SERVER_RESTARTED_RULE;
 pub(crate) use stderr::escaped;
+pub(crate) use unseen::first_host;
 pub(crate) use watch::SECONDS_PER_CALL_RULE;
 
 /// What the manifest says about one session.

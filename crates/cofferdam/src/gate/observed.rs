@@ -28,6 +28,8 @@ const GROUP_MAX: usize = 64;
 const CALLS_NAMED_MAX: usize = 8;
 /// `AF_UNIX`, the same on every architecture.
 pub(crate) const AF_UNIX: u64 = 1;
+/// How an address ends at which names are asked for.
+const NAMES_PORT: &str = ":53";
 /// Different programs that are remembered for `add`.
 const PROGRAMS_MAX: usize = 64;
 
@@ -36,7 +38,8 @@ const PROGRAMS_MAX: usize = 64;
 struct Seen {
     observation: Observation,
     during: Vec<Value>,
-    /// What those calls name that the server was not given; of calls for a UNIX socket only, which say nothing of a path themselves.
+    /// What those calls name that the server was not given: paths where it wanted a UNIX socket, hosts where it asked for a name. Such
+    /// observations say nothing of that themselves.
     named: Vec<String>,
 }
 
@@ -126,8 +129,7 @@ pub(crate) fn observations(executed: Executed) -> (Observer, Observations) {
         executed.note(&observation);
         let gate = gate.get().and_then(Weak::upgrade);
         let during = gate.as_ref().map(|gate| gate.calls_in_flight()).unwrap_or_default();
-        let gate = gate.filter(|_| is_unix_socket(&observation));
-        let named = gate.map(|gate| gate.unseen.all()).unwrap_or_default();
+        let named = gate.map(|gate| gate.named_meanwhile(&observation)).unwrap_or_default();
         let seen = Seen {
             observation,
             during,
@@ -152,6 +154,15 @@ impl Gate {
             Some(json!({"id": id, "tool": pending.tool.as_ref()?}))
         });
         named.take(CALLS_NAMED_MAX).collect()
+    }
+
+    /// What the calls in flight name of the kind that this observation leaves open.
+    fn named_meanwhile(&self, observation: &Observation) -> Vec<String> {
+        match &observation.deed {
+            Deed::Connect { address: Some(address) } if address.ends_with(NAMES_PORT) => self.unseen.hosts(),
+            _ if is_unix_socket(observation) => self.unseen.paths(),
+            _ => Vec::new(),
+        }
     }
 
     /// Records until the compartment has ended and everything seen is on disk.
@@ -191,12 +202,20 @@ impl Gate {
 
     /// What a person could grant.
     fn tell_seen(&self, seen: &Seen) {
+        let tell = |refused| self.terms.refusals.tell(refused, || self.short_session());
         let refused = match &seen.observation.deed {
             Deed::Execute {
                 path: Some(path),
                 is_there: false,
                 ..
             } => Some(Refused::Program(path.clone())),
+            Deed::Connect { address: Some(address) } if address.ends_with(NAMES_PORT) && self.connects_nowhere() => {
+                // Nobody hears which name it asked for: most likely one that a call in flight names.
+                if !seen.named.is_empty() {
+                    return seen.named.iter().cloned().map(Refused::Host).for_each(tell);
+                }
+                Some(Refused::Names)
+            }
             Deed::Connect { address: Some(address) } => self.unreached(address),
             Deed::Other { .. } if is_unix_socket(&seen.observation) => {
                 let wanted = self.terms.given.socket_wanted(&seen.named);
@@ -204,8 +223,9 @@ impl Gate {
             }
             _ => None,
         };
-        let Some(refused) = refused else { return };
-        self.terms.refusals.tell(refused, || self.short_session());
+        if let Some(refused) = refused {
+            tell(refused);
+        }
     }
 
     /// What was to be connected to, where that cannot have been reached and a person could grant it.
@@ -216,9 +236,6 @@ impl Gate {
                 .given
                 .lacks_socket(path)
                 .then(|| Refused::Socket(path.to_owned()));
-        }
-        if address.ends_with(":53") && self.terms.network.ports().is_empty() {
-            return Some(Refused::Names);
         }
         let address: SocketAddr = address.parse().ok()?;
         let is_lacking =

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::cli::output::{Output, Style};
 use crate::failure::Failure;
-use crate::gate::{AF_UNIX, escaped};
-use crate::mend::{line_for, path_line, socket_line};
+use crate::gate::{AF_UNIX, escaped, first_host};
+use crate::mend::{host_line, line_for, path_line, socket_line};
 use crate::unseen::{Given, says_not_there};
 
 /// Characters of a text that stand on one line.
@@ -27,6 +27,8 @@ pub(super) struct Timeline<'a> {
     unseen: BTreeMap<String, String>,
     /// The same of the calls that were answered last: what was seen during a call is recorded a little later than its answer.
     answered: VecDeque<(String, String)>,
+    /// `HOST:PORT` of the first URL in the last calls that have one.
+    hosts: VecDeque<(String, String)>,
     /// Lines that were told already.
     lines: BTreeSet<String>,
 }
@@ -40,6 +42,7 @@ impl<'a> Timeline<'a> {
             asked: BTreeMap::new(),
             unseen: BTreeMap::new(),
             answered: VecDeque::new(),
+            hosts: VecDeque::new(),
             lines: BTreeSet::new(),
         }
     }
@@ -58,13 +61,32 @@ impl<'a> Timeline<'a> {
             None => line,
         };
         output.line(told.trim_end())?;
-        let line = line_for(self.server, record.kind, &facts)
+        let line = self
+            .host_line(record, &facts)
+            .or_else(|| line_for(self.server, record.kind, &facts))
             .or_else(|| self.path_line(record, &facts))
             .or_else(|| self.socket_line(record.kind, &facts));
         match line.filter(|line| self.lines.insert(line.clone())) {
             Some(line) => output.line(&format!("        if that is what it is for: `{line}`")),
             None => Ok(()),
         }
+    }
+
+    /// The line for the host that a call named during which the server asked for a name and nobody heard which.
+    fn host_line(&mut self, record: &Record, facts: &Value) -> Option<String> {
+        if record.kind == Kind::ClientLine {
+            let host = first_host(&record.payload)?;
+            if self.hosts.len() >= CALLS_MAX {
+                self.hosts.pop_front();
+            }
+            self.hosts.push_back((word(facts, "id"), host));
+            return None;
+        }
+        let asks = record.kind == Kind::Connection && word(facts, "address").ends_with(":53");
+        let during = facts.get("during").filter(|_| asks)?.as_array()?;
+        let ids: Vec<String> = during.iter().map(|call| word(call, "id")).collect();
+        let named = self.hosts.iter().rev().find(|(id, _)| ids.contains(id));
+        host_line(self.server, &named?.1)
     }
 
     /// The line for a path that a call named and that was not there for the server.
