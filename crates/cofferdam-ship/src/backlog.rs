@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cofferdam_audit::{AuditError, Clock as _, Fault, Kind, Payloads, Position, Reader, Store, SystemClock};
 
+use rustix::io::Errno;
+
 use crate::cursor::{Cursor, Place};
 use crate::event::{Event, Filter};
 
@@ -70,10 +72,13 @@ impl Backlog {
     }
 
     /// The next records behind the cursor; an empty batch when there is nothing new.
+    ///
+    /// # Errors
+    /// The record cannot be listed, or the kernel does not give what is new and there is nothing else.
     pub(crate) fn next(&mut self, cursor: &mut Cursor) -> Result<Batch, AuditError> {
         let sessions = sessions(self.store.segments()?);
         cursor.keep_only(|session| sessions.contains_key(session));
-        let mut batch = Batch::default();
+        let (mut batch, mut unreadable) = (Batch::default(), None);
         let first = self.turn.checked_rem(sessions.len()).unwrap_or(0);
         let in_turn = sessions.iter().skip(first).chain(sessions.iter().take(first));
         for (session, segments) in in_turn {
@@ -82,17 +87,27 @@ impl Backlog {
             }
             self.turn = self.turn.wrapping_add(1);
             if !self.broken.contains(session) {
-                self.read_session((session, segments), cursor, &mut batch);
+                let read = self.read_session((session, segments), cursor, &mut batch);
+                unreadable = unreadable.or(read.err());
             }
         }
-        Ok(batch)
+        match unreadable {
+            Some(error) if batch.is_nothing() => Err(error),
+            _ => Ok(batch),
+        }
     }
 
     fn is_full(&self, batch: &Batch) -> bool {
         batch.events.len() >= self.limits.records || batch.bytes >= self.limits.bytes
     }
 
-    fn read_session(&mut self, (session, segments): (&str, &Segments), cursor: &Cursor, batch: &mut Batch) {
+    /// What the kernel does not give now may come later; that is no sign of a change.
+    fn read_session(
+        &mut self,
+        (session, segments): (&str, &Segments),
+        cursor: &Cursor,
+        batch: &mut Batch,
+    ) -> Result<(), AuditError> {
         let mut place = cursor.place(session).unwrap_or(Place {
             index: segments.keys().next().copied().unwrap_or(0),
             position: None,
@@ -108,6 +123,8 @@ impl Backlog {
             if let Err(error) = self.read_segment((session, path), &mut place, batch) {
                 if is_gone(&error) {
                     batch.look_again = true;
+                } else if is_of_the_kernel(&error) {
+                    return Err(error);
                 } else if !is_cut_in_header(&error) {
                     self.tell((session, place.index), &error.to_string(), batch);
                 }
@@ -128,6 +145,7 @@ impl Backlog {
             };
             batch.steps.insert(session.to_owned(), place);
         }
+        Ok(())
     }
 
     /// A folder that is listed while files come and go may leave one out: asked again, it does not.
@@ -238,6 +256,14 @@ fn is_resumed_in(next: Option<&PathBuf>) -> bool {
 /// A segment may be pruned, or packed, since it was listed.
 fn is_gone(error: &AuditError) -> bool {
     matches!(error, AuditError::Read { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// The kernel says why it cannot be read: a disk that fails, too many open files. A link in the place of a segment somebody put there.
+fn is_of_the_kernel(error: &AuditError) -> bool {
+    let AuditError::Read { cause, .. } = error else {
+        return false;
+    };
+    Errno::from_io_error(cause).is_some_and(|code| code != Errno::LOOP)
 }
 
 /// A segment is named before its header is written.

@@ -1,13 +1,13 @@
 //! Whether one sink has the newest checkpoint of the host's ledger.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use cofferdam_audit::{Clock as _, SystemClock};
 
 use crate::event::{Checkpoint, Event};
+use crate::kept;
 
 /// The longest signed note that is read, in bytes.
 const NOTE_BYTES_MAX: u64 = 16 * 1024;
@@ -51,17 +51,7 @@ impl Checkpoints {
     /// # Errors
     /// It cannot be kept: it will be delivered again.
     pub(crate) fn acknowledge(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
-        let draft = self.kept.with_extension("checkpoint.new");
-        let mut options = File::options();
-        let mut file = options
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(checkpoint.note.as_bytes())?;
-        file.sync_data()?;
-        std::fs::rename(&draft, &self.kept)?;
+        kept::put(&self.kept, checkpoint.note.as_bytes())?;
         self.acknowledged = Some(checkpoint.note.clone());
         Ok(())
     }

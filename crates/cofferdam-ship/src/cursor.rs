@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cofferdam_audit::{Digest, Kind, Position};
 use sha2::{Digest as _, Sha256};
+
+use crate::kept;
 
 /// First line of the file.
 const FORM: &str = "cofferdam cursor 1";
@@ -33,7 +34,8 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Cursor {
     path: PathBuf,
-    file: File,
+    /// `None` after a write that failed: part of a line may stand at its end, so that it is written anew.
+    file: Option<File>,
     places: HashMap<String, Place>,
     lines: usize,
 }
@@ -62,33 +64,48 @@ impl Delivered {
 impl Cursor {
     /// Reads the cursor and writes it anew, without what it need not keep.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let places = places(path)?;
-        let file = write_anew(path, &places)?;
-        Ok(Self {
+        let mut cursor = Self {
             path: path.to_owned(),
-            file,
-            places,
+            file: None,
+            places: places(path)?,
             lines: 0,
-        })
+        };
+        cursor.write_anew()?;
+        Ok(cursor)
     }
 
     pub(crate) fn place(&self, session: &str) -> Option<Place> {
         self.places.get(session).copied()
     }
 
-    /// Moves on. Once this returns, no kill of ours takes it back; a machine that fails may.
+    /// Moves on. Once this returns, no kill of ours takes it back; a machine that fails may. After an error it may be tried again.
     pub(crate) fn advance(&mut self, steps: &HashMap<String, Place>) -> io::Result<()> {
         let mut text = String::new();
         for (session, place) in steps {
             text.push_str(&line(session, place));
             self.places.insert(session.clone(), *place);
         }
-        self.file.write_all(text.as_bytes())?;
+        let Some(mut file) = self.file.take() else {
+            return self.write_anew();
+        };
+        file.write_all(text.as_bytes())?;
+        self.file = Some(file);
         self.lines = self.lines.saturating_add(steps.len());
         if self.lines > self.places.len().saturating_add(SPARE_LINES_MAX) {
-            self.file = write_anew(&self.path, &self.places)?;
-            self.lines = 0;
+            return self.write_anew();
         }
+        Ok(())
+    }
+
+    fn write_anew(&mut self) -> io::Result<()> {
+        // Where this fails behind the renaming, the open file has no name any more.
+        self.file = None;
+        let mut text = format!("{FORM}\n");
+        for (session, place) in &self.places {
+            text.push_str(&line(session, place));
+        }
+        self.file = Some(kept::put(&self.path, text.as_bytes())?);
+        self.lines = 0;
         Ok(())
     }
 
@@ -119,23 +136,6 @@ fn places(path: &Path) -> io::Result<HashMap<String, Place>> {
         places.insert(session, place);
     }
     Ok(places)
-}
-
-fn write_anew(path: &Path, places: &HashMap<String, Place>) -> io::Result<File> {
-    let fresh = path.with_extension("cursor-new");
-    let _ = std::fs::remove_file(&fresh);
-    let mut file = File::options().append(true).create_new(true).mode(0o600).open(&fresh)?;
-    let mut text = format!("{FORM}\n");
-    for (session, place) in places {
-        text.push_str(&line(session, place));
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_data()?;
-    std::fs::rename(&fresh, path)?;
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(file)
 }
 
 fn line(session: &str, place: &Place) -> String {

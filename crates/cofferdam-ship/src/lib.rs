@@ -11,6 +11,7 @@ mod checkpoint;
 mod cursor;
 mod event;
 mod http;
+mod kept;
 pub mod ocsf;
 mod secret;
 mod shipper;

@@ -122,13 +122,31 @@ pub struct Shipper {
 }
 
 /// A batch on its way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pending {
     batch: Batch,
     /// So many of its events are through.
     done: usize,
     /// The sink refused them together: they go one by one.
     singly: bool,
+    /// What went through and was not told yet, because it could not be kept.
+    untold: Told,
+}
+
+/// What [`Progress::Delivered`] tells.
+#[derive(Debug, Default, Clone, Copy)]
+struct Told {
+    events: usize,
+    put_aside: usize,
+    broken: usize,
+}
+
+impl Told {
+    fn add(&mut self, more: Self) {
+        self.events = self.events.saturating_add(more.events);
+        self.put_aside = self.put_aside.saturating_add(more.put_aside);
+        self.broken = self.broken.saturating_add(more.broken);
+    }
 }
 
 impl Shipper {
@@ -166,22 +184,38 @@ impl Shipper {
         &self.aside_path
     }
 
-    /// Delivers the next events, or tries again those that wait.
-    ///
-    /// # Errors
-    /// The record cannot be listed, or the cursor not be moved: then what was delivered will be delivered again.
-    pub fn step(&mut self) -> Result<Progress, ShipError> {
-        let mut pending = match self.pending.take() {
-            Some(pending) => pending,
-            None => Pending {
-                batch: self.next()?,
-                done: 0,
-                singly: false,
-            },
+    /// Delivers the next events, or tries again those that wait. While the disk or the record gives an error, everything waits as it does
+    /// for a sink: nothing is read on, and nothing delivered is forgotten.
+    pub fn step(&mut self) -> Progress {
+        let mut pending = match self.pending.take().map_or_else(|| self.next(), Ok) {
+            Ok(pending) => pending,
+            Err(error) => return self.wait(Pending::default(), error.to_string()),
         };
-        if pending.batch.events.is_empty() {
-            return self.move_on(&pending.batch, (0, 0, 0));
+        match self.deliver(&mut pending).and_then(|told| {
+            pending.untold.add(told);
+            if pending.done == pending.batch.events.len() {
+                self.keep(&pending.batch).map_err(|error| error.to_string())?;
+            }
+            Ok(pending.untold)
+        }) {
+            Err(cause) => self.wait(pending, cause),
+            Ok(_) if pending.batch.events.is_empty() && !pending.batch.look_again => Progress::Nothing,
+            Ok(told) => {
+                if pending.done < pending.batch.events.len() {
+                    pending.untold = Told::default();
+                    self.pending = Some(pending);
+                }
+                Progress::Delivered {
+                    events: told.events,
+                    put_aside: told.put_aside,
+                    broken: told.broken,
+                }
+            }
         }
+    }
+
+    /// Gives the sink what is not through yet, or a part of it; why it waits, where it must.
+    fn deliver(&mut self, pending: &mut Pending) -> Result<Told, String> {
         let next = if pending.singly {
             pending.done.saturating_add(1)
         } else {
@@ -189,6 +223,9 @@ impl Shipper {
         };
         let events = pending.batch.events.get(pending.done..next).unwrap_or_default();
         let count = events.len();
+        if count == 0 {
+            return Ok(Told::default());
+        }
         let put_aside = match self.sink.deliver(events) {
             Ok(()) => {
                 (self.failures, self.refused_in_row) = (0, 0);
@@ -196,62 +233,48 @@ impl Shipper {
             }
             Err(Undelivered::Refused(_)) if count > 1 => {
                 pending.singly = true;
-                self.pending = Some(pending);
-                return Ok(Progress::Delivered {
-                    events: 0,
-                    put_aside: 0,
-                    broken: 0,
-                });
+                return Ok(Told::default());
             }
             Err(Undelivered::Refused(cause)) if self.refused_in_row < REFUSED_IN_ROW_MAX => {
-                if let Err(cause) = events.iter().try_for_each(|event| self.put_aside(event, &cause)) {
-                    return Ok(self.wait(pending, cause));
-                }
+                events.iter().try_for_each(|event| self.put_aside(event, &cause))?;
                 self.refused_in_row += 1;
                 count
             }
-            Err(Undelivered::Refused(cause)) => {
-                let cause = format!("it refuses everything: {cause}");
-                return Ok(self.wait(pending, cause));
-            }
-            Err(Undelivered::Unavailable(cause)) => return Ok(self.wait(pending, cause)),
+            Err(Undelivered::Refused(cause)) => return Err(format!("it refuses everything: {cause}")),
+            Err(Undelivered::Unavailable(cause)) => return Err(cause),
         };
         let broken = events.iter().filter(|event| matches!(event, Event::Broken(_))).count();
-        let events = count - put_aside;
         pending.done = next;
-        if pending.done < pending.batch.events.len() {
-            self.pending = Some(pending);
-            return Ok(Progress::Delivered {
-                events,
-                put_aside,
-                broken,
-            });
-        }
-        self.move_on(&pending.batch, (events, put_aside, broken))
+        Ok(Told {
+            events: count - put_aside,
+            put_aside,
+            broken,
+        })
     }
 
     /// A new checkpoint of the ledger, or else the next records.
-    fn next(&mut self) -> Result<Batch, ShipError> {
+    fn next(&mut self) -> Result<Pending, ShipError> {
+        let pending = |batch| Pending {
+            batch,
+            ..Pending::default()
+        };
         if std::mem::take(&mut self.was_checkpoint) {
             let batch = self.backlog.next(&mut self.cursor)?;
             if !batch.is_nothing() {
-                return Ok(batch);
+                return Ok(pending(batch));
             }
         }
         let checkpoint = self.checkpoints.next();
         let checkpoint = checkpoint.map_err(|cause| state(self.checkpoints.ledger(), cause))?;
         if let Some(event) = checkpoint {
             self.was_checkpoint = true;
-            return Ok(Batch::of(event));
+            return Ok(pending(Batch::of(event)));
         }
-        Ok(self.backlog.next(&mut self.cursor)?)
+        Ok(pending(self.backlog.next(&mut self.cursor)?))
     }
 
-    fn move_on(
-        &mut self,
-        batch: &Batch,
-        (events, put_aside, broken): (usize, usize, usize),
-    ) -> Result<Progress, ShipError> {
+    /// Keeps that all of a batch is through.
+    fn keep(&mut self, batch: &Batch) -> Result<(), ShipError> {
         if !batch.steps.is_empty() {
             self.cursor
                 .advance(&batch.steps)
@@ -261,18 +284,11 @@ impl Shipper {
             let kept = self.checkpoints.acknowledge(checkpoint);
             kept.map_err(|cause| state(self.checkpoints.path(), cause))?;
         }
-        if batch.events.is_empty() && !batch.look_again {
-            return Ok(Progress::Nothing);
-        }
-        Ok(Progress::Delivered {
-            events,
-            put_aside,
-            broken,
-        })
+        Ok(())
     }
 
     fn wait(&mut self, pending: Pending, cause: String) -> Progress {
-        self.pending = Some(pending);
+        self.pending = Some(pending).filter(|pending| !pending.batch.is_nothing());
         let pause = PAUSE_MAX.min(PAUSE_MIN.saturating_mul(1 << self.failures.min(16)));
         self.failures = self.failures.saturating_add(1);
         Progress::Waits {
@@ -290,11 +306,18 @@ impl Shipper {
         let mut options = File::options();
         let opened = options.append(true).create(true).mode(0o600).open(&self.aside_path);
         let kept = opened.and_then(|mut file| {
-            if file.metadata()?.len() > ASIDE_BYTES_MAX {
+            let whole = file.metadata()?.len();
+            if whole > ASIDE_BYTES_MAX {
                 return Err(io::Error::other("it is full; look at it and move it away"));
             }
-            file.write_all(format!("{line}\n").as_bytes())?;
-            file.sync_data()
+            let kept = file
+                .write_all(format!("{line}\n").as_bytes())
+                .and_then(|()| file.sync_data());
+            if kept.is_err() {
+                // What a full disk took of it is no line.
+                let _ = file.set_len(whole);
+            }
+            kept
         });
         kept.map_err(|cause| format!("cannot keep what it refused in `{shown}`: {cause}"))
     }

@@ -240,8 +240,6 @@ struct Outcome {
     broken: usize,
     /// Why the rest waits.
     waits: Option<String>,
-    /// Why it cannot go on at all.
-    failed: Option<String>,
 }
 
 impl Way {
@@ -250,16 +248,18 @@ impl Way {
         let mut tries = 0;
         while !self.is_over.load(Ordering::Relaxed) {
             let step = shipper.step();
-            self.is_idle
-                .store(matches!(step, Ok(Progress::Nothing)), Ordering::Relaxed);
+            self.is_idle.store(matches!(step, Progress::Nothing), Ordering::Relaxed);
+            if step == Progress::Nothing && outcome.waits.take().is_some() {
+                self.tell("nothing waits any more");
+            }
             match step {
-                Ok(Progress::Nothing) if self.is_once => break,
-                Ok(Progress::Nothing) => self.sleep(LOOK_EVERY),
-                Ok(Progress::Delivered {
+                Progress::Nothing if self.is_once => break,
+                Progress::Nothing => self.sleep(LOOK_EVERY),
+                Progress::Delivered {
                     events,
                     put_aside,
                     broken,
-                }) => {
+                } => {
                     if broken > 0 {
                         self.tell(
                             "warning: a session's record was changed, and is not shipped on; `audit verify` says where",
@@ -277,7 +277,7 @@ impl Way {
                         self.tell(&format!("warning: it refused a record for good, kept in `{path}`"));
                     }
                 }
-                Ok(Progress::Waits { cause, pause }) => {
+                Progress::Waits { cause, pause } => {
                     if outcome.waits.as_ref() != Some(&cause) {
                         self.tell(&format!("warning: takes nothing, the record waits: {cause}"));
                     }
@@ -287,12 +287,6 @@ impl Way {
                         break;
                     }
                     self.sleep(pause);
-                }
-                Err(error) => {
-                    // Without a cursor what follows would only be delivered again and again.
-                    outcome.failed = Some(error.to_string());
-                    self.tell(&format!("error: cannot go on: {error}"));
-                    break;
                 }
             }
         }
@@ -319,10 +313,10 @@ fn report(name: &str, outcome: &Outcome, output: &mut Output) -> Result<Exit, Fa
         put_aside,
         broken,
         waits,
-        failed,
     } = outcome;
     if output.is_json() {
-        let line = json!({"sink": name, "delivered": delivered, "put_aside": put_aside, "broken": broken, "waits": waits, "failed": failed});
+        let line =
+            json!({"sink": name, "delivered": delivered, "put_aside": put_aside, "broken": broken, "waits": waits});
         output.line(&line.to_string())?;
     } else {
         let aside = if *put_aside > 0 {
@@ -332,7 +326,7 @@ fn report(name: &str, outcome: &Outcome, output: &mut Output) -> Result<Exit, Fa
         };
         output.line(&format!("{name}: {delivered} delivered{aside}"))?;
     }
-    if let Some(cause) = failed.as_ref().or(waits.as_ref()) {
+    if let Some(cause) = waits {
         let cause = escaped(cause.as_bytes());
         output.say(&format!("error: not everything was delivered to `{name}`: {cause}"));
         return Ok(Exit::NotEnforced);
