@@ -19,13 +19,22 @@ pub(crate) fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Err
     }
 }
 
-/// Makes a folder and those above it, for the user alone.
+/// Makes a folder and those above it, for the user alone. The name of one that is new is on the disk
+/// before anything is put there.
 pub(crate) fn make_folder(path: &Path) -> Result<(), LedgerError> {
+    let new: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(failed("make the folder", path))
+        .map_err(failed("make the folder", path))?;
+    new.into_iter().filter_map(Path::parent).try_for_each(sync_folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), LedgerError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed("sync", folder))
 }
 
 /// Reads a regular file that is no link.
@@ -61,9 +70,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], sync: bool) -> Result<(), LedgerE
     }
     written.map_err(failed("write", path))?;
     match path.parent().filter(|_| sync) {
-        Some(folder) => File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed("sync", folder)),
+        Some(folder) => sync_folder(folder),
         None => Ok(()),
     }
 }

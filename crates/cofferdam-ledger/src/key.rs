@@ -72,7 +72,7 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// Reads the key, or makes one. Of two processes that make one, one wins.
+    /// Reads the key, or makes one. Whoever calls this has the ledger's lock.
     pub(crate) fn open(folder: &Path) -> Result<Self, LedgerError> {
         let path = folder.join("key");
         let text = match files::read(&path) {
@@ -95,21 +95,10 @@ impl SigningKey {
     fn create(folder: &Path, path: &Path) -> Result<Vec<u8>, LedgerError> {
         let name = format!("cofferdam-ledger-{:016x}", OsRng.next_u64());
         let (private, public) = signed_note::generate_key(&mut OsRng, &name);
-        let own = folder.join(format!("key.{}", std::process::id()));
-        files::write(&own, private.as_bytes(), true)?;
-        // A link is made only where nothing stands: the first key stays.
-        let linked = std::fs::hard_link(&own, path);
-        files::remove(&own);
-        match linked {
-            Ok(()) => {
-                files::write(&folder.join("key.pub"), format!("{public}\n").as_bytes(), true)?;
-                Ok(private.into_bytes())
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                files::read(path).map_err(files::failed("read", path))
-            }
-            Err(cause) => Err(files::failed("write", path)(cause)),
-        }
+        // First: a key without its public half could sign, and nobody verify.
+        files::write(&folder.join("key.pub"), format!("{public}\n").as_bytes(), true)?;
+        files::write(path, private.as_bytes(), true)?;
+        Ok(private.into_bytes())
     }
 
     /// The signed checkpoint of a tree.

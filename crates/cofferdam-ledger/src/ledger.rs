@@ -77,11 +77,12 @@ impl Ledger {
             None => (0, EMPTY_HASH),
         };
         let note = self.grow((old_size, old_root), &waiting, &key)?;
-        for waited in &waiting {
-            files::remove(&waited.path);
-        }
         let checkpoint = public.verify(&note, "the new checkpoint")?;
         tiles::remove_old_partials(&self.folder, old_size, checkpoint.size);
+        // One that stays would be put into the tree again each time: that must be known.
+        for waited in &waiting {
+            std::fs::remove_file(&waited.path).map_err(files::failed("remove", &waited.path))?;
+        }
         Ok(Integrated::Grown(checkpoint))
     }
 

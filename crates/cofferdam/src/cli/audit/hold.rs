@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cofferdam_audit::{Clock as _, Session, SystemClock};
-use cofferdam_ledger::{Contents, Entry, Integrated, Ledger, What};
+use cofferdam_ledger::{Contents, Entry, Integrated, Ledger, LedgerError, What};
 use serde_json::{Value, json};
 
 use super::args::{HoldAdd, HoldRemove, HoldVerb};
@@ -206,28 +206,33 @@ pub(super) fn state(home: &Home, entries: Vec<Entry>) -> Result<(), Failure> {
     }
     let began = Instant::now();
     loop {
-        match ledger.integrate().map_err(|error| not_stated(&error))? {
-            Integrated::Busy if began.elapsed() < LOCK_WAIT => std::thread::sleep(LOCK_PAUSE),
-            Integrated::Busy => {
-                return Err(
-                    not_stated(&"another process holds its lock").help("find out which one is stuck, and try again")
-                );
+        let integrated = ledger.integrate();
+        if let Ok(Integrated::Grown(checkpoint)) = &integrated {
+            publish_grown(&home.ledger(), settings.publish.as_deref(), checkpoint);
+        }
+        if matches!(integrated, Ok(Integrated::Busy)) {
+            if began.elapsed() < LOCK_WAIT {
+                std::thread::sleep(LOCK_PAUSE);
+                continue;
             }
-            Integrated::Grown(checkpoint) => {
-                publish_grown(&home.ledger(), settings.publish.as_deref(), &checkpoint);
-                // What waits is taken in batches.
-                if stands(&ledger.read().map_err(|error| not_stated(&error))?, &entries) {
-                    return Ok(());
-                }
-            }
-            // Another process took them.
-            Integrated::Nothing => return Ok(()),
+            return Err(
+                not_stated(&"another process holds its lock").help("find out which one is stuck, and try again")
+            );
+        }
+        // What waits is taken in batches; and what went wrong may have gone wrong behind them.
+        match (stands(&ledger, &entries), integrated) {
+            (Ok(true), _) => return Ok(()),
+            (_, Err(error)) | (Err(error), _) => return Err(not_stated(&error)),
+            (Ok(false), Ok(Integrated::Nothing)) => return Err(not_stated(&"somebody took it away")),
+            (Ok(false), Ok(_)) => {}
         }
     }
 }
 
-fn stands(contents: &Contents, entries: &[Entry]) -> bool {
-    entries.iter().all(|entry| !contents.waiting.contains(entry))
+/// Whether all of them are in the tree. A file of one that waited may stay where it was.
+fn stands(ledger: &Ledger, entries: &[Entry]) -> Result<bool, LedgerError> {
+    let contents = ledger.read()?;
+    Ok(entries.iter().all(|entry| contents.entries.contains(entry)))
 }
 
 /// A session as lists name it.
