@@ -58,7 +58,7 @@ pub use header::{HEADER_BYTES_MAX, Header};
 pub use kind::Kind;
 pub use log::{CLOSE_FACTS_BYTES_MAX, Durability, Heads, Log, Options};
 pub use opening::Opening;
-pub use packed::{PackedSegment, pack};
+pub use packed::{PackedSegment, pack, remove_segment};
 pub use quota::{Pressure, Quota};
 pub use reader::{Payloads, Position, Reader};
 pub use record::{FACTS_BYTES_MAX, PAYLOAD_BYTES_MAX, Record, Repeats};

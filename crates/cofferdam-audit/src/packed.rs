@@ -266,6 +266,22 @@ fn compare(source: &mut Source, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a segment. What it was packed to goes first, where both are there: who packed it ended before the other was removed.
+///
+/// # Errors
+/// When a file cannot be removed. The segment is still there then.
+pub fn remove_segment(path: &Path) -> Result<(), AuditError> {
+    let packed = PathBuf::from(format!("{}{PACKED_SUFFIX}", path.display()));
+    match std::fs::remove_file(&packed) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(AuditError::Write { path: packed, cause }),
+        _ => {}
+    }
+    std::fs::remove_file(path).map_err(|cause| AuditError::Write {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
 fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

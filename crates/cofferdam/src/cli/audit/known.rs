@@ -249,6 +249,17 @@ impl Known {
         None
     }
 
+    /// Whether the ledger says that this session was pruned, in order: what is there of it is what an interrupted `audit prune` left.
+    pub(super) fn is_pruned(&self, session: &str) -> bool {
+        let stated = self.sessions.get(session);
+        stated.is_some_and(|stated| {
+            let newest = stated.hashes.last_key_value().map_or(0, |(seq, _)| *seq);
+            let is_in_order =
+                |entry: &Entry| entry.wall_ns.saturating_sub(stated.wall_ns) >= FLOOR_NS && entry.seq >= newest;
+            stated.pruned.as_ref().is_some_and(is_in_order)
+        })
+    }
+
     pub(super) fn reach(&self, session: &str) -> Reach {
         let stated = self.sessions.get(session);
         Reach {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cofferdam_audit::{Clock as _, Session, SessionState, SessionVerdict, SystemClock, verify_session};
+use cofferdam_audit::{Clock as _, Session, SessionState, SessionVerdict, SystemClock, remove_segment, verify_session};
 use cofferdam_ledger::{Contents, Entry, What};
 use cofferdam_manifest::bytes_in_words;
 use cofferdam_ship::Delivered;
@@ -145,6 +145,12 @@ fn fate(home: &Home, session: &Session, ((contents, holds), (cutoff, sinks)): Ke
     if let Some(hold) = holds.iter().find(|hold| hold.covers(session)) {
         return Ok(Fate::Held(hold.clone()));
     }
+    let id = &session.header.session;
+    // It was proven before that was said and signed: what is left of it now need not be whole.
+    let mut signed = contents.entries.iter().filter(|entry| entry.session == *id);
+    if signed.any(|entry| entry.what == What::Pruned) {
+        return Ok(Fate::Goes(None));
+    }
     let mut last_wall_ns = session.header.wall_ns;
     let verdict = verify_session(&session.segments, &mut |record| {
         last_wall_ns = last_wall_ns.max(record.wall_ns)
@@ -156,20 +162,11 @@ fn fate(home: &Home, session: &Session, ((contents, holds), (cutoff, sinks)): Ke
     if time(last_wall_ns) >= cutoff {
         return Ok(Fate::Young);
     }
-    let id = &session.header.session;
-    let of_session = || {
-        contents
-            .entries
-            .iter()
-            .chain(&contents.waiting)
-            .filter(|entry| entry.session == *id)
-    };
     let last = verified.head.map(|head| head.seq);
-    if let Some(entry) = of_session().find(|entry| entry.what != What::Pruned && Some(entry.seq) > last) {
+    let stated = contents.entries.iter().chain(&contents.waiting);
+    let mut of_session = stated.filter(|entry| entry.session == *id);
+    if let Some(entry) = of_session.find(|entry| entry.what != What::Pruned && Some(entry.seq) > last) {
         return Ok(Fate::Broken(format!("cut: the ledger knows record {}", entry.seq)));
-    }
-    if of_session().any(|entry| entry.what == What::Pruned) {
-        return Ok(Fate::Goes(None));
     }
     let lacks = |(_, delivered): &&(String, Delivered)| last.is_some_and(|last| !delivered.has(id, last));
     if let Some((sink, _)) = sinks.iter().find(lacks) {
@@ -224,7 +221,7 @@ fn time(wall_ns: u64) -> SystemTime {
 /// The last segment first: what a kill leaves is the beginning of a session that the ledger says was pruned.
 fn remove(session: &Session) -> Result<(), Failure> {
     for path in session.segments.iter().rev() {
-        std::fs::remove_file(path).map_err(|cause| file_failure("remove", path, &cause))?;
+        remove_segment(path).map_err(|error| failure(&error))?;
     }
     let folder = session
         .segments

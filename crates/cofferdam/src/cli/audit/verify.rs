@@ -213,7 +213,9 @@ fn verify_one(
 }
 
 fn judge(unit: &Unit, verdict: &SessionVerdict, contradicted: Option<u64>, known: &Known) -> (bool, String, Value) {
+    let is_pruned = unit.session.as_ref().is_some_and(|session| known.is_pruned(session));
     match verdict {
+        SessionVerdict::Broken { broken, .. } if is_pruned && broken.what == Fault::SegmentMissing => left_over(),
         SessionVerdict::Broken { path, broken } => (
             false,
             format!(
@@ -232,6 +234,7 @@ fn judge(unit: &Unit, verdict: &SessionVerdict, contradicted: Option<u64>, known
                 .as_ref()
                 .and_then(|session| known.missing_from(session, verified));
             match missing {
+                Some(_) if is_pruned => left_over(),
                 Some(problem) => {
                     let seq = verified.head.map_or(0, |head| head.seq.saturating_add(1));
                     let facts = json!({"intact": false, "seq": seq, "what": problem.what, "words": problem.words});
@@ -241,6 +244,12 @@ fn judge(unit: &Unit, verdict: &SessionVerdict, contradicted: Option<u64>, known
             }
         }
     }
+}
+
+/// The beginning of a session that was pruned, whose removal was interrupted.
+fn left_over() -> (bool, String, Value) {
+    let words = "intact as far as it is there: it was pruned, and the next `audit prune` removes the rest".to_owned();
+    (true, words, json!({"intact": true, "pruned": true}))
 }
 
 /// The records of a session that no published checkpoint covers; nothing when all are.
