@@ -60,6 +60,31 @@ fn offsets(path: &Path) -> Vec<u64> {
 }
 
 #[test]
+fn a_published_line_that_was_cut_is_told_and_spoils_no_other() {
+    let (stage, witness) = witnessed();
+    let whole = fs::read_to_string(&witness).unwrap();
+    let line = whole.lines().next().unwrap();
+    fs::write(&witness, format!("{whole}{}", line.get(..line.len() / 2).unwrap())).unwrap();
+    let (code, _, ledger) = verify(&stage);
+    assert_eq!(code, Some(0), "{ledger}");
+    assert!(ledger["remarks"].to_string().contains("is cut"), "{ledger}");
+    session(&stage, "after");
+    let (code, sessions, ledger) = verify(&stage);
+    assert_eq!(code, Some(0), "{ledger}");
+    assert!(ledger["remarks"].to_string().contains("is cut"), "{ledger}");
+    for session in &sessions {
+        assert_eq!(
+            session["witnessed"].as_u64(),
+            session["records"].as_u64().map(|count| count - 1),
+            "{session}"
+        );
+    }
+    // What is no line of ours at all is another matter.
+    fs::write(&witness, format!("{whole}nothing of the kind\n")).unwrap();
+    assert_eq!(problems(&verify(&stage).2), ["witness"]);
+}
+
+#[test]
 fn every_session_reaches_the_ledger_and_its_witness() {
     let (stage, witness) = witnessed();
     let (code, sessions, ledger) = verify(&stage);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -170,6 +170,23 @@ fn publish_to(path: &Path, checkpoint: &SignedCheckpoint) -> std::io::Result<()>
         .mode(0o600)
         .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(path)?;
-    file.write_all(format!("{line}\n").as_bytes())?;
+    let begin = if is_cut(path) { "\n" } else { "" };
+    file.write_all(format!("{begin}{line}\n").as_bytes())?;
     file.sync_data()
+}
+
+/// Whether a full disk, or a machine that failed, left part of a line at the end. A file that may only be appended to is not read.
+fn is_cut(path: &Path) -> bool {
+    let last = || {
+        let file = File::options()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(path)?;
+        let mut last = [b'\n'];
+        if let Some(at) = file.metadata()?.len().checked_sub(1) {
+            file.read_exact_at(&mut last, at)?;
+        }
+        Ok::<_, std::io::Error>(last)
+    };
+    last().is_ok_and(|last| last != *b"\n")
 }

@@ -124,7 +124,13 @@ impl Known {
             let note = match published_note(line) {
                 Ok(Some(note)) => Ok(note),
                 Ok(None) => continue,
-                Err(words) => Err(words.to_owned()),
+                Err(NoNote::Cut) => {
+                    self.remarks.push(format!(
+                        "{place} is cut: a full disk or a failing machine took the rest"
+                    ));
+                    continue;
+                }
+                Err(NoNote::Malformed) => Err("not in its form".to_owned()),
             };
             let problem = match note.and_then(|note| judged(&note, contents)) {
                 Ok(Witnessed::Consistent(size)) => {
@@ -353,16 +359,26 @@ fn acknowledged(shipping: &Path) -> Vec<String> {
     paths.into_iter().filter_map(words).collect()
 }
 
+/// Why a line has no note.
+enum NoNote {
+    /// It ends before it is whole.
+    Cut,
+    Malformed,
+}
+
 /// The signed note in a line: one that was published to a file, or an event as it was shipped. `None` where the event is about something else.
-fn published_note(line: &str) -> Result<Option<String>, &'static str> {
-    let value: Value = serde_json::from_str(line).map_err(|_cause| "not in its form")?;
+fn published_note(line: &str) -> Result<Option<String>, NoNote> {
+    let read = |cause: serde_json::Error| {
+        if cause.is_eof() { NoNote::Cut } else { NoNote::Malformed }
+    };
+    let value: Value = serde_json::from_str(line).map_err(read)?;
     let of_ours = value.pointer("/unmapped/cofferdam");
     let is_another_event = of_ours.is_some_and(|ours| ours.get("kind").is_some_and(|kind| kind != "checkpoint"));
     if is_another_event {
         return Ok(None);
     }
     let note = of_ours.unwrap_or(&value).get("checkpoint");
-    let note = note.and_then(Value::as_str).ok_or("not in its form")?;
+    let note = note.and_then(Value::as_str).ok_or(NoNote::Malformed)?;
     Ok(Some(note.to_owned()))
 }
 
