@@ -15,7 +15,7 @@ use crate::command;
 use crate::workspace::Workspace;
 
 /// One for each file `fuzz/fuzz_targets/NAME.rs`.
-const TARGETS: [&str; 8] = [
+const TARGETS: [&str; 9] = [
     "line",
     "message",
     "session",
@@ -24,6 +24,7 @@ const TARGETS: [&str; 8] = [
     "arguments",
     "answer",
     "policy",
+    "segment",
 ];
 /// How long a target runs unless `--seconds` says otherwise.
 const DURATION: Duration = Duration::from_secs(60);
