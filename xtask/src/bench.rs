@@ -48,27 +48,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     }
     let gate = workspace.target().join("release/cofferdam");
     if only_launchers {
-        command::run(command::cargo().args(["build", "--release", "--locked", "--package", "cofferdam"]))?;
+        build(&["--package", "cofferdam"])?;
         return launchers::measure(workspace, &gate, is_quick);
     }
     if only_record {
-        command::run(command::cargo().args(["build", "--release", "--locked", "--package", "cofferdam"]))?;
+        build(&["--package", "cofferdam"])?;
         return record::measure(workspace, &gate, if is_quick { 1 } else { 10 });
     }
-    let mut build = command::cargo();
-    build.args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "xtask",
-        "--bin",
-        "bench_rig",
-    ]);
-    command::run(&mut build)?;
+    build(&["--package", "xtask", "--bin", "bench_rig"])?;
     let release = workspace.target().join("release");
     if with_gate {
-        command::run(command::cargo().args(["build", "--release", "--locked", "--package", "cofferdam"]))?;
+        build(&["--package", "cofferdam"])?;
         passed_on.extend([
             "--gate".to_owned(),
             release.join("cofferdam").to_string_lossy().into_owned(),
@@ -96,11 +86,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     starts(&release, with_gate)
 }
 
+/// Builds what is measured: in release, as it was locked.
+fn build(what: &[&str]) -> Result<()> {
+    command::run(command::cargo().args(["build", "--release", "--locked"]).args(what))
+}
+
 /// Starts of the compartment beside other people's sandboxes, those that are here.
 fn starts(release: &Path, with_gate: bool) -> Result<()> {
-    let mut build = command::cargo();
-    build.args(["build", "--release", "--locked", "--package", "cofferdam-sandbox"]);
-    command::run(build.args(["--example", "start_speed"]))?;
+    build(&["--package", "cofferdam-sandbox", "--example", "start_speed"])?;
     let program = release.join("examples/start_speed");
     // crun refuses a machine with control groups of both versions; in a mount table of its own it sees one.
     let is_root = std::fs::metadata("/proc/self")?.uid() == 0;

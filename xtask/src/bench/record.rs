@@ -26,16 +26,7 @@ const QUESTIONS: [&[&str]; 5] = [
 /// # Errors
 /// Something does not build, or cannot be written or asked.
 pub(super) fn measure(workspace: &Workspace, gate: &Path, millions: u32) -> Result<()> {
-    let mut build = command::cargo();
-    build.args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "cofferdam-audit",
-        "--examples",
-    ]);
-    command::run(&mut build)?;
+    super::build(&["--package", "cofferdam-audit", "--examples"])?;
     let folder = workspace.target().join("bench-record");
     drop(std::fs::remove_dir_all(&folder));
     std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
