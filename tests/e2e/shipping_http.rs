@@ -1,5 +1,6 @@
 //! `audit ship` to collectors that speak HTTP, over TLS: a webhook, Splunk's collector, OpenTelemetry.
 
+use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -65,7 +66,7 @@ impl Collector {
 
 fn private_file(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("credential");
-    let mut options = std::fs::File::options();
+    let mut options = File::options();
     let mut file = options
         .write(true)
         .create(true)
@@ -133,6 +134,69 @@ fn splunk_gets_every_record_and_acknowledges_what_is_indexed() {
 #[test]
 fn opentelemetry_gets_every_record_as_its_own_definitions_read_it() {
     everything_arrives("otlp");
+}
+
+/// Rotel, a collector of OpenTelemetry, telling what it understood of each log record.
+fn rotel(folder: &Path, port: u16) -> Running {
+    let python = Command::new(installed("collectors/bin/python"))
+        .args(["-c", "import rotel; print(rotel.__path__[0], end='')"])
+        .output()
+        .unwrap();
+    let mut rotel = Command::new(Path::new(&text(&python.stdout)).join("rotel-agent"));
+    rotel.arg("start").arg("--pid-file").arg(folder.join("pid"));
+    rotel.arg("--log-file").arg(folder.join("log"));
+    rotel.args(["--otlp-http-endpoint", &format!("127.0.0.1:{port}")]);
+    rotel.args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{}", free_port())]);
+    rotel.args([
+        "--exporter",
+        "blackhole",
+        "--debug-log",
+        "logs",
+        "--debug-log-verbosity",
+        "detailed",
+    ]);
+    rotel.env_clear().stdout(File::create(folder.join("said")).unwrap());
+    Running::listening(&mut rotel, port)
+}
+
+#[test]
+fn a_collector_of_opentelemetry_understands_every_record() {
+    let stage = Stage::with_fixture(&[]);
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let _running = rotel(folder.path(), port);
+    configure(
+        &stage,
+        &format!("[[sinks]]\nname = \"otel\"\ntype = \"otlp\"\nurl = \"http://127.0.0.1:{port}\"\n"),
+    );
+    session(&stage, 4);
+    let shipped = ship_once(&stage);
+    assert!(shipped.status.success(), "{}", text(&shipped.stderr));
+    let said = || std::fs::read_to_string(folder.path().join("said")).unwrap();
+    let began = std::time::Instant::now();
+    let bodies = || {
+        said()
+            .lines()
+            .filter(|line| line.starts_with("Body: Str(") && line.ends_with(')'))
+            .count()
+    };
+    let recorded = crate::shipping::recorded(&stage).len();
+    // What it acknowledged it tells in a moment; checkpoints of the ledger come beside.
+    while bodies() <= recorded && began.elapsed() < crate::support::STUCK {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let said = said();
+    let body = |line: &str| Some(line.strip_prefix("Body: Str(")?.strip_suffix(')')?.to_owned());
+    let events: Vec<Value> = said
+        .lines()
+        .filter_map(body)
+        .map(|body| serde_json::from_str(&body).unwrap_or_else(|cause| panic!("{cause}: {body}")))
+        .collect();
+    assert_all_arrived(&stage, &events);
+    for event in &events {
+        let id = event["metadata"]["uid"].as_str().unwrap();
+        assert!(said.contains(&format!("log.record.uid: Str({id})")), "{id}");
+    }
+    assert!(said.contains("service.name: Str(cofferdam)"), "{said}");
 }
 
 #[test]
