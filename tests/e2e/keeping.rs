@@ -26,7 +26,7 @@ fn ago(days: u32) -> SystemTime {
 }
 
 /// A session of several segments that ended so many days ago.
-fn old_session(stage: &Stage, id: u8, days: u32) -> (String, Vec<PathBuf>) {
+pub(crate) fn old_session(stage: &Stage, id: u8, days: u32) -> (String, Vec<PathBuf>) {
     let wall_ns = u64::try_from(ago(days).duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
     let session = format!("{id:02x}").repeat(16);
     let opening = Opening {
@@ -81,7 +81,7 @@ fn segments_of(folder: &Path, session: &str) -> Vec<PathBuf> {
     paths
 }
 
-fn are_there(stage: &Stage, session: &str) -> bool {
+pub(crate) fn are_there(stage: &Stage, session: &str) -> bool {
     !segments_of(&stage.home().join("state/audit/fixture"), session).is_empty()
 }
 

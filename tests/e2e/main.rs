@@ -24,6 +24,7 @@ mod egress_clients;
 mod ends;
 mod exhaustion;
 mod export;
+mod faults;
 mod flows;
 mod forged;
 mod frames;

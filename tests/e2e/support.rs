@@ -58,6 +58,20 @@ impl Stage {
         stage
     }
 
+    /// The same home and folder in another place, the settings changed to it.
+    pub(crate) fn twin(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("cofferdam-test-").tempdir().unwrap();
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(self.folder.path().join(".")).arg(folder.path());
+        assert!(copy.status().unwrap().success());
+        let twin = Self { folder };
+        let settings = twin.home().join("config/cofferdam.toml");
+        let [here, there] = [&self.folder, &twin.folder].map(|folder| folder.path().to_str().unwrap().to_owned());
+        let text = std::fs::read_to_string(&settings).unwrap();
+        std::fs::write(&settings, text.replace(&here, &there)).unwrap();
+        twin
+    }
+
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }

@@ -37,6 +37,8 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             // Who the record is shipped to.
             Set::python(&locks, &servers, "collectors"),
             Set::debian(&locks, &servers, ("rsyslog", "usr/sbin/rsyslogd")),
+            // What lets the disk fail under who keeps the record.
+            Set::debian(&locks, &servers, ("strace", "usr/bin/strace")),
             // Who makes containers.
             Set::debian(&locks, &servers, ("podman", "usr/bin/podman")),
             // What the browser profile is for.
