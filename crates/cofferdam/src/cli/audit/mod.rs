@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod ask;
 mod compress;
 mod export;
+mod groups;
 mod hold;
 mod known;
 mod line;

@@ -1,16 +1,16 @@
 //! `audit query`: the records that answer a question, or how many there are.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use cofferdam_audit::{Follow, Header, Session, Skimmed};
 use serde_json::{Value, json};
 
-use super::args::{AuditQuery, GroupBy};
+use super::args::AuditQuery;
 use super::ask::ask;
-use super::question::{Facts, Question, facts_of};
+use super::groups::Groups;
+use super::question::{Question, Word, facts_of};
 use super::{failure, store, warn, when};
 use crate::cli::output::{Output, Style};
 use crate::failure::{Exit, Failure};
@@ -19,8 +19,6 @@ use crate::home::Home;
 
 /// Bytes of a payload that a row shows, unless all are asked for.
 const SHOWN_PAYLOAD_BYTES: usize = 120;
-/// Most groups that are counted.
-const GROUPS_MAX: usize = 100_000;
 /// How often a followed record is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
@@ -43,16 +41,16 @@ pub(crate) fn query(home: &Home, args: &AuditQuery, output: &mut Output) -> Resu
     let store = store(home)?;
     let question = Question::new(&args.which)?;
     // From before the answer on, so that nothing falls between the two.
-    // Text is looked for in whole payloads.
-    let followed = if args.which.text.is_some() {
-        usize::MAX
-    } else {
-        payload_limit(args)
-    };
-    let (follow, problems) = store.follow(followed).map_err(|error| failure(&error))?;
-    if args.follow {
+    let follow = if args.follow {
+        // Text is looked for in whole payloads.
+        let is_whole = args.which.text.is_some();
+        let followed = if is_whole { usize::MAX } else { payload_limit(args) };
+        let (follow, problems) = store.follow(followed).map_err(|error| failure(&error))?;
         warn(problems.iter(), output);
-    }
+        Some(follow)
+    } else {
+        None
+    };
     let found = store.sessions().map_err(|error| failure(&error))?;
     warn(found.problems.iter(), output);
     let mut sessions = found.items;
@@ -64,7 +62,7 @@ pub(crate) fn query(home: &Home, args: &AuditQuery, output: &mut Output) -> Resu
         print_header(output)?;
         rows((args, &question), &sessions, output)?
     };
-    if args.follow {
+    if let Some(follow) = follow {
         follow_on(follow, (args, &question), output)?;
     }
     Ok(exit)
@@ -146,47 +144,16 @@ fn count(
     output: &mut Output,
 ) -> Result<Exit, Failure> {
     let by = &args.group_by;
-    type Groups = BTreeMap<Vec<String>, u64>;
-    let is_bounded = |groups: &Groups| {
-        if groups.len() <= GROUPS_MAX {
-            return Ok(());
-        }
-        Err(Failure::usage(format!("more than {GROUPS_MAX} groups")).help("group by less, or ask for less"))
-    };
-    let reads_facts = by.iter().any(|by| by.is_of_facts());
     let gathered = ask(
         sessions,
         output,
         |record| question.is_answered_by(record),
-        |found: &mut (Groups, u64), header, record| {
-            let (groups, total) = found;
-            *total += 1;
-            if by.is_empty() {
-                return Ok(());
-            }
-            let facts = if reads_facts {
-                facts_of(record.facts)
-            } else {
-                Facts::default()
-            };
-            let key: Vec<String> = by.iter().map(|by| value(*by, header, record, &facts)).collect();
-            *groups.entry(key).or_default() += 1;
-            is_bounded(groups)
-        },
+        |groups: &mut Groups, header, record| groups.count(by, header, record),
     )?;
-    let (mut groups, mut total) = (Groups::new(), 0);
-    for (some, count) in gathered {
-        total += count;
-        for (key, count) in some {
-            *groups.entry(key).or_default() += count;
-        }
-        is_bounded(&groups)?;
-    }
-    let mut groups: Vec<(Vec<String>, u64)> = groups.into_iter().collect();
-    groups.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-    if by.is_empty() {
-        groups = vec![(Vec::new(), total)];
-    }
+    let mut all = Groups::default();
+    gathered.into_iter().try_for_each(|groups| all.add(groups))?;
+    let total = all.total;
+    let groups = all.into_words(by);
     let names: Vec<String> = by.iter().map(|by| by.name().to_owned()).collect();
     if output.is_csv() {
         output.line(&csv(&[names.clone(), vec!["count".to_owned()]].concat()))?;
@@ -212,23 +179,6 @@ fn count(
     Ok(if total == 0 { Exit::Nothing } else { Exit::Fine })
 }
 
-fn value(by: GroupBy, header: &Header, record: &Skimmed<'_>, facts: &Facts<'_>) -> String {
-    let text = |value: &Option<Cow<'_, str>>| value.as_deref().unwrap_or("-").to_owned();
-    let time = |characters| when::written(record.wall_ns).chars().take(characters).collect();
-    match by {
-        GroupBy::Server => header.server.clone(),
-        GroupBy::Session => header.session.clone(),
-        GroupBy::Principal => header.principal.clone(),
-        GroupBy::Kind => record.kind.to_string(),
-        GroupBy::Decision => text(&facts.decision),
-        GroupBy::Rule => text(&facts.rule),
-        GroupBy::Method => text(&facts.method),
-        GroupBy::Tool => text(&facts.tool),
-        GroupBy::Day => time(10),
-        GroupBy::Hour => time(13),
-    }
-}
-
 fn print_header(output: &mut Output) -> Result<(), Failure> {
     if output.is_csv() {
         output.line("time,session,seq,server,principal,kind,decision,rule,method,tool,payload_bytes,payload")?;
@@ -239,7 +189,7 @@ fn print_header(output: &mut Output) -> Result<(), Failure> {
 fn print(row: &Row, output: &mut Output) -> Result<(), Failure> {
     let facts = facts_of(row.facts.as_bytes());
     let payload = String::from_utf8_lossy(&row.payload);
-    let word = |value: &Option<Cow<'_, str>>| value.as_deref().unwrap_or_default().to_owned();
+    let word = |value: &Option<Word<'_>>| value.as_deref().unwrap_or_default().to_owned();
     let [decision, rule, method, tool] = [&facts.decision, &facts.rule, &facts.method, &facts.tool].map(word);
     let time = when::written(row.wall_ns);
     if output.is_csv() {

@@ -1,6 +1,7 @@
 //! Which records a question is about.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::time::UNIX_EPOCH;
 
 use cofferdam_audit::{Header, Session, Skimmed};
@@ -14,13 +15,26 @@ use crate::failure::Failure;
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Facts<'a> {
     #[serde(borrow, default)]
-    pub(super) decision: Option<Cow<'a, str>>,
+    pub(super) decision: Option<Word<'a>>,
     #[serde(borrow, default)]
-    pub(super) rule: Option<Cow<'a, str>>,
+    pub(super) rule: Option<Word<'a>>,
     #[serde(borrow, default)]
-    pub(super) method: Option<Cow<'a, str>>,
+    pub(super) method: Option<Word<'a>>,
     #[serde(borrow, default)]
-    pub(super) tool: Option<Cow<'a, str>>,
+    pub(super) tool: Option<Word<'a>>,
+}
+
+/// A text that lies where it was read, unless JSON writes it with an escape. (In an `Option` of its own, serde copies each `Cow`.)
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Word<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Word<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A question, ready to be asked of each record.
@@ -93,8 +107,10 @@ impl<'a> Question<'a> {
                 return false;
             }
             let facts = facts_of(record.facts);
-            let is = |wanted: &Option<String>, found: &Option<Cow<'_, str>>| {
-                wanted.as_ref().is_none_or(|wanted| found.as_deref() == Some(wanted))
+            let is = |wanted: &Option<String>, found: &Option<Word<'_>>| {
+                wanted
+                    .as_ref()
+                    .is_none_or(|wanted| found.as_deref() == Some(wanted.as_str()))
             };
             let is_rule = rule.as_ref().is_none_or(|rule| {
                 facts
