@@ -77,7 +77,11 @@ impl Place {
         let root = program.with_extension(format!("{}", std::process::id()));
         let server = root.join("server");
         let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&server).expect("a folder for the segment");
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(&server)
+            .expect("a folder for the segment");
         Self {
             store: Store::open(&root).expect("the folder is ours"),
             path: server.join(format!("20261121T000000Z-{SESSION}.cfa")),
@@ -103,7 +107,12 @@ fn written(sealing: Option<Arc<dyn Sealing>>) -> [Whole; 2] {
     };
     let log = Log::create(&root, opening, options).expect("a log");
     let large = "large ".repeat(1_000);
-    for (facts, payload) in [("", "small"), (r#"{"decision":"deny"}"#, &large), ("{}", ""), ("", &large)] {
+    for (facts, payload) in [
+        ("", "small"),
+        (r#"{"decision":"deny"}"#, &large),
+        ("{}", ""),
+        ("", &large),
+    ] {
         let entry = Entry {
             kind: Kind::ClientLine,
             facts,
@@ -150,7 +159,10 @@ fn look(bytes: &[u8]) -> Vec<Record> {
     std::fs::write(path, bytes).expect("room for an input");
     let verdict = verify(path);
     let Some((records, is_whole)) = given(path) else {
-        assert!(!matches!(verdict, Ok(Verdict::Verified(_))), "verified, and nobody can open it");
+        assert!(
+            !matches!(verdict, Ok(Verdict::Verified(_))),
+            "verified, and nobody can open it"
+        );
         return Vec::new();
     };
     match verdict {
@@ -160,8 +172,14 @@ fn look(bytes: &[u8]) -> Vec<Record> {
     }
     let mut skim = Skim::open(path).expect("a reader opened it");
     for record in &records {
-        let skimmed = skim.next_record().expect("a reader read it").expect("a reader found it");
-        assert_eq!((skimmed.seq, skimmed.kind, skimmed.wall_ns), (record.seq, record.kind, record.wall_ns));
+        let skimmed = skim
+            .next_record()
+            .expect("a reader read it")
+            .expect("a reader found it");
+        assert_eq!(
+            (skimmed.seq, skimmed.kind, skimmed.wall_ns),
+            (record.seq, record.kind, record.wall_ns)
+        );
         assert!(skimmed.facts == record.facts.as_bytes() && skimmed.payload == record.payload);
         assert_eq!(skimmed.sealed, record.sealed);
     }
@@ -182,7 +200,11 @@ fn edited(whole: &Whole, edits: &[u8]) {
         let [what, low, high, value] = [edit[0], edit[1], edit[2], edit[3]];
         let at = usize::from(u16::from_le_bytes([low, high]));
         // From the beginning or the end.
-        let at = if what & 1 == 0 { at } else { bytes.len().saturating_sub(at) };
+        let at = if what & 1 == 0 {
+            at
+        } else {
+            bytes.len().saturating_sub(at)
+        };
         match (what >> 1) % 3 {
             0 => bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= value),
             1 => bytes.truncate(at),
