@@ -5,6 +5,8 @@
 
 #[path = "probe/battery.rs"]
 mod battery;
+#[path = "probe/beside.rs"]
+mod beside;
 #[path = "probe/prepared.rs"]
 mod prepared;
 #[path = "probe/reach.rs"]
@@ -270,6 +272,14 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
         "rename" => prepared::rename(argument),
         "deep" => prepared::deep(argument),
         "battery" => Ok(battery::run(argument)),
+        "touch" => beside::touch(argument),
+        "opened" => beside::opened(argument),
+        "process" => beside::process(argument),
+        "sockets" => Ok(beside::sockets()),
+        "truncate" => {
+            let path = CString::new(argument)?;
+            call(libc::SYS_truncate, [path.as_ptr() as c_long, 0, 0, 0, 0]).map(|_| "truncated".to_owned())
+        }
         "unix" => {
             let mut said = String::new();
             std::os::unix::net::UnixStream::connect(argument)?.read_to_string(&mut said)?;

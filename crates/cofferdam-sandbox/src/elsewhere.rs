@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use crate::{Doors, Ended, Enforced, Feature, Lack, Limits, Observer, Plan, Probe, SandboxError};
+use crate::{Doors, Ended, Enforced, Feature, Lack, Observer, Plan, Probe, SandboxError};
 
 /// A compartment, of which there are none on this system.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Prepared {
     ///
     /// # Errors
     /// Always.
-    pub fn new(_limits: &Limits) -> Result<Self, SandboxError> {
+    pub fn new(_plan: &Plan) -> Result<Self, SandboxError> {
         Err(SandboxError::Unsupported {
             system: std::env::consts::OS.to_owned(),
         })

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Feature;
+use crate::{Feature, Tier};
 
 /// What was measured on the process that runs the program: from inside after it was sealed and before its
 /// program was executed, from outside beside that, and its status once more after.
@@ -80,6 +80,20 @@ pub struct Enforced {
     pub confirmed_after_start: bool,
     /// What the plan asks for and could not be done here, with the reason.
     pub not_enforced: Vec<String>,
+    /// What stands in the place of namespaces, where they were given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlocked: Option<Landlocked>,
+}
+
+/// What stands in the place of namespaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landlocked {
+    /// The folder on the host that holds its home and temporary files, made for this run and removed after.
+    pub folder: PathBuf,
+    /// A signal that its user may send, to the process that supervises it, was tried and refused.
+    pub refuses_signals: bool,
+    /// Reading the list of processes, and this very machine's first, was tried and refused.
+    pub refuses_processes: bool,
 }
 
 /// One namespace of the process beside the launching process's own of the same kind.
@@ -245,7 +259,9 @@ impl Enforced {
             Feature::CgroupNamespace => self.is_own("cgroup"),
             Feature::NetworkNamespace => self.is_own("net"),
             Feature::NoNetwork => {
-                self.is_own("net") && self.routes.is_empty() && self.interfaces_up.iter().all(|name| name == "lo")
+                let is_empty = self.routes.is_empty() && self.interfaces_up.iter().all(|name| name == "lo");
+                // The one filter refuses sockets of every family.
+                (self.is_own("net") && is_empty) || (self.landlocked.is_some() && self.has(Feature::Seccomp))
             }
             Feature::PivotRoot => {
                 self.mounts_at("/").all(|root| root.kind == "tmpfs" && root.read_only)
@@ -256,10 +272,20 @@ impl Enforced {
             Feature::PrivateProc => {
                 self.is_own("pid") && self.visible_processes.iter().all(|pid| (1..=2).contains(pid))
             }
+            Feature::UnprivilegedUser if self.landlocked.is_some() => self.is_user_without_map(),
             Feature::UnprivilegedUser => {
                 self.maps_one() && self.user_map.iter().chain(&self.group_map).all(|map| map.outside != 0)
             }
             Feature::NoNewPrivileges => self.no_new_privileges,
+            Feature::NoCapabilities if self.landlocked.is_some() && self.no_new_privileges => {
+                // What could be gained never is, without new privileges; an ordinary user cannot give it up.
+                let bounding = 0;
+                let held = Capabilities {
+                    bounding,
+                    ..self.capabilities
+                };
+                held == Capabilities::default()
+            }
             Feature::NoCapabilities => self.capabilities == Capabilities::default(),
             Feature::NoUserNamespaces => self.max_user_namespaces == Some(0),
             Feature::Landlock(version) => self.landlock.version >= version && self.landlock.refuses,
@@ -273,15 +299,38 @@ impl Enforced {
             Feature::CpuLimit => self.cpu_percent.is_some(),
             Feature::ProgramWalls => self.walls.all(),
             // Nothing measured has no mount table.
-            Feature::Masks => self.unmasked.is_empty() && !self.mounts.is_empty(),
+            Feature::Masks => self.unmasked.is_empty() && (!self.mounts.is_empty() || self.landlocked.is_some()),
             Feature::MaskStrict => self.live_folders.is_empty() && self.has(Feature::Masks),
+            Feature::ProcessFence => {
+                let is_fenced = |walls: &Landlocked| walls.refuses_signals && walls.refuses_processes;
+                self.is_own("pid") || self.landlocked.as_ref().is_some_and(is_fenced)
+            }
+        }
+    }
+
+    /// How much of a compartment stands around it.
+    #[must_use]
+    pub const fn tier(&self) -> Tier {
+        match self.landlocked {
+            Some(_) => Tier::Landlocked,
+            None => Tier::Sealed,
         }
     }
 
     /// The user on the host.
     #[must_use]
     pub fn host_uid(&self) -> Option<u32> {
+        if self.landlocked.is_some() {
+            return seen_outside(&self.user_map, self.inside_ids.0);
+        }
         self.user_map.first().map(|map| map.outside)
+    }
+
+    /// Neither user nor group is root, here or further out.
+    fn is_user_without_map(&self) -> bool {
+        let (uid, gid) = self.inside_ids;
+        let is_root = |map: &[IdMap], id| id == 0 || seen_outside(map, id).is_none_or(|outside| outside == 0);
+        !is_root(&self.user_map, uid) && !is_root(&self.group_map, gid)
     }
 
     fn is_own(&self, kind: &str) -> bool {
@@ -307,9 +356,16 @@ impl Enforced {
     }
 }
 
+/// What a number of this user namespace is one further out.
+fn seen_outside(map: &[IdMap], inside: u32) -> Option<u32> {
+    let within = |line: &&IdMap| inside.checked_sub(line.inside).is_some_and(|above| above < line.count);
+    let line = map.iter().find(within)?;
+    line.outside.checked_add(inside - line.inside)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Enforced, IdMap, Mount, Namespace};
+    use super::{Enforced, IdMap, Landlocked, Mount, Namespace};
     use crate::Feature;
 
     #[test]
@@ -371,6 +427,55 @@ mod tests {
         };
         assert!(with(1000).has(Feature::UnprivilegedUser));
         assert!(!with(0).has(Feature::UnprivilegedUser));
+    }
+
+    #[test]
+    fn without_namespaces_nothing_counts_that_was_not_measured() {
+        let unmeasured = Enforced {
+            landlocked: Some(Landlocked::default()),
+            ..Default::default()
+        };
+        let mut missing = unmeasured.missing(crate::Tier::Landlocked.required());
+        // Empty sets and no secret in sight are what an empty measurement shows.
+        missing.extend([Feature::NoCapabilities, Feature::Masks]);
+        missing.sort();
+        let mut required = crate::Tier::Landlocked.required().to_vec();
+        required.sort();
+        assert_eq!(missing, required);
+        for namespaced in [
+            Feature::PidNamespace,
+            Feature::PrivateProc,
+            Feature::PivotRoot,
+            Feature::NoexecWritable,
+        ] {
+            assert!(!unmeasured.has(namespaced), "{namespaced}");
+        }
+    }
+
+    #[test]
+    fn without_a_map_of_its_own_root_is_root_here_and_further_out() {
+        let with = |uid, outside| Enforced {
+            inside_ids: (uid, 1000),
+            user_map: vec![IdMap {
+                inside: 0,
+                outside,
+                count: 2000,
+            }],
+            group_map: vec![IdMap {
+                inside: 0,
+                outside: 5000,
+                count: 2000,
+            }],
+            landlocked: Some(Landlocked::default()),
+            ..Default::default()
+        };
+        assert!(with(1000, 0).has(Feature::UnprivilegedUser));
+        assert_eq!(with(1000, 7000).host_uid(), Some(8000));
+        assert!(!with(0, 7000).has(Feature::UnprivilegedUser), "root here");
+        assert!(
+            !with(2000, 7000).has(Feature::UnprivilegedUser),
+            "a number without a meaning"
+        );
     }
 
     #[test]

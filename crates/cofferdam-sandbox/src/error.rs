@@ -94,6 +94,11 @@ pub enum SandboxError {
         /// How many names it has.
         links: u64,
     },
+    /// A secret lies in a granted folder, and without a mount table of its own nothing hides it.
+    SecretInSight {
+        /// The secret.
+        path: PathBuf,
+    },
     /// A granted folder could not be copied for `mask-strict`.
     Snapshot {
         /// The file or folder that could not.
@@ -258,6 +263,11 @@ impl fmt::Display for SandboxError {
                 "the secret `{}` cannot be masked: it has {links} names (hard links), and others may be readable",
                 path.display()
             ),
+            Self::SecretInSight { path } => write!(
+                out,
+                "the secret `{}` lies in a granted folder, and without namespaces nothing can be masked",
+                path.display()
+            ),
             Self::Disagreement { what } => write!(out, "inside and outside disagree about the compartment: {what}"),
             Self::NotEnforced { missing, reasons } => {
                 write!(out, "required and not enforced: {}", listed(missing))?;
@@ -330,6 +340,9 @@ impl SandboxError {
             }
             Self::LinkedSecret { .. } => {
                 "make it a file of its own (`cp FILE FILE.new && mv FILE.new FILE`), or grant a narrower folder"
+            }
+            Self::SecretInSight { .. } => {
+                "grant a narrower folder; or accept that the server reads it: `waive = [\"namespaces\", \"masks\"]`"
             }
             Self::Source { errno: 2, .. } => "create it, or take it out of the grants",
             Self::Source { errno: 13, .. } => "this user may not enter one of the folders above it",

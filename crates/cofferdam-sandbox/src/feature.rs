@@ -25,7 +25,7 @@ pub enum Feature {
     CgroupNamespace,
     /// An own network stack.
     NetworkNamespace,
-    /// No interface is up but the loopback, and no route leads anywhere.
+    /// No interface is up but the loopback, and no route leads anywhere; without a network stack of its own: no socket can be made.
     NoNetwork,
     /// The root is a fresh one and cannot be written.
     PivotRoot,
@@ -66,10 +66,12 @@ pub enum Feature {
     /// What is masked stays so whatever others do in a granted folder: such folders are shown as they were at the
     /// start, and none is granted for writing.
     MaskStrict,
+    /// No other process than its own can be signalled, traced or read: by a process table of its own, or by Landlock.
+    ProcessFence,
 }
 
 /// The features with a fixed name; `Landlock` carries a number.
-const NAMES: [(Feature, &str); 26] = [
+const NAMES: [(Feature, &str); 27] = [
     (Feature::UserNamespace, "user-namespace"),
     (Feature::PidNamespace, "pid-namespace"),
     (Feature::MountNamespace, "mount-namespace"),
@@ -96,6 +98,7 @@ const NAMES: [(Feature, &str); 26] = [
     (Feature::ProgramWalls, "program-walls"),
     (Feature::Masks, "masks"),
     (Feature::MaskStrict, "mask-strict"),
+    (Feature::ProcessFence, "process-fence"),
 ];
 
 impl Feature {

@@ -32,6 +32,7 @@ mod mask;
 mod observation;
 mod plan;
 mod probe;
+mod tier;
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
@@ -42,7 +43,7 @@ pub use doors::{Doors, NAMES_PORT, PORTS_MAX};
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{Compartment, Prepared, engine, launch, launch_observed, probe, run_if_launcher};
 pub use enforced::{
-    Capabilities, Descriptor, Ended, Enforced, IdMap, Landlock, Limit, Memory, Mount, Namespace, Walls,
+    Capabilities, Descriptor, Ended, Enforced, IdMap, Landlock, Landlocked, Limit, Memory, Mount, Namespace, Walls,
 };
 pub use error::SandboxError;
 pub use feature::{Feature, UnknownFeature};
@@ -53,3 +54,4 @@ pub use mask::Masks;
 pub use observation::{Deed, Observation, Observer};
 pub use plan::{HOME, Limits, Plan, Programs};
 pub use probe::{Lack, Probe};
+pub use tier::Tier;

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Feature, Image, Masks, NAMES_PORT, PORTS_MAX, SandboxError};
+use crate::{Feature, Image, Masks, NAMES_PORT, PORTS_MAX, SandboxError, Tier};
 
 /// The home folder inside every compartment: private, empty, forgotten at the end.
 pub const HOME: &str = "/home/sandbox";
@@ -68,6 +68,10 @@ pub struct Plan {
     /// [`Programs::Only`] and [`Self::program_files`] do not go with it.
     #[serde(default)]
     pub image: Option<Image>,
+    /// Whether it has namespaces. Without, paths are the host's own, [`HOME`] and `/tmp` are folders made for this run, and
+    /// nothing of a network, a socket, a browser or an image goes with it.
+    #[serde(default)]
+    pub tier: Tier,
 }
 
 /// What may be executed besides the program itself, its interpreter and the dynamic loader.
@@ -145,6 +149,22 @@ impl Plan {
             ports: Vec::new(),
             require: Feature::DEFAULT_REQUIRED.to_vec(),
             image: None,
+            tier: Tier::Sealed,
+        }
+    }
+
+    /// Gives up the namespaces: what is required is what the tier without them can have.
+    pub fn give_up_namespaces(&mut self) {
+        self.tier = Tier::Landlocked;
+        let given_up = |feature: &Feature| {
+            let was_required = Feature::DEFAULT_REQUIRED.contains(feature) || *feature == Feature::ProgramWalls;
+            was_required && !Tier::Landlocked.required().contains(feature)
+        };
+        self.require.retain(|feature| !given_up(feature));
+        for feature in Tier::Landlocked.required() {
+            if !self.require.contains(feature) {
+                self.require.push(*feature);
+            }
         }
     }
 
@@ -194,9 +214,26 @@ impl Plan {
         if self.shows_snapshots() && self.masks.is_empty() {
             return refuse("`mask-strict` is required, and nothing is masked".to_owned());
         }
+        if let Some(problem) = self.problem_of_tier() {
+            return refuse(problem);
+        }
         self.check_paths()?;
         self.check_ports()?;
         self.check_limits()
+    }
+
+    /// What of the plan needs namespaces, when it has none.
+    fn problem_of_tier(&self) -> Option<String> {
+        let needs = [
+            (!self.ports.is_empty() || self.loopback, "connections to granted hosts"),
+            (!self.sockets.is_empty(), "granted UNIX sockets"),
+            (self.browser, "a browser"),
+            (self.image.is_some(), "a container's image"),
+            (self.shows_snapshots(), "`mask-strict`"),
+        ];
+        let (_, what) = needs.into_iter().find(|(is_wanted, _)| *is_wanted)?;
+        (self.tier == Tier::Landlocked)
+            .then(|| format!("the namespaces are given up, and {what} cannot be had without"))
     }
 
     /// Whether granted folders are shown as they were at the start.

@@ -185,7 +185,7 @@ pub(crate) fn start(plan: &Plan) -> Result<Compartment, Failure> {
 /// # Errors
 /// The launcher cannot be started.
 pub(crate) fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
-    Prepared::new(&plan.limits).map_err(|error| not_started(&error))
+    Prepared::new(plan).map_err(|error| not_started(&error))
 }
 
 /// Starts the compartment that was prepared; `observer` is told what its program executes, connects to and is

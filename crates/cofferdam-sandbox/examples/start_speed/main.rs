@@ -90,7 +90,7 @@ fn measure() -> Outcome<()> {
 fn launched([to_program, to_end]: &mut [Row; 2], is_prepared: bool) -> Outcome<()> {
     let mut plan = Plan::sealed(PROGRAM);
     plan.require.clear();
-    let prepared = is_prepared.then(|| Prepared::new(&plan.limits)).transpose()?;
+    let prepared = is_prepared.then(|| Prepared::new(&plan)).transpose()?;
     if is_prepared {
         thread::sleep(MEANWHILE);
     }

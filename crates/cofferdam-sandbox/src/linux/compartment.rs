@@ -13,13 +13,26 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use super::cgroup::ControlGroup;
 use super::channel::{self, WORD_BYTES_MAX};
 use super::engine::Container;
-use crate::{Doors, Ended, Enforced};
+use super::landlocked;
+use crate::{Doors, Ended, Enforced, Tier};
 
 /// The first process of a compartment.
 #[derive(Debug)]
 pub(super) struct Init {
     pub(super) pid: i32,
     pub(super) pidfd: OwnedFd,
+    pub(super) tier: Tier,
+}
+
+impl Init {
+    /// The signal that ends the first process with all that is inside: the kernel ends a process table with its first process,
+    /// and a supervisor ends what it supervises.
+    pub(super) const fn end(&self) -> Signal {
+        match self.tier {
+            Tier::Sealed => Signal::KILL,
+            Tier::Landlocked => landlocked::END,
+        }
+    }
 }
 
 /// One process and its descendants, confined. Dropping it kills and reaps them all; so does the death of the
@@ -108,7 +121,7 @@ impl Compartment {
     /// Ends every process inside, at once.
     pub fn kill(&self) {
         self.was_killed.store(true, Ordering::SeqCst);
-        self.signal(Signal::KILL);
+        self.signal(self.init.end());
     }
 
     fn signal(&self, signal: Signal) {

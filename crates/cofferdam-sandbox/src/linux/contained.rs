@@ -9,9 +9,8 @@ use std::process::ExitCode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{WaitOptions, wait};
 
-use super::cgroup::Places;
 use super::channel::{self, Report, WORD_BYTES_MAX};
-use super::launcher::{self, HANDED_OVER};
+use super::launcher::{self, Beginning, HANDED_OVER};
 use super::synthetic::Synthetic;
 use super::syscalls::{self, Cloned};
 use super::wire::{self, Order};
@@ -93,7 +92,7 @@ fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
     // The first process of the compartment reads the order where it is without a container.
     let order = wire::blank().map_err(failed("make a file for the plan"))?;
     rustix::stdio::dup2_stdin(&order).map_err(|error| failed("make a file for the plan")(error.into()))?;
-    launcher::bring_forth(control, handed, &Places::default(), || {
+    launcher::bring_forth(control, handed, &Beginning::default(), || {
         let told = wire::unseal(&told).map_err(|problem| SandboxError::NotALauncher { problem })?;
         wire::seal(&completed(told)?, &order).map_err(failed("seal the plan"))
     })

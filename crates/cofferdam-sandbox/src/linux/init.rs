@@ -1,5 +1,6 @@
 //! The first process of the compartment: builds it, starts the sealed process, and then reaps and waits.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
@@ -11,8 +12,10 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::channel::{self, Message, Report, WORD_BYTES_MAX};
+use super::fence::Fence;
 use super::identity::INSIDE;
 use super::kernel_files::OwnSettings;
+use super::landlocked::Supervised;
 use super::launcher::{HANDED_OVER, ORDERED, READY};
 use super::measure::Settings;
 use super::seccomp::Variant;
@@ -24,7 +27,7 @@ use crate::{Ended, Feature, Landlock, SandboxError};
 /// What the launching process sends when the program may run.
 pub(super) const RUN: &[u8] = b"run";
 /// Signals that are passed on to the program.
-const FORWARDED: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+pub(super) const FORWARDED: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
 /// What the first process is born with.
 pub(super) struct Newborn {
@@ -109,7 +112,7 @@ fn build(order: &Order, control: &OwnedFd, launcher: Option<&OwnedFd>) -> Result
 }
 
 /// Waits until the maps are written and the order is complete, and reads it.
-fn hear_order(launcher: &OwnedFd) -> Result<Order, SandboxError> {
+pub(super) fn hear_order(launcher: &OwnedFd) -> Result<Order, SandboxError> {
     while hear(launcher)?.bytes != ORDERED {}
     wire::unseal(rustix::stdio::stdin()).map_err(|problem| SandboxError::NotALauncher { problem })
 }
@@ -163,7 +166,7 @@ fn start(
             drop((signals, lifeline));
             let sealed = redirect(&stdin, &stdout, &stderr).and_then(|()| {
                 drop((stdin, stdout, stderr));
-                sealed_process(order, control, settings)
+                sealed_process(order, control, settings, None)
             });
             let Err(error) = sealed;
             let _unheard = channel::report(control, &Report::Failed(error), &[]);
@@ -177,22 +180,31 @@ fn start(
     }
 }
 
-fn redirect(stdin: &OwnedFd, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), SandboxError> {
+pub(super) fn redirect(stdin: &OwnedFd, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), SandboxError> {
     let as_error = |error: rustix::io::Errno| failed("connect the pipes")(error.into());
     rustix::stdio::dup2_stdin(stdin).map_err(as_error)?;
     rustix::stdio::dup2_stdout(stdout).map_err(as_error)?;
     rustix::stdio::dup2_stderr(stderr).map_err(as_error)
 }
 
-/// Seals this process, measures it, waits for the word, and becomes the program.
-fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Result<Infallible, SandboxError> {
+/// Seals this process, measures it, waits for the word, and becomes the program. `supervised` is what stands around it when
+/// it has no namespaces.
+pub(super) fn sealed_process(
+    order: &Order,
+    control: &OwnedFd,
+    settings: Settings,
+    supervised: Option<&Supervised>,
+) -> Result<Infallible, SandboxError> {
     let plan = &order.plan;
-    rustix::process::chdir(&plan.directory).map_err(|error| SandboxError::Directory {
+    let moved = |value: &str| supervised.map_or_else(|| value.to_owned(), |it| it.folder.moved(value));
+    let directory = moved(plan.directory.to_str().unwrap_or_default());
+    rustix::process::chdir(&directory).map_err(|error| SandboxError::Directory {
         path: plan.directory.clone(),
         errno: error.raw_os_error(),
     })?;
     let arguments = strings(plan.command.iter().cloned())?;
-    let environment = strings(plan.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
+    let variables = plan.environment.iter();
+    let environment = strings(variables.map(|(name, value)| format!("{name}={}", moved(value))))?;
     let Some(program) = arguments.first() else {
         return Err(SandboxError::Plan {
             problem: "the command is empty".to_owned(),
@@ -202,20 +214,7 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
     // So that it can be measured from outside too; PID 1 stays closed to everybody.
     seal::set_dumpable(true)?;
     syscalls::close_from(3, true).map_err(failed("mark the descriptors"))?;
-    let landlock: Landlock = landlock::restrict(order)?;
-    let variant = Variant {
-        refuses_memory_files: !plan.executable_tmp && settings.memfd_noexec.is_none(),
-        has_unix_sockets: plan.has_unix_sockets(),
-        is_browser: plan.browser,
-    };
-    let listening = measure::listening();
-    let listener = seccomp::install(variant, order.is_observed)?;
-    // From here on it can be measured from outside, which happens while it measures itself.
-    let beside: Vec<BorrowedFd<'_>> = listener.iter().map(OwnedFd::as_fd).collect();
-    channel::report(control, &Report::Sealed { variant }, &beside).map_err(failed("report the seal"))?;
-    drop(listener);
-    let enforced = Box::new(measure::inside(order, landlock, settings, listening)?);
-    channel::report(control, &Report::Measured { enforced }, &[]).map_err(failed("report the measurement"))?;
+    seal_and_measure(order, control, settings, supervised)?;
     let word = channel::receive(control, WORD_BYTES_MAX).map_err(failed("hear the word"))?;
     if word.bytes != RUN {
         syscalls::end(1);
@@ -227,6 +226,41 @@ fn sealed_process(order: &Order, control: &OwnedFd, settings: Settings) -> Resul
     })
 }
 
+/// Puts the last two walls up, and reports what was found to hold.
+fn seal_and_measure(
+    order: &Order,
+    control: &OwnedFd,
+    settings: Settings,
+    supervised: Option<&Supervised>,
+) -> Result<(), SandboxError> {
+    let plan = &order.plan;
+    let landlock: Landlock = match supervised {
+        Some(supervised) => landlock::restrict_beside(order, &supervised.folder)?,
+        None => landlock::restrict(order)?,
+    };
+    let variant = Variant {
+        refuses_memory_files: !plan.executable_tmp && settings.memfd_noexec.is_none(),
+        has_unix_sockets: plan.has_unix_sockets(),
+        is_browser: plan.browser,
+        fence: supervised.map(|_no_namespace| Fence {
+            signals_of: (!landlock::judges_signals()).then(std::process::id),
+            refuses_truncate: !landlock::judges_truncation(),
+        }),
+    };
+    let listening = supervised.map_or_else(measure::listening, |_everybodys| BTreeSet::new());
+    let listener = seccomp::install(variant, order.is_observed)?;
+    // From here on it can be measured from outside, which happens while it measures itself.
+    let beside: Vec<BorrowedFd<'_>> = listener.iter().map(OwnedFd::as_fd).collect();
+    channel::report(control, &Report::Sealed { variant }, &beside).map_err(failed("report the seal"))?;
+    drop(listener);
+    let enforced = match supervised {
+        Some(supervised) => measure::beside(order, landlock, supervised)?,
+        None => measure::inside(order, landlock, settings, listening)?,
+    };
+    let enforced = Box::new(enforced);
+    channel::report(control, &Report::Measured { enforced }, &[]).map_err(failed("report the measurement"))
+}
+
 fn strings(strings: impl Iterator<Item = String>) -> Result<Vec<CString>, SandboxError> {
     let nul = |_error| SandboxError::Plan {
         problem: "an argument or variable has a NUL in it".to_owned(),
@@ -236,7 +270,7 @@ fn strings(strings: impl Iterator<Item = String>) -> Result<Vec<CString>, Sandbo
 
 /// Keeps the lifeline as descriptor 0 and the signals as descriptor 1, and closes everything else. No
 /// descriptor object may be used or dropped after this; the process ends without dropping any.
-fn keep_only(lifeline: &OwnedFd, signals: &OwnedFd) -> Result<(), SandboxError> {
+pub(super) fn keep_only(lifeline: &OwnedFd, signals: &OwnedFd) -> Result<(), SandboxError> {
     let as_error = |error: rustix::io::Errno| failed("keep the lifeline")(error.into());
     rustix::stdio::dup2_stdin(lifeline).map_err(as_error)?;
     rustix::stdio::dup2_stdout(signals).map_err(as_error)?;
@@ -260,7 +294,7 @@ fn reap(program: i32) -> ! {
             syscalls::end(0);
         }
         if signal.contains(PollFlags::IN) {
-            forward_signals(program);
+            forward_signals(program, None);
             if let Some(ended) = reap_all(program) {
                 let record = serde_json::to_vec(&ended).unwrap_or_default();
                 // If nobody is there to hear it, the lifeline is cut and this ends as well.
@@ -271,11 +305,13 @@ fn reap(program: i32) -> ! {
     }
 }
 
-/// Passes pending signals on to the program.
-fn forward_signals(program: i32) {
+/// Passes pending signals on to the program. Says whether one of them was `end`, which is for this process alone.
+pub(super) fn forward_signals(program: i32, end: Option<Signal>) -> bool {
+    let mut is_end = false;
     let mut record = [0_u8; syscalls::SIGNAL_RECORD_BYTES];
     while rustix::io::read(rustix::stdio::stdout(), &mut record).is_ok_and(|count| count == record.len()) {
         let number = record.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        is_end |= end.is_some_and(|end| end.as_raw().unsigned_abs() == number);
         let forwarded = FORWARDED.iter().find(|signal| signal.unsigned_abs() == number);
         if let (Some(signal), Some(program)) = (
             forwarded.and_then(|raw| Signal::from_named_raw(*raw)),
@@ -285,10 +321,11 @@ fn forward_signals(program: i32) {
             let _gone = kill_process(program, signal);
         }
     }
+    is_end
 }
 
 /// Reaps whatever has ended, and says how the program did if it has.
-fn reap_all(program: i32) -> Option<Ended> {
+pub(super) fn reap_all(program: i32) -> Option<Ended> {
     let mut ended = None;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid.as_raw_nonzero().get() == program {

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
+use super::private_folder::PrivateFolder;
 use super::wire::{Access, Graft, Order};
-use super::{errno, syscalls};
+use super::{errno, syscalls, trees};
 use crate::plan::HOME;
 use crate::{Landlock, Programs, SandboxError};
 use syscalls::LandlockRuleset;
@@ -28,6 +29,18 @@ const REFER: u64 = 1 << 13;
 const TRUNCATE: u64 = 1 << 14;
 /// Connecting to a UNIX socket by its path, from version 9 on.
 const RESOLVE_UNIX: u64 = 1 << 16;
+
+/// The scope of signals, and the first version that has it.
+const SIGNALS: u64 = 2;
+const SIGNALS_SINCE: u32 = 6;
+/// The first version that judges cutting a file short by its name.
+const TRUNCATE_SINCE: u32 = 3;
+/// Files of the kernel by which runtimes count processors and memory. There is no mount that could show others.
+const KERNEL_FILES: [&str; 3] = ["/proc/cpuinfo", "/proc/meminfo", "/proc/stat"];
+/// What a process without a `/proc` of its own may read of itself. Not `net`, which is everybody's.
+const OWN_FILES: [&str; 11] = [
+    "auxv", "cmdline", "comm", "fd", "gid_map", "limits", "maps", "stat", "statm", "status", "uid_map",
+];
 
 /// The right over the network that stays denied where the network is granted.
 const BIND_TCP: u64 = 1;
@@ -77,6 +90,105 @@ pub(super) fn restrict(order: &Order) -> Result<Landlock, SandboxError> {
         scopes: handled.scopes,
         refuses: false,
     })
+}
+
+/// Restricts this process, for good, where no mount table hides anything: what is granted is named by what it is on the host.
+pub(super) fn restrict_beside(order: &Order, folder: &PrivateFolder) -> Result<Landlock, SandboxError> {
+    let version = syscalls::landlock_version().map_err(failed("ask for the version of Landlock"))?;
+    let handled = handled(version);
+    let ruleset =
+        syscalls::landlock_ruleset(&handled, size_known(version)).map_err(failed("make a Landlock ruleset"))?;
+    let own = std::process::id();
+    for name in OWN_FILES {
+        allow(
+            &ruleset,
+            &Path::new("/proc").join(own.to_string()).join(name),
+            READ & handled.files,
+        )?;
+    }
+    for file in KERNEL_FILES {
+        allow(&ruleset, Path::new(file), READ_FILE & handled.files)?;
+    }
+    let may_execute = if order.plan.executable_tmp { EXECUTE } else { 0 };
+    for private in [folder.home(), folder.tmp()] {
+        allow(&ruleset, &private, (WRITE | may_execute) & handled.files)?;
+    }
+    allow_beside(order, &ruleset, handled.files)?;
+    syscalls::landlock_restrict(&ruleset).map_err(failed("enforce the Landlock ruleset"))?;
+    Ok(Landlock {
+        version,
+        files: handled.files,
+        network: handled.network,
+        scopes: handled.scopes,
+        refuses: false,
+    })
+}
+
+/// What the plan grants and the system it needs, each exactly as it was resolved.
+fn allow_beside(order: &Order, ruleset: &OwnedFd, handled: u64) -> Result<(), SandboxError> {
+    let any = matches!(order.plan.programs, Programs::Any);
+    for graft in &order.grafts {
+        let rights = match graft.access {
+            Access::System | Access::Read if any => READ | EXECUTE,
+            Access::System | Access::Read | Access::Data | Access::Configuration => READ,
+            Access::Write => WRITE,
+            Access::Device => READ_FILE | WRITE_FILE,
+            Access::Socket => continue,
+        };
+        let place = trees::pin(graft)?;
+        is_open_to_us(graft)?;
+        let rights = if graft.is_folder { rights } else { rights & OF_FILES };
+        let doing = || format!("allow `{}` in the Landlock ruleset", graft.target.display());
+        syscalls::landlock_allow(ruleset, &place, rights & handled).map_err(failed(&doing()))?;
+    }
+    for program in &order.executables {
+        allow(ruleset, program, (READ_FILE | EXECUTE) & handled)?;
+    }
+    Ok(())
+}
+
+/// Whoever was root is somebody else by now, and has no owner mapped to them: what they cannot use is said now, and not found
+/// by the program later. Of the system, what is closed stays closed.
+fn is_open_to_us(graft: &Graft) -> Result<(), SandboxError> {
+    let wanted = match graft.access {
+        Access::Read | Access::Data => rustix::fs::Access::READ_OK,
+        Access::Write => rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
+        _ => return Ok(()),
+    };
+    rustix::fs::access(&graft.source, wanted).map_err(|error| SandboxError::Source {
+        path: graft.target.clone(),
+        errno: error.raw_os_error(),
+    })
+}
+
+/// Whether Landlock judges signals here.
+pub(super) fn judges_signals() -> bool {
+    syscalls::landlock_version().is_ok_and(|version| version >= SIGNALS_SINCE)
+}
+
+/// Whether it judges cutting files short by their names.
+pub(super) fn judges_truncation() -> bool {
+    syscalls::landlock_version().is_ok_and(|version| version >= TRUNCATE_SINCE)
+}
+
+/// Makes a domain of this process and all that descend from it, from which no signal leaves. It bars nothing else.
+pub(super) fn keep_signals_inside() -> Result<(), SandboxError> {
+    let scope = LandlockRuleset {
+        scopes: SIGNALS,
+        ..Default::default()
+    };
+    let ruleset =
+        syscalls::landlock_ruleset(&scope, size_known(SIGNALS_SINCE)).map_err(failed("make a Landlock ruleset"))?;
+    syscalls::landlock_restrict(&ruleset).map_err(failed("keep signals inside"))
+}
+
+/// Keeps what [`restrict_beside`] allowed of the kernel's files where it is: the kernel forgets which file a rule means as
+/// soon as nobody holds its name.
+pub(super) fn hold_kernel_files(process: i32) -> Vec<OwnedFd> {
+    let own = OWN_FILES.map(|name| format!("/proc/{process}/{name}"));
+    let paths = KERNEL_FILES.into_iter().map(str::to_owned).chain(own);
+    let hold = |path: String| openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
+    paths.filter_map(hold).collect()
 }
 
 /// How much of the structure a version knows.

@@ -15,7 +15,7 @@ use super::cgroup::ControlGroup;
 use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
 use super::compartment::{Compartment, Init};
 use super::engine::{self, Container};
-use super::launcher::{HANDED_OVER, ORDERED};
+use super::launcher::{Beginning, HANDED_OVER, ORDERED};
 use super::masker::Namespaces;
 use super::measure::Outside;
 use super::seccomp::Variant;
@@ -23,7 +23,7 @@ use super::secrets::Secrets;
 use super::synthetic::Synthetic;
 use super::wire::{self, Access, Graft, Order, SUBCOMMAND};
 use super::{errno, init, mask_watch, measure, network, observe, seccomp, secrets, sources};
-use crate::{Doors, Enforced, Image, Limits, Observer, Plan, SandboxError};
+use crate::{Doors, Enforced, Image, Limits, Observer, Plan, SandboxError, Tier};
 
 /// How long a start may take. A granted folder on a dead network mount would hold it for ever.
 const START_SECONDS_MAX: u64 = 30;
@@ -49,7 +49,7 @@ pub fn launch(plan: &Plan) -> Result<Compartment, SandboxError> {
     plan.check()?;
     match &plan.image {
         Some(image) => start_in_image(plan, image, None),
-        None => Prepared::new(&plan.limits)?.launch(plan, None),
+        None => Prepared::new(plan)?.launch(plan, None),
     }
 }
 
@@ -65,7 +65,7 @@ pub fn launch_observed(plan: &Plan, observer: Observer) -> Result<Compartment, S
     plan.check()?;
     match &plan.image {
         Some(image) => start_in_image(plan, image, Some(observer)),
-        None => Prepared::new(&plan.limits)?.launch(plan, Some(observer)),
+        None => Prepared::new(plan)?.launch(plan, Some(observer)),
     }
 }
 
@@ -77,20 +77,22 @@ pub struct Prepared {
     /// None once it was launched.
     parts: Option<(Launching, ControlGroup)>,
     limits: Limits,
+    tier: Tier,
 }
 
 impl Prepared {
-    /// Starts the launcher of a compartment with these limits.
+    /// Starts the launcher of a compartment with the limits and of the tier of this plan.
     ///
     /// # Errors
     /// The launcher could not be started.
-    pub fn new(limits: &Limits) -> Result<Self, SandboxError> {
-        let (launching, handed) = Launching::start()?;
-        let group = ControlGroup::make(limits);
+    pub fn new(plan: &Plan) -> Result<Self, SandboxError> {
+        let (launching, handed) = Launching::start(plan.tier)?;
+        let group = ControlGroup::make(&plan.limits);
         let handed = launching.hand_over(&group, handed);
         let prepared = Self {
             parts: Some((launching, group)),
-            limits: *limits,
+            limits: plan.limits,
+            tier: plan.tier,
         };
         handed.map(|()| prepared)
     }
@@ -98,7 +100,7 @@ impl Prepared {
     /// Starts the program of a plan, as [`launch`] and, with an observer, [`launch_observed`] do.
     ///
     /// # Errors
-    /// As [`launch`], and when the plan has other limits than it was prepared for.
+    /// As [`launch`], and when the plan has other limits or another tier than it was prepared for.
     pub fn launch(mut self, plan: &Plan, observer: Option<Observer>) -> Result<Compartment, SandboxError> {
         plan.check()?;
         if let Some(image) = &plan.image {
@@ -107,9 +109,9 @@ impl Prepared {
             return start_in_image(plan, image, observer);
         }
         let other_limits = || SandboxError::Plan {
-            problem: "it has other limits than were prepared for".to_owned(),
+            problem: "it has other limits or another tier than were prepared for".to_owned(),
         };
-        if plan.limits != self.limits {
+        if (plan.limits, plan.tier) != (self.limits, self.tier) {
             return Err(other_limits());
         }
         let (mut launching, group) = self.parts.take().ok_or_else(other_limits)?;
@@ -139,7 +141,7 @@ fn start_in_image(plan: &Plan, image: &Image, observer: Option<Observer>) -> Res
     let until = Instant::now() + Duration::from_secs(CONTAINER_SECONDS_MAX);
     let mut container = Container::start(image, &order)?;
     let control = container.connected(until, &group.places())?;
-    let (mut launching, handed) = Launching::with(control, until)?;
+    let (mut launching, handed) = Launching::with(control, until, Tier::Sealed)?;
     // The groups were entered from out here, where they are.
     let heard = launching.hand_over(&ControlGroup::default(), handed);
     let heard = heard.and_then(|()| {
@@ -173,6 +175,10 @@ fn prepare(plan: &Plan, group: &ControlGroup, observer: Option<Observer>) -> Res
         secrets: secrets::find(plan, &sources.grafts)?,
     };
     let masks = watching.secrets.as_mut().map(Secrets::take_found).unwrap_or_default();
+    if let (Tier::Landlocked, Some(mask)) = (plan.tier, masks.first()) {
+        let path = mask.target.clone();
+        return Err(SandboxError::SecretInSight { path });
+    }
     if plan.shows_snapshots() {
         // Nothing that happens in a granted folder appears inside.
         watching.secrets = None;
@@ -228,14 +234,15 @@ struct Launching {
     init: Option<Init>,
     doors: Option<Doors>,
     until: Instant,
+    tier: Tier,
 }
 
 impl Launching {
     /// Starts the launcher. Gives the ends of the pipes and of the lifeline that it will be handed.
-    fn start() -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
+    fn start(tier: Tier) -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
         let (control, theirs) = channel::pair().map_err(failed("make a channel"))?;
         let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
-        let (mut launching, handed) = Self::with(control, until)?;
+        let (mut launching, handed) = Self::with(control, until, tier)?;
         let stdin = launching
             .order
             .try_clone()
@@ -252,7 +259,7 @@ impl Launching {
     }
 
     /// What a launcher, or what stands in for it, is spoken to by.
-    fn with(control: OwnedFd, until: Instant) -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
+    fn with(control: OwnedFd, until: Instant, tier: Tier) -> Result<(Self, [OwnedFd; HANDED_OVER]), SandboxError> {
         let order = wire::blank().map_err(failed("make a file for the plan"))?;
         // The kernel names the sender of each message, so the sealed process is known by a number of ours.
         set_socket_passcred(&control, true).map_err(|error| failed("make a channel")(error.into()))?;
@@ -269,18 +276,23 @@ impl Launching {
             init: None,
             doors: None,
             until,
+            tier,
         };
         Ok((launching, [input.into(), output.into(), errors.into(), life]))
     }
 
     /// Hands the launcher what it needs to make the namespaces. Our copies of it are closed with this.
     fn hand_over(&self, group: &ControlGroup, handed: [OwnedFd; HANDED_OVER]) -> Result<(), SandboxError> {
-        let places = serde_json::to_vec(&group.places()).map_err(|error| failed("name the groups")(error.into()))?;
+        let beginning = Beginning {
+            places: group.places(),
+            tier: self.tier,
+        };
+        let beginning = serde_json::to_vec(&beginning).map_err(|error| failed("name the groups")(error.into()))?;
         let mut beside = handed.each_ref().map(OwnedFd::as_fd).to_vec();
         if self.launcher.is_none() {
             beside.push(self.order.as_fd());
         }
-        self.send(&places, &beside)
+        self.send(&beginning, &beside)
     }
 
     /// Seals the order and says so.
@@ -291,10 +303,23 @@ impl Launching {
 
     fn send(&self, word: &[u8], beside: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
         match channel::send(&self.control, word, beside) {
-            // A program that does not know the launcher's part has ended or closed the channel.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SandboxError::LauncherEnded),
+            // It failed before it heard this, or the program does not know the launcher's part.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(self.last_report()),
             sent => sent.map_err(failed("send a word to the launcher")),
         }
+    }
+
+    /// What the launcher said last, when it has ended.
+    fn last_report(&self) -> SandboxError {
+        while let Ok(message) = self.receive() {
+            if message.bytes.is_empty() {
+                break;
+            }
+            if let Ok(Report::Failed(error)) = parse(&message) {
+                return error;
+            }
+        }
+        SandboxError::LauncherEnded
     }
 
     /// Hears the reports until the program runs.
@@ -310,7 +335,7 @@ impl Launching {
         measure::confirm_ports(&enforced, plan)?;
         enforced.memory = group.memory.clone();
         enforced.cpu_percent = group.cpu_percent;
-        enforced.not_enforced = group.reasons.clone();
+        enforced.not_enforced.extend_from_slice(&group.reasons);
         if !enforced.groups.is_empty() {
             let kept = "supplementary groups: kept: only root can give them up".to_owned();
             enforced.not_enforced.push(kept);
@@ -328,7 +353,8 @@ impl Launching {
         };
         let Watching { observer, secrets } = watching;
         if let Some(secrets) = secrets {
-            let inside = Namespaces::of(pid).map_err(failed("keep the namespaces"))?;
+            let inside = (self.tier == Tier::Sealed).then(|| Namespaces::of(pid)).transpose();
+            let inside = inside.map_err(failed("keep the namespaces"))?;
             let until = until().map_err(failed("watch for secrets"))?;
             mask_watch::start(secrets, inside, until, observer.clone()).map_err(failed("watch for secrets"))?;
         }
@@ -390,7 +416,8 @@ impl Launching {
             Some(_) => told,
             None => engine::number_here(&pidfd)?,
         };
-        Some(Init { pid, pidfd })
+        let tier = self.tier;
+        Some(Init { pid, pidfd, tier })
     }
 
     /// The next report, or an empty message when everybody has closed the channel.
@@ -404,7 +431,15 @@ impl Launching {
                 doing: "hear from the launcher in time".to_owned(),
                 errno: libc::ETIMEDOUT,
             }),
-            _ => channel::receive(&self.control, REPORT_BYTES_MAX).map_err(failed("hear from the launcher")),
+            _ => {
+                // Who ended without having read our last word is told apart once; what it said before is still there.
+                let once_more = |error: io::Error| match error.kind() {
+                    io::ErrorKind::ConnectionReset => channel::receive(&self.control, REPORT_BYTES_MAX),
+                    _ => Err(error),
+                };
+                let received = channel::receive(&self.control, REPORT_BYTES_MAX).or_else(once_more);
+                received.map_err(failed("hear from the launcher"))
+            }
         }
     }
 

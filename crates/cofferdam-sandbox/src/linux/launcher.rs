@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use rustix::fs::{Gid, Uid};
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
+use serde::{Deserialize, Serialize};
 
 use super::cgroup::Places;
 use super::channel::{self, DESCRIPTORS_MAX, Report, WORD_BYTES_MAX};
@@ -20,14 +21,30 @@ use super::identity::{self, Identity};
 use super::init::{self, Newborn};
 use super::syscalls::{self, Cloned};
 use super::wire::{self, SUBCOMMAND};
-use super::{contained, errno, masker, trees};
-use crate::SandboxError;
+use super::{contained, errno, landlocked, masker, trees};
+use crate::{SandboxError, Tier};
 
 /// Exit code of a launcher that was started by hand: wrong usage.
 const EXIT_USAGE: u8 = 2;
-/// What the launching process sends with its first message, which says in which control groups the compartment is
-/// to be: the three ends of the program's pipes, and the compartment's end of the lifeline.
+/// What the launching process sends with its first message, its [`Beginning`]: the three ends of the program's pipes, and the compartment's end of the lifeline.
 pub(super) const HANDED_OVER: usize = 4;
+/// The namespaces of a first process.
+const NEW_NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS;
+
+/// What is known before there is an order.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Beginning {
+    /// In which control groups the compartment is to be.
+    pub(super) places: Places,
+    /// Whether it is to have namespaces.
+    pub(super) tier: Tier,
+}
+
 /// Its second message: the order is complete, and sealed. The launcher passes it on to the first process.
 pub(super) const ORDERED: &[u8] = b"ordered";
 /// The last message to a first process that is handed folders.
@@ -109,13 +126,13 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
     let receiving = || failed("receive the pipes of the program");
     let message = channel::receive(control, WORD_BYTES_MAX).map_err(receiving())?;
-    let places: Places =
+    let beginning: Beginning =
         serde_json::from_slice(&message.bytes).map_err(|error| receiving()(io::Error::other(error)))?;
     let handed: [OwnedFd; HANDED_OVER] = message
         .descriptors
         .try_into()
         .map_err(|_other_number| receiving()(io::ErrorKind::InvalidData.into()))?;
-    bring_forth(control, handed, &places, || Ok(()))
+    bring_forth(control, handed, &beginning, || Ok(()))
 }
 
 /// Makes the first process of the compartment, and gives it what only this one can. `complete` is called when the
@@ -123,7 +140,7 @@ fn carry_out(control: &OwnedFd) -> Result<(), SandboxError> {
 pub(super) fn bring_forth(
     control: &OwnedFd,
     handed: [OwnedFd; HANDED_OVER],
-    places: &Places,
+    beginning: &Beginning,
     complete: impl FnOnce() -> Result<(), SandboxError>,
 ) -> Result<(), SandboxError> {
     let (ours, theirs) = channel::pair().map_err(failed("make a channel"))?;
@@ -136,21 +153,20 @@ pub(super) fn bring_forth(
         identity::read_map("self", "gid_map")?,
     ];
     let drops = identity::can_choose(own.uid, &maps[0]);
-    let flags = libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_PARENT;
-    let group = enter_groups(places)?;
+    let is_sealed = beginning.tier == Tier::Sealed;
+    let group = enter_groups(&beginning.places)?;
     // The namespaces are made while the launching process still looks for what is to be in them.
-    let cloned = syscalls::clone_process(flags, group.as_ref());
-    match cloned.map_err(|error| not_cloned(places, &error))? {
+    let cloned = if is_sealed {
+        syscalls::clone_process(NEW_NAMESPACES | libc::CLONE_PARENT, group.as_ref())
+    } else {
+        syscalls::clone_without_namespaces(libc::CLONE_PARENT, group.as_ref())
+    };
+    match cloned.map_err(|error| not_cloned(&beginning.places, &error))? {
         Cloned::Child => {
             drop(ours);
             let control = control.try_clone().map_err(failed("keep the channel"))?;
-            init::run(Newborn {
+            let run = if is_sealed { init::run } else { landlocked::run };
+            run(Newborn {
                 control,
                 launcher: theirs,
                 handed,
@@ -165,14 +181,16 @@ pub(super) fn bring_forth(
             if drops {
                 give_pipes(&handed, who)?;
             }
-            identity::write_maps(pid, who, drops)?;
+            if is_sealed {
+                identity::write_maps(pid, who, drops)?;
+            }
             let word = channel::receive(control, WORD_BYTES_MAX).map_err(failed("hear of the order"))?;
             if word.bytes != ORDERED {
                 // Called off. The first process hears it as well, when this one ends.
                 return Ok(());
             }
             complete()?;
-            raise(&ours, who, drops)
+            raise(&ours, who, drops && is_sealed)
         }
     }
 }

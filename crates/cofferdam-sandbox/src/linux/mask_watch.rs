@@ -13,6 +13,7 @@ use rustix::fs::inotify::{ReadFlags, Reader};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
+use super::landlocked;
 use super::masker::Namespaces;
 use super::secrets::Secrets;
 use crate::{Deed, Observation, Observer, SandboxError};
@@ -25,17 +26,24 @@ const CHANGES_BYTES: usize = 16 * 1024;
 /// An observer that two threads tell.
 pub(super) type Shared = Arc<Mutex<Observer>>;
 
-/// Keeps masks on until the compartment has ended; `until` is its first process. What cannot be masked ends it.
-pub(super) fn start(secrets: Secrets, inside: Namespaces, until: OwnedFd, observer: Option<Shared>) -> io::Result<()> {
+/// Keeps masks on until the compartment has ended; `until` is its first process. What cannot be masked ends it: without a
+/// mount table of its own, whatever is found.
+pub(super) fn start(
+    secrets: Secrets,
+    inside: Option<Namespaces>,
+    until: OwnedFd,
+    observer: Option<Shared>,
+) -> io::Result<()> {
     Builder::new()
         .name("masks".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let mut secrets = secrets;
-            if let Err(error) = watch(&mut secrets, &inside, &until, observer.as_ref()) {
+            if let Err(error) = watch(&mut secrets, inside.as_ref(), &until, observer.as_ref()) {
                 tell(observer.as_ref(), &error.to_string(), false);
+                let end = inside.map_or(landlocked::END, |_namespaces| Signal::KILL);
                 // A compartment that shows a secret does not go on. The only error is that it has ended.
-                let _ended = pidfd_send_signal(&until, Signal::KILL);
+                let _ended = pidfd_send_signal(&until, end);
             }
         })
         .map(drop)
@@ -43,7 +51,7 @@ pub(super) fn start(secrets: Secrets, inside: Namespaces, until: OwnedFd, observ
 
 fn watch(
     secrets: &mut Secrets,
-    inside: &Namespaces,
+    inside: Option<&Namespaces>,
     until: &OwnedFd,
     observer: Option<&Shared>,
 ) -> Result<(), SandboxError> {
@@ -64,7 +72,11 @@ fn watch(
             look(secrets)?;
         }
         let masks = secrets.take_found();
-        if !masks.is_empty() {
+        if let Some(first) = masks.first() {
+            let Some(inside) = inside else {
+                let path = first.target.clone();
+                return Err(SandboxError::SecretInSight { path });
+            };
             inside.mask(&masks).map_err(|error| failed(&error))?;
             masks
                 .iter()

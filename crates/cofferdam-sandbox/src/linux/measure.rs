@@ -11,12 +11,13 @@ use rustix::fs::{CWD, FileType, MemfdFlags, Mode, memfd_create, mknodat};
 
 use super::identity;
 use super::kernel_files::MEMFD_NOEXEC_ENFORCED;
+use super::landlocked::Supervised;
 use super::private_proc::is_of_processes;
 use super::wire::{Graft, Order};
 use super::{errno, limits, mountinfo, netlink, syscalls};
 use crate::{
-    Capabilities, Descriptor, Enforced, IdMap, Landlock, Limit, Mount, NAMES_PORT, Namespace, Plan, Programs,
-    SandboxError, Walls,
+    Capabilities, Descriptor, Enforced, IdMap, Landlock, Landlocked, Limit, Mount, NAMES_PORT, Namespace, Plan,
+    Programs, SandboxError, Walls,
 };
 
 /// Settings of the kernel that the compartment has for itself, as read back after they were set.
@@ -90,6 +91,58 @@ pub(super) fn inside(
     enforced.kernel_files = kernel_files(&enforced.mounts)?;
     enforced.walls = walls(order, &enforced);
     Ok(enforced)
+}
+
+/// What is given up with the namespaces, in words: it stands in the record of every such compartment.
+const GIVEN_UP: [&str; 4] = [
+    "namespaces: given up by a waiver: Landlock and the system-call filter alone keep it from the user's files, processes and network",
+    "files: that a path exists, its size, owner and times can be asked of every path of the host; names are not listed",
+    "programs: what it writes itself the loader can be made to run; of the system it can read and run what is listed alone",
+    "disk: its private files are not capped together, each file is",
+];
+
+/// The same for a process without namespaces: what is everybody's (mounts, routes, interfaces) is not of the compartment and
+/// not told.
+pub(super) fn beside(order: &Order, landlock: Landlock, supervised: &Supervised) -> Result<Enforced, SandboxError> {
+    let mut enforced = status("self")?;
+    enforced.namespaces = namespaces("self")?;
+    enforced.user_map = identity::read_map("self", "uid_map")?;
+    enforced.group_map = identity::read_map("self", "gid_map")?;
+    let folder = supervised.folder.path();
+    // It is this process's own, so only Landlock refuses to list it.
+    let refuses = is_refused(fs::read_dir(folder).map(drop));
+    enforced.landlock = Landlock { refuses, ..landlock };
+    enforced.seccomp_refuses = is_refused_by_seccomp();
+    masks(order, &mut enforced);
+    enforced.live_folders = live_folders(order);
+    enforced.limits = limits::measured();
+    enforced.descriptors = descriptors()?;
+    enforced.walls = Walls {
+        landlock_execute: matches!(order.plan.programs, Programs::Only(_)) && refuses,
+        noexec_writable: false,
+        memfd_noexec: are_memory_files_harmless(None),
+        no_descriptor_exec: enforced.seccomp_refuses,
+        programs_hidden: false,
+    };
+    enforced.not_enforced = GIVEN_UP.iter().map(|what| (*what).to_owned()).collect();
+    enforced.not_enforced.extend_from_slice(&supervised.lacks);
+    enforced.landlocked = Some(Landlocked {
+        folder: folder.to_path_buf(),
+        refuses_signals: is_signal_refused(),
+        refuses_processes: is_refused(fs::read_dir("/proc").map(drop))
+            && is_refused(fs::read("/proc/1/stat").map(drop)),
+    });
+    Ok(enforced)
+}
+
+fn is_refused(opened: io::Result<()>) -> bool {
+    opened.is_err_and(|error| errno(&error) == libc::EACCES)
+}
+
+/// The supervisor has the same user, so only Landlock, or where it is too old the filter, refuses a signal to it.
+fn is_signal_refused() -> bool {
+    let attempt = rustix::process::getppid().map(rustix::process::test_kill_process);
+    matches!(attempt, Some(Err(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS)))
 }
 
 /// The mount table, with what of the host each of our mounts shows.
@@ -391,6 +444,7 @@ pub(super) fn confirm(enforced: &mut Enforced, outside: Outside, is_contained: b
     if outside.namespaces != enforced.namespaces {
         return disagreement("its namespaces");
     }
+    let is_in_own_namespace = enforced.landlocked.is_none();
     let inside = [&mut enforced.user_map, &mut enforced.group_map];
     for (((name, inside), seen), own) in MAPS.iter().zip(inside).zip(outside.maps).zip(outside.own_maps) {
         let counted = |map: &[IdMap]| map.iter().map(|line| (line.inside, line.count)).collect::<Vec<_>>();
@@ -403,7 +457,9 @@ pub(super) fn confirm(enforced: &mut Enforced, outside: Outside, is_contained: b
             return disagreement(name);
         }
         *inside = seen;
-        identity::seen_further_out(inside, &own);
+        if is_in_own_namespace {
+            identity::seen_further_out(inside, &own);
+        }
     }
     for (theirs, ours) in enforced.namespaces.iter_mut().zip(outside.own_namespaces) {
         theirs.ours = ours.inode;

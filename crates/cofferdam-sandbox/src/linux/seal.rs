@@ -20,11 +20,22 @@ fn failed(doing: &str) -> impl Fn(io::Error) -> SandboxError {
 
 /// Empties the five capability sets and closes the way to new ones.
 pub(super) fn give_up_privileges() -> Result<(), SandboxError> {
+    empty_bounding_set()?;
+    give_up_all_but_bounding_set()
+}
+
+/// Empties the set of what could be gained.
+pub(super) fn empty_bounding_set() -> Result<(), SandboxError> {
     for capability in 0..CAPABILITIES_MAX {
         if !syscalls::drop_bounding(capability).map_err(failed("empty the bounding set"))? {
             break;
         }
     }
+    Ok(())
+}
+
+/// Empties the other four, and closes the way to new ones, whatever could be gained.
+pub(super) fn give_up_all_but_bounding_set() -> Result<(), SandboxError> {
     rustix::thread::clear_ambient_capability_set()
         .map_err(|error| failed("empty the ambient capabilities")(error.into()))?;
     let none = CapabilitySets {

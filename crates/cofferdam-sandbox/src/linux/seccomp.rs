@@ -5,11 +5,12 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 
 use super::bpf::{Filter, Rule, Test, TooLong, Verdict};
+use super::fence::{self, Fence};
 use super::syscall_table::{ABSENT, ALLOWED, ARCHITECTURE, CREATING, FOREIGN_FROM, MODE_SETTING, NEWEST, SETRLIMIT};
 use super::{errno, syscalls};
 use crate::SandboxError;
 
-const REFUSED: Verdict = Verdict::Errno(libc::EPERM);
+pub(super) const REFUSED: Verdict = Verdict::Errno(libc::EPERM);
 const MISSING: Verdict = Verdict::Errno(libc::ENOSYS);
 
 /// Namespaces a `clone` could make.
@@ -23,7 +24,7 @@ const UNIX: u32 = libc::AF_UNIX as u32;
 const STREAM: u32 = libc::SOCK_STREAM as u32;
 const DATAGRAM: u32 = libc::SOCK_DGRAM as u32;
 
-fn equal(argument: u32, value: u32) -> Test {
+pub(super) fn equal(argument: u32, value: u32) -> Test {
     Test::Equal {
         argument,
         mask: u32::MAX,
@@ -39,7 +40,7 @@ fn socket_type(value: u32) -> Test {
     }
 }
 
-fn allow_if(number: i64, cases: Vec<Vec<Test>>) -> Rule {
+pub(super) fn allow_if(number: i64, cases: Vec<Vec<Test>>) -> Rule {
     Rule {
         number,
         cases,
@@ -48,7 +49,7 @@ fn allow_if(number: i64, cases: Vec<Vec<Test>>) -> Rule {
     }
 }
 
-fn refuse_if(number: i64, cases: Vec<Vec<Test>>) -> Rule {
+pub(super) fn refuse_if(number: i64, cases: Vec<Vec<Test>>) -> Rule {
     Rule {
         number,
         cases,
@@ -248,6 +249,8 @@ pub(super) struct Variant {
     pub(super) has_unix_sockets: bool,
     /// Namespaces of three kinds can be made, and further filters be stacked.
     pub(super) is_browser: bool,
+    /// No namespace keeps sockets, processes and files of others away.
+    pub(super) fence: Option<Fence>,
 }
 
 /// The filter of this architecture.
@@ -262,6 +265,11 @@ pub(super) fn filter(variant: Variant) -> Filter {
     let allowed = ALLOWED.iter().filter(|number| !is_refused(number));
     rules.extend(allowed.map(|number| Rule::always(*number, Verdict::Allow)));
     rules.extend(ABSENT.iter().map(|number| Rule::always(*number, MISSING)));
+    if let Some(fence) = variant.fence {
+        let stricter = fence::rules(fence);
+        rules.retain(|rule| stricter.iter().all(|other| other.number != rule.number));
+        rules.extend(stricter);
+    }
     Filter {
         architecture: ARCHITECTURE,
         foreign_from: FOREIGN_FROM,
@@ -301,6 +309,7 @@ mod tests {
         refuses_memory_files: true,
         has_unix_sockets: false,
         is_browser: false,
+        fence: None,
     };
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) const FOREIGN_FROM: Option<u32> = if cfg!(target_arch = "x86_64") {
 pub(super) const NEWEST: u32 = 452;
 
 // Numbers that the C library's bindings do not have on both architectures.
-const FCHMODAT2: i64 = 452;
+pub(super) const FCHMODAT2: i64 = 452;
 #[cfg(target_arch = "x86_64")]
 const RENAMEAT: i64 = 264;
 #[cfg(target_arch = "aarch64")]
@@ -66,6 +66,36 @@ pub(super) const CREATING: &[(i64, u32, u32)] = &[
     (libc::SYS_openat, 2, 3),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_open, 1, 2),
+];
+
+/// Calls that are allowed, but not where files of others lie under the same paths: Landlock does not judge them.
+pub(super) const WITHOUT_MOUNTS: &[i64] = &[
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_getxattr,
+    libc::SYS_lgetxattr,
+    libc::SYS_fgetxattr,
+    libc::SYS_listxattr,
+    libc::SYS_llistxattr,
+    libc::SYS_flistxattr,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_inotify_add_watch,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_futimesat,
 ];
 
 /// Calls that are allowed whatever their arguments.

@@ -35,6 +35,39 @@ fn owned(returned: c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// `clone` as older than `clone3`, which the filter of a stock container does not have: with these flags and a pidfd, in
+/// the caller's control groups. The caller has exactly one thread, so the new process may go on using the standard library.
+fn clone_plainly(flags: c_int) -> io::Result<Cloned> {
+    let mut pidfd: c_int = -1;
+    let bits = c_long::from(flags | libc::CLONE_PIDFD | libc::SIGCHLD);
+    let unused: *const c_void = ptr::null();
+    // SAFETY: without CLONE_VM the new process has its own copy of everything, its stack too where none is given, and
+    // `pidfd` outlives the call. The unused arguments are null in the order of either architecture.
+    let returned = unsafe { libc::syscall(libc::SYS_clone, bits, unused, ptr::from_mut(&mut pidfd), unused, unused) };
+    match checked(returned)? {
+        0 => Ok(Cloned::Child),
+        pid => Ok(Cloned::Parent {
+            pid: i32::try_from(pid).map_err(io::Error::other)?,
+            pidfd: owned(c_long::from(pidfd))?,
+        }),
+    }
+}
+
+/// [`clone_process`] also where there is no `clone3`, for a process that has no namespace to be made.
+pub(super) fn clone_without_namespaces(flags: c_int, group: Option<&OwnedFd>) -> io::Result<Cloned> {
+    match clone_process(flags, group) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            if let Some(group) = group {
+                let members = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+                let members = rustix::fs::openat(group, "cgroup.procs", members, rustix::fs::Mode::empty())?;
+                rustix::io::write(members, b"0")?;
+            }
+            clone_plainly(flags)
+        }
+        cloned => cloned,
+    }
+}
+
 /// `clone3` with these flags and a pidfd, in the control group of version 2 whose folder is given, or else in
 /// the caller's. The caller has exactly one thread, so the new process may go on using the standard library.
 pub(super) fn clone_process(flags: c_int, group: Option<&OwnedFd>) -> io::Result<Cloned> {
@@ -316,6 +349,13 @@ pub(super) fn join_new_session_keyring() -> io::Result<()> {
 pub(super) fn reset_personality() -> io::Result<()> {
     // SAFETY: the call takes a number only.
     checked(c_long::from(unsafe { libc::personality(0) })).map(drop)
+}
+
+/// Ends every process that this one may signal, but not itself. The caller has made sure that these are its own.
+pub(super) fn end_all_within_reach() {
+    const ALL: libc::pid_t = -1;
+    // SAFETY: the call takes numbers. Its only errors are that nobody is there and that nobody may be signalled.
+    unsafe { libc::kill(ALL, libc::SIGKILL) };
 }
 
 /// A set of these signals.

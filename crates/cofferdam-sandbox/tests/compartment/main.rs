@@ -10,6 +10,7 @@ mod confined;
 mod doors;
 mod escapes;
 mod files;
+mod landlocked;
 mod lifetime;
 mod masks;
 mod network;
