@@ -80,6 +80,7 @@ mod shipping_syslog;
 mod suite_clients;
 mod support;
 mod ten_servers;
+mod tier;
 mod tools;
 mod trust;
 mod unreached;

@@ -18,14 +18,30 @@ pub struct CallFacts {
 pub struct Measured {
     /// Every feature that was found on it, by name.
     pub enforced: Vec<String>,
-    /// Whether everything was found that is required where nobody waives anything.
-    pub is_sealed: bool,
+    /// How much of a compartment that makes.
+    pub tier: Tier,
+}
+
+/// How much of a compartment the server runs in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// Everything was found that is required where nobody waives anything.
+    Sealed,
+    /// Something of it was not found.
+    #[default]
+    Waived,
+    /// It has no namespaces: Landlock and the system-call filter alone stand around the server.
+    Landlocked,
 }
 
 impl Measured {
     /// The tier, as policies see it.
     #[must_use]
     pub const fn tier(&self) -> &'static str {
-        if self.is_sealed { "sealed" } else { "waived" }
+        match self.tier {
+            Tier::Sealed => "sealed",
+            Tier::Waived => "waived",
+            Tier::Landlocked => "landlocked",
+        }
     }
 }

@@ -26,7 +26,7 @@ pub use engine::{
     Asked, DEFAULT_POLICIES, Explained, Layer, LayerSays, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyError,
     PolicyFile, Ruling, ServerFacts, ToolFacts, World, policy_ids,
 };
-pub use facts::{CallFacts, Measured};
+pub use facts::{CallFacts, Measured, Tier};
 pub use level::Level;
 pub use rule::{
     CONSENT_DENIED, CONSENT_EXPIRED, CONSENT_FORGED, CONSENT_LOCKED, CONSENT_PENDING, CONSENT_UNREACHABLE,

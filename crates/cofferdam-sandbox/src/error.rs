@@ -327,11 +327,15 @@ impl SandboxError {
         let help = match self {
             Self::Unsupported { .. } => "run it on Linux, or choose a container backend",
             Self::LauncherEnded => "the program that launches must call `run_if_launcher` first thing in `main`",
-            Self::Namespaces { errno: 28 } => "raise `user.max_user_namespaces` with sysctl",
+            Self::Namespaces { errno: 28 } => {
+                "raise `user.max_user_namespaces` with sysctl; or give the namespaces up for this server, which `cofferdam doctor` \
+                 explains: `waive = [\"namespaces\"]` in `[isolation]` of its manifest, `--waive namespaces` of `add`"
+            }
             Self::Namespaces { .. } | Self::Identity { .. } => {
                 "allow user namespaces: on Ubuntu 24.04 and later the AppArmor profile that `cofferdam doctor --apparmor` \
                  prints; on older Debian `sysctl kernel.unprivileged_userns_clone=1`; inside a container, one \
-                 that is allowed to make namespaces"
+                 that is allowed to make namespaces; or give them up for this server, which `cofferdam doctor` explains: \
+                 `waive = [\"namespaces\"]` in `[isolation]` of its manifest, `--waive namespaces` of `add`"
             }
             Self::Unwatched { .. } => "raise `fs.inotify.max_user_watches` with sysctl, or grant a narrower folder",
             Self::TooMuchToMask { .. } => "grant a narrower folder",
@@ -345,14 +349,19 @@ impl SandboxError {
                 "grant a narrower folder; or accept that the server reads it: `waive = [\"namespaces\", \"masks\"]`"
             }
             Self::Source { errno: 2, .. } => "create it, or take it out of the grants",
-            Self::Source { errno: 13, .. } => "this user may not enter one of the folders above it",
+            Self::Source { errno: 13, .. } => {
+                "this user may not enter one of the folders above it, or not use it (root's servers without namespaces run as a \
+                 user of their own: run the gate as an ordinary user there)"
+            }
             Self::SourceSwapped { .. } => "start again; if it stays so, something is changing the path on purpose",
             Self::SourceOwner { .. } => {
                 "run as the user who owns it, or open it to everybody for what it is granted for, or move it to a file \
                  system that can map owners (ext4, xfs, btrfs, tmpfs from Linux 6.3)"
             }
             Self::Mount { path, errno: 1 } if path.as_os_str() == "/proc" => {
-                "the surrounding container masks parts of `/proc`; start that container with an unmasked `/proc`"
+                "the surrounding container masks parts of `/proc`; start that container with an unmasked `/proc`, or give the \
+                 namespaces up for this server, which `cofferdam doctor` explains: `waive = [\"namespaces\"]` in `[isolation]` of its \
+                 manifest, `--waive namespaces` of `add`"
             }
             Self::Execute { errno: 2, .. } => {
                 "the program or its interpreter is not visible inside: grant the folder it lives in for reading"

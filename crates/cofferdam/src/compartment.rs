@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use cofferdam_manifest::{MASKED_IF_KEYS, MASKED_NAMES, Manifest, NOT_MASKED, Profile};
-use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Prepared, Programs, SandboxError, launch};
+use cofferdam_sandbox::{Compartment, Feature, Masks, Observer, Plan, Prepared, Programs, SandboxError, Tier, launch};
 
 use crate::egress::Grants;
 use crate::failure::{Exit, Failure};
@@ -13,6 +13,9 @@ use crate::image;
 
 /// Folders of programs inside, in order.
 const PATH_INSIDE: &str = "/usr/local/bin:/usr/bin:/bin";
+/// What a server without namespaces has more than a sealed one, for people.
+const WITHOUT_NAMESPACES: &str = "Landlock and the system-call filter alone stand around the server, among your other processes: it can \
+     ask of any path whether it exists, how large and how old it is, run what it writes, and fill the disk; it reaches no network";
 /// Time zone and locale inside, where the manifest does not set them: some servers write them into their schemas.
 pub(crate) const PINNED_LOCALE: [(&str, &str); 2] = [("LANG", "C.UTF-8"), ("TZ", "UTC")];
 
@@ -58,10 +61,56 @@ pub(crate) fn plan(home: &Home, manifest: &Manifest) -> Result<Plan, Failure> {
             plan.require.push(feature);
         }
     }
-    for name in &manifest.isolation.waive {
+    if tier_of(manifest) == Tier::Landlocked {
+        give_up_namespaces(manifest, &mut plan)?;
+    }
+    for name in manifest.isolation.waive.iter().filter(|name| *name != Tier::WAIVER) {
         waive(name, &mut plan)?;
     }
     Ok(plan)
+}
+
+/// How much of a compartment a manifest asks for.
+pub(crate) fn tier_of(manifest: &Manifest) -> Tier {
+    let gives_up = |name: &String| name == Tier::WAIVER;
+    if manifest.isolation.waive.iter().any(gives_up) {
+        Tier::Landlocked
+    } else {
+        Tier::Sealed
+    }
+}
+
+/// How a server is started, for people, by what is waived of its compartment.
+pub(crate) fn manner(waived: &[String]) -> &'static str {
+    if waived.iter().any(|name| name == Tier::WAIVER) {
+        "without namespaces"
+    } else {
+        "sealed"
+    }
+}
+
+/// The tier without namespaces, and a refusal of what a manifest grants that cannot be had there.
+fn give_up_namespaces(manifest: &Manifest, plan: &mut Plan) -> Result<(), Failure> {
+    let granted = [
+        (!manifest.network.allow.is_empty(), "`[network] allow` grants hosts"),
+        (!manifest.sockets.allow.is_empty(), "`[sockets] allow` grants sockets"),
+        (
+            manifest.isolation.image.is_some(),
+            "`[isolation] image` asks for a container",
+        ),
+        (
+            manifest.isolation.profile.is_some(),
+            "`[isolation] profile` asks for a browser's rights",
+        ),
+    ];
+    if let Some((_, what)) = granted.iter().find(|(is_granted, _)| *is_granted) {
+        return Err(Failure::misconfigured(format!(
+            "`[isolation] waive` gives up the namespaces, and {what}, which cannot be had without them"
+        ))
+        .help("take one of the two out of the manifest, or run the server where namespaces can be made"));
+    }
+    plan.give_up_namespaces();
+    Ok(())
 }
 
 /// What a manifest gives up of the compartment as it is for everybody, for people.
@@ -72,7 +121,10 @@ pub(crate) fn given_up(manifest: &Manifest) -> Vec<String> {
          `/tmp` and its home, and write in `/proc` what its own processes may"
             .to_owned()
     });
-    let waived = manifest.isolation.waive.iter().map(|name| format!("`{name}`, waived"));
+    let waived = manifest.isolation.waive.iter().map(|name| match name.as_str() {
+        Tier::WAIVER => format!("`{name}`, waived: {WITHOUT_NAMESPACES}"),
+        other => format!("`{other}`, waived"),
+    });
     profile.into_iter().chain(waived).collect()
 }
 
@@ -91,8 +143,11 @@ pub(crate) fn required_features(manifest: &Manifest) -> Result<Vec<Feature>, Fai
 fn waive(name: &str, plan: &mut Plan) -> Result<(), Failure> {
     let feature =
         Feature::from_str(name).map_err(|error| Failure::misconfigured(format!("`[isolation] waive`: {error}")))?;
-    if !Feature::WAIVABLE.contains(&feature) {
-        let can: Vec<String> = Feature::WAIVABLE.iter().map(|feature| format!("`{feature}`")).collect();
+    if !plan.tier.can_waive(feature) {
+        let can = Feature::WAIVABLE
+            .iter()
+            .filter(|feature| plan.tier.can_waive(**feature));
+        let can: Vec<String> = can.map(|feature| format!("`{feature}`")).collect();
         return Err(Failure::misconfigured(format!(
             "`[isolation] waive`: `{name}` cannot be waived: without it there is no compartment"
         ))

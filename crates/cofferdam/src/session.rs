@@ -8,7 +8,7 @@ use cofferdam_audit::{Entry, Kind, Log, Opening, Options, Veiling};
 use cofferdam_inspect::{Reach, Release, SecretValues, suppression_fault};
 use cofferdam_manifest::{Digest, Manifest};
 use cofferdam_policy::{Asked, Moment, Policies, ruled_alone};
-use cofferdam_sandbox::{Compartment, Feature, Plan, Prepared, Programs};
+use cofferdam_sandbox::{Compartment, Feature, Plan, Prepared, Programs, Tier};
 use serde_json::json;
 
 use crate::approvals::Approvers;
@@ -165,7 +165,8 @@ impl Session {
     /// Hears the names that the server asks for, of which none is let through that was not granted, and gives what will tell what it was
     /// refused; for `add`.
     pub(crate) fn gathering(&mut self, home: &Home, manifest: &Manifest) -> Gathered {
-        if self.plan.ports.is_empty() {
+        // Without namespaces no door can be made; what it wanted to reach is seen by its sockets alone.
+        if self.plan.ports.is_empty() && self.plan.tier == Tier::Sealed {
             self.plan.ports = vec![TLS_PORT];
         }
         let gathered = Gathered::default();
@@ -314,7 +315,7 @@ fn digests(contract: &Contract) -> [Digest; 2] {
 /// Asks the policies about every secret of the manifest before the server's program can have it. What the plan requires holds on the
 /// compartment, or nothing starts in it.
 fn permit_secrets(policies: &Policies, secrets: &[String], plan: &Plan) -> Result<(), Failure> {
-    let measured = gate::measured_on(|feature| plan.require.contains(&feature));
+    let measured = gate::measured_on(plan.tier, |feature| plan.require.contains(&feature));
     let moment = Moment {
         now_s: crate::cli::unix_seconds(),
         measured: Some(&measured),

@@ -142,7 +142,7 @@ fn become_unprivileged(drops: bool) -> Result<(), SandboxError> {
     if !drops {
         return if own.uid == 0 {
             Err(failed(
-                "stop being root: it has no other user to become, and without namespaces",
+                "become an unprivileged user: this root has no other, and without namespaces no server runs as root",
             )(Errno::PERM.into()))
         } else {
             Ok(())

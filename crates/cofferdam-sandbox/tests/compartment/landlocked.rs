@@ -446,7 +446,7 @@ fn it_starts_where_no_namespace_can_be_made_and_only_when_told_to() {
     // A root that has nobody to become is refused.
     let (code, _, stderr) = where_no_namespace_can_be_made(&bench, &plan, true);
     assert_eq!(code, 125);
-    assert!(stderr.contains("stop being root"), "{stderr}");
+    assert!(stderr.contains("no server runs as root"), "{stderr}");
 }
 
 #[test]

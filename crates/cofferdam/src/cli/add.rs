@@ -15,6 +15,7 @@ use super::output::{Output, Style};
 use super::person::proven;
 use super::run::understood;
 use crate::client::Declares;
+use crate::compartment::manner;
 use crate::contract::folder::{Before, Texts};
 use crate::contract::project::Project;
 use crate::contract::{Contract, Place, own_folder, program_json};
@@ -59,8 +60,9 @@ pub(crate) fn run(home: &Home, args: Add, output: &mut Output) -> Result<Exit, F
         ));
     }
     output.say(&format!(
-        "starting `{}` sealed, {}, to see what it lists …",
+        "starting `{}` {}, {}, to see what it lists …",
         args.name,
+        manner(&args.waive),
         if args.network.is_empty() {
             "without network"
         } else {

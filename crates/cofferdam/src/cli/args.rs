@@ -138,6 +138,9 @@ pub(crate) struct Add {
     /// It drives a browser with a sandbox of its own: let it make namespaces and UNIX sockets. What that gives up is said.
     #[arg(long)]
     pub(crate) browser: bool,
+    /// Give up one feature of its compartment, such as `cgroup-namespace`; `namespaces` where none can be made. What that gives up is said.
+    #[arg(long, value_name = "FEATURE")]
+    pub(crate) waive: Vec<String>,
     /// Let it connect to this host and port, and to nothing else: a name, an address, or `localhost`.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) network: Vec<Endpoint>,

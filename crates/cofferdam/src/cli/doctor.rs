@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cofferdam_sandbox::{Enforced, Feature, Lack, Plan, Probe, probe};
+use cofferdam_sandbox::{Enforced, Feature, Lack, Plan, Probe, Tier as Without, probe};
 use serde_json::json;
 
 use super::args::Doctor;
@@ -18,12 +18,14 @@ enum Tier {
     Sealed,
     /// A compartment that lacks only what a person may give up for a server, by these names.
     Waived(Vec<String>),
+    /// No namespaces, and what can be had without: only for servers that give them up.
+    Landlocked,
     /// No compartment: these cannot be given up.
     None(Vec<String>),
 }
 
 impl Tier {
-    fn of(missing: &[Lack]) -> Self {
+    fn of(missing: &[Lack], can_be_landlocked: bool) -> Self {
         let required = || missing.iter().filter(|lack| is_required(lack.feature));
         let names = |can_be_waived: bool| -> Vec<String> {
             required()
@@ -32,6 +34,7 @@ impl Tier {
                 .collect()
         };
         match (names(false), names(true)) {
+            (fixed, _) if !fixed.is_empty() && can_be_landlocked => Self::Landlocked,
             (fixed, _) if !fixed.is_empty() => Self::None(fixed),
             (_, waivable) if !waivable.is_empty() => Self::Waived(waivable),
             _ => Self::Sealed,
@@ -42,6 +45,7 @@ impl Tier {
         match self {
             Self::Sealed => "sealed",
             Self::Waived(_) => "waived",
+            Self::Landlocked => Without::Landlocked.name(),
             Self::None(_) => "none",
         }
     }
@@ -59,6 +63,11 @@ impl Tier {
                  puts that on record",
                 listed(names, "\"")
             ),
+            Self::Landlocked => format!(
+                "landlocked: a server starts only without namespaces, with `waive = [\"{}\"]` in `[isolation]` of its manifest \
+                 (`add --waive {0}`), and each start puts on record what that gives up",
+                Without::WAIVER
+            ),
             Self::None(names) => format!(
                 "none: no server starts here, and nothing runs it without: {} cannot be waived; what is missing is \
                  above, with the way to it",
@@ -72,6 +81,8 @@ impl Tier {
 struct Examined {
     probe: Probe,
     enforced: Result<Enforced, Failure>,
+    /// The same without namespaces.
+    landlocked: Result<Enforced, Failure>,
     engine: Result<Engine, Failure>,
 }
 
@@ -86,6 +97,7 @@ pub(crate) fn run(args: &Doctor, output: &mut Output) -> Result<Exit, Failure> {
     let examined = Examined {
         probe: probe(),
         enforced: measured(&program),
+        landlocked: measured_without_namespaces(&program),
         engine: examined(),
     };
     let missing = examined.missing();
@@ -109,7 +121,19 @@ fn measured(program: &std::path::Path) -> Result<Enforced, Failure> {
     plan.command.push("--version".to_owned());
     plan.require.clear();
     plan.limits.cpu_percent = Some(100);
-    let compartment = compartment::start(&plan)?;
+    started(&plan)
+}
+
+/// The same without namespaces, and with all that is required then.
+fn measured_without_namespaces(program: &std::path::Path) -> Result<Enforced, Failure> {
+    let mut plan = Plan::sealed(&program.display().to_string());
+    plan.command.push("--version".to_owned());
+    plan.give_up_namespaces();
+    started(&plan)
+}
+
+fn started(plan: &Plan) -> Result<Enforced, Failure> {
+    let compartment = compartment::start(plan)?;
     let enforced = compartment.enforced().clone();
     // Its pipes are not read: a version fits into them.
     compartment.wait();
@@ -190,19 +214,68 @@ impl Examined {
             ))?;
             output.line(&format!("            {}", escaped(lack.fix.as_bytes())))?;
         }
+        self.print_landlocked(output)?;
         self.print_engine(output)?;
         output.line(&format!(
             "{}     {}",
             output.styled(Style::Bold, "tier"),
-            Tier::of(missing).in_words()
+            self.tier(missing).in_words()
         ))?;
         let required = missing.iter().filter(|lack| is_required(lack.feature)).count();
         output.say(&match required {
             0 => "servers can run sealed here".to_owned(),
+            _ if self.landlocked.is_ok() => {
+                "servers start here only where their manifest gives up what is missing".to_owned()
+            }
             1 => "servers do not start here: 1 feature that each requires is missing".to_owned(),
             more => format!("servers do not start here: {more} features that each requires are missing"),
         });
         Ok(())
+    }
+
+    fn tier(&self, missing: &[Lack]) -> Tier {
+        Tier::of(missing, self.landlocked.is_ok())
+    }
+
+    /// What can be had without namespaces, by whoever gives them up.
+    fn print_landlocked(&self, output: &mut Output) -> Result<(), Failure> {
+        let name = output.styled(Style::Bold, Without::Landlocked.name());
+        match &self.landlocked {
+            Ok(enforced) => {
+                output.line(&format!(
+                    "{name} without namespaces, only for servers whose manifest gives them up"
+                ))?;
+                for some in held_by(enforced).chunks(6) {
+                    output.line(&format!(
+                        "  {} {}",
+                        output.styled(Style::Green, "enforced"),
+                        some.join(", ")
+                    ))?;
+                }
+                for what in &enforced.not_enforced {
+                    let word = output.styled(Style::Yellow, "given up");
+                    output.line(&format!("  {word} {}", escaped(what.as_bytes())))?;
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                let word = output.styled(Style::Yellow, "not here");
+                output.line(&format!("{name} {word}: {}", escaped(failure.what.as_bytes())))
+            }
+        }
+    }
+
+    /// The same for programs.
+    fn landlocked_as_json(&self) -> serde_json::Value {
+        let name = Without::Landlocked.name();
+        match &self.landlocked {
+            Ok(enforced) => json!({
+                "name": name, "waiver": Without::WAIVER, "enforced": held_by(enforced), "given_up": enforced.not_enforced,
+            }),
+            Err(failure) => {
+                json!({"name": name, "waiver": Without::WAIVER, "reason": failure.what, "fix": failure.help})
+            }
+        }
     }
 
     /// What makes containers. What such a compartment enforces is measured when one starts, as everywhere.
@@ -249,16 +322,22 @@ impl Examined {
             .filter(|feature| !is_missing(feature))
             .map(|it| it.to_string())
             .collect();
-        let tier = Tier::of(missing).name();
+        let tier = self.tier(missing).name();
         let missing: Vec<_> = missing
             .iter()
             .map(|lack| json!({"feature": lack.feature, "required": is_required(lack.feature), "reason": lack.reason, "fix": lack.fix}))
             .collect();
         json!({
             "system": self.probe.system, "release": self.probe.release, "landlock": self.probe.landlock, "root": self.probe.can_choose_user,
-            "backends": [{"name": "native", "tier": tier, "enforced": enforced, "missing": missing}, self.engine_as_json()],
+            "backends": [{"name": "native", "tier": tier, "enforced": enforced, "missing": missing}, self.engine_as_json(), self.landlocked_as_json()],
         })
     }
+}
+
+/// The features that were found, by name.
+fn held_by(enforced: &Enforced) -> Vec<String> {
+    let held = Feature::all().filter(|feature| enforced.has(*feature));
+    held.map(|feature| feature.to_string()).collect()
 }
 
 /// What the compartment said about something it could not do.
@@ -293,7 +372,7 @@ mod tests {
             reason: String::new(),
             fix: String::new(),
         };
-        Tier::of(&missing.iter().map(lack).collect::<Vec<_>>())
+        Tier::of(&missing.iter().map(lack).collect::<Vec<_>>(), false)
     }
 
     #[test]

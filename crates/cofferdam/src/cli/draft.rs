@@ -69,6 +69,7 @@ pub(super) fn draft(home: &Home, args: &Add, program: &Program, isolation: Isola
         }
     }
     manifest.programs.allow.clone_from(&args.execute);
+    manifest.isolation.waive.clone_from(&args.waive);
     manifest.isolation.profile = args.browser.then_some(Profile::Browser);
     for name in &args.secret {
         manifest.secrets.insert(name.clone(), environment_secret());

@@ -13,6 +13,7 @@ use super::args::ManifestDiff;
 use super::manifest::{is_file, manifest_of_file};
 use super::output::Output;
 use super::review::{Review, counted};
+use crate::compartment::manner;
 use crate::contract::project::Project;
 use crate::contract::{Contract, Place, place};
 use crate::failure::{Exit, Failure};
@@ -64,7 +65,11 @@ pub(crate) fn observed(
     timeout: u64,
     output: &mut Output,
 ) -> Result<Proposal, Failure> {
-    output.say(&format!("starting `{}` sealed, to see what it lists …", contract.name));
+    let manner = manner(&contract.manifest.isolation.waive);
+    output.say(&format!(
+        "starting `{}` {manner}, to see what it lists …",
+        contract.name
+    ));
     let look = Look {
         timeout: Duration::from_secs(timeout),
         is_new_program: false,

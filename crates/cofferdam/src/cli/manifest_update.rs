@@ -14,6 +14,7 @@ use super::output::Output;
 use super::person::proven;
 use super::review::{Review, counted, word_for};
 use super::run::understood;
+use crate::compartment::manner;
 use crate::contract::folder::{ContractFolder, Texts};
 use crate::contract::{Contract, Place, place, program_json};
 use crate::failure::{Exit, Failure};
@@ -46,7 +47,8 @@ pub(crate) fn update(home: &Home, args: &ManifestUpdate, output: &mut Output) ->
         return Ok(Exit::Nothing);
     }
     let moved = moved(home, &accepted, package, &program)?;
-    output.say(&format!("starting `{}` sealed, to see what it lists …", args.name));
+    let manner = manner(&accepted.manifest.isolation.waive);
+    output.say(&format!("starting `{}` {manner}, to see what it lists …", args.name));
     let look = Look {
         timeout: Duration::from_secs(args.look.timeout),
         is_new_program: true,

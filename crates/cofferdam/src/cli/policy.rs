@@ -7,12 +7,13 @@ use cofferdam_manifest::{AcceptedProject, Consent, Digest, Profile};
 use cofferdam_policy::{
     Asked, CallFacts, DEFAULT_POLICIES, Explained, Level, Measured, Moment, Policies, Ruling, policy_ids,
 };
-use cofferdam_sandbox::Feature;
+use cofferdam_sandbox::{Feature, Tier};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::output::{Output, Style};
 use super::policy_args::{PolicyAccept, PolicyExplain};
+use crate::compartment::tier_of;
 use crate::contract::folder::replace_file;
 use crate::contract::{Contract, own_names};
 use crate::failure::{Exit, Failure, file_failure};
@@ -152,13 +153,15 @@ pub(super) fn assumed(contract: &Contract, tool: &str, arguments: &str) -> (Call
             || is_browser && feature == Feature::NoUserNamespaces
             || manifest.isolation.image.is_some() && feature == Feature::ProgramWalls
     };
-    let is_required =
-        |feature: Feature| Feature::DEFAULT_REQUIRED.contains(&feature) || feature == Feature::ProgramWalls;
+    let tier = tier_of(manifest);
+    let is_required = |feature: Feature| {
+        tier.required().contains(&feature) || tier == Tier::Sealed && feature == Feature::ProgramWalls
+    };
     let reachable = (&roots(manifest)[..], reach(manifest));
     let facts = facts_of(contract.pins(), (tool, arguments), reachable);
     (
         facts,
-        measured_on(|feature| is_required(feature) && !is_waived(feature)),
+        measured_on(tier, |feature| is_required(feature) && !is_waived(feature)),
     )
 }
 

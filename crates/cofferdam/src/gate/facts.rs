@@ -4,19 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use cofferdam_inspect::{ArgumentFacts, Reach};
-use cofferdam_policy::{Asked, CallFacts, Measured, Moment, Standing, ruled_alone};
+use cofferdam_policy::{Asked, CallFacts, Measured, Moment, Standing, Tier, ruled_alone};
 use cofferdam_protocol::Message;
 use cofferdam_sandbox::{Enforced, Feature};
 
 use super::live_tools::{LiveTools, PinnedTool};
 use super::{Gate, InForce};
 
-/// What of `holds` was found on a compartment; everything that is required where nobody waives anything makes it sealed.
-pub(crate) fn measured_on(holds: impl Fn(Feature) -> bool) -> Measured {
+/// What of `holds` was found on a compartment of this tier; everything that is required where nobody waives anything makes it
+/// sealed.
+pub(crate) fn measured_on(tier: cofferdam_sandbox::Tier, holds: impl Fn(Feature) -> bool) -> Measured {
     let found: Vec<Feature> = Feature::all().filter(|feature| holds(*feature)).collect();
-    let required = Feature::DEFAULT_REQUIRED.iter().chain([&Feature::ProgramWalls]);
+    let mut required = Feature::DEFAULT_REQUIRED.iter().chain([&Feature::ProgramWalls]);
+    let tier = match tier {
+        cofferdam_sandbox::Tier::Landlocked => Tier::Landlocked,
+        cofferdam_sandbox::Tier::Sealed if required.all(|feature| found.contains(feature)) => Tier::Sealed,
+        cofferdam_sandbox::Tier::Sealed => Tier::Waived,
+    };
     Measured {
-        is_sealed: required.into_iter().all(|feature| found.contains(feature)),
+        tier,
         enforced: found.iter().map(ToString::to_string).collect(),
     }
 }
@@ -38,7 +44,7 @@ pub(crate) fn facts_of(
 impl Gate {
     /// Takes in what was measured on a process of the server, before its first line is judged.
     pub(super) fn take_measurement(&self, enforced: &Enforced) {
-        let measured = Arc::new(measured_on(|feature| enforced.has(feature)));
+        let measured = Arc::new(measured_on(enforced.tier(), |feature| enforced.has(feature)));
         *self.measured.write().unwrap_or_else(PoisonError::into_inner) = measured;
     }
 

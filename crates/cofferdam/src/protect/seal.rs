@@ -117,6 +117,7 @@ impl Wanted {
             execute: places.execute,
             network: Vec::new(),
             browser: false,
+            waive: Vec::new(),
             but: InstallBut::default(),
             env,
             secret,
