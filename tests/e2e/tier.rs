@@ -134,7 +134,7 @@ fn without_a_waiver_nothing_starts_and_the_way_out_is_named() {
     assert_eq!(examined.status.code(), Some(5), "{said}");
     assert!(
         said.contains("landlocked: a server starts only without namespaces, with `waive = [\"namespaces\"]`")
-            && said.contains("given up namespaces:")
+            && said.contains("given up namespaces: none")
             && said.contains("process-fence"),
         "{said}"
     );
@@ -165,6 +165,18 @@ fn what_a_waiver_gives_up_is_said_recorded_and_seen_by_policies() {
         "{}",
         text(&checked.stderr)
     );
+    let configuration = narrow.path("home/client.json");
+    let own = narrow.path("cofferdam");
+    let entry = json!({"mcpServers": {"fixture": {"command": own, "args": ["run", "fixture"]}}});
+    std::fs::write(&configuration, entry.to_string()).unwrap();
+    narrow.give(&configuration);
+    let listed = narrow.run(&["status", "--config", configuration.to_str().unwrap()]);
+    let said = text(&listed.stdout);
+    assert!(
+        said.contains("gives up `namespaces`, waived"),
+        "{said}{}",
+        text(&listed.stderr)
+    );
     narrow.write_policy(PERMIT);
     let mut gate = narrow.converse();
     let answer = gate.call("echo", json!({"message": "hello"}));
@@ -182,7 +194,7 @@ fn what_a_waiver_gives_up_is_said_recorded_and_seen_by_policies() {
     assert!(
         given_up
             .iter()
-            .any(|what| what.as_str().unwrap().starts_with("namespaces: given up"))
+            .any(|what| what.as_str().unwrap().starts_with("namespaces: none"))
     );
     let same = enforced["namespaces"].as_array().unwrap();
     assert!(

@@ -300,7 +300,10 @@ impl Enforced {
             Feature::ProgramWalls => self.walls.all(),
             // Nothing measured has no mount table.
             Feature::Masks => self.unmasked.is_empty() && (!self.mounts.is_empty() || self.landlocked.is_some()),
-            Feature::MaskStrict => self.live_folders.is_empty() && self.has(Feature::Masks),
+            // Copies need a mount table.
+            Feature::MaskStrict => {
+                self.landlocked.is_none() && self.live_folders.is_empty() && self.has(Feature::Masks)
+            }
             Feature::ProcessFence => {
                 let is_fenced = |walls: &Landlocked| walls.refuses_signals && walls.refuses_processes;
                 self.is_own("pid") || self.landlocked.as_ref().is_some_and(is_fenced)

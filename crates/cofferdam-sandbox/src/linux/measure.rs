@@ -95,7 +95,7 @@ pub(super) fn inside(
 
 /// What is given up with the namespaces, in words: it stands in the record of every such compartment.
 const GIVEN_UP: [&str; 4] = [
-    "namespaces: given up by a waiver: Landlock and the system-call filter alone keep it from the user's files, processes and network",
+    "namespaces: none, by a waiver: Landlock and the system-call filter alone keep it from the user's files, processes and network",
     "files: that a path exists, its size, owner and times can be asked of every path of the host; names are not listed",
     "programs: what it writes itself the loader can be made to run; of the system it can read and run what is listed alone",
     "disk: its private files are not capped together, each file is",

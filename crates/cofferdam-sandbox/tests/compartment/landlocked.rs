@@ -81,7 +81,7 @@ fn what_it_has_is_measured_and_what_it_lacks_is_said() {
             enforced
                 .not_enforced
                 .iter()
-                .any(|what| what.starts_with("namespaces: given up"))
+                .any(|what| what.starts_with("namespaces: none"))
         );
         let folder = enforced.landlocked.as_ref().unwrap().folder.display().to_string();
         let home = format!("HOME={folder}/home\n");

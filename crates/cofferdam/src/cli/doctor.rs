@@ -200,7 +200,7 @@ impl Examined {
                 some.join(", ")
             ))?;
         }
-        for lack in missing {
+        for (names, lack) in alike(missing) {
             let (word, style) = if is_required(lack.feature) {
                 ("missing", Style::Red)
             } else {
@@ -209,7 +209,7 @@ impl Examined {
             output.line(&format!(
                 "  {}  {}: {}",
                 output.styled(style, word),
-                lack.feature,
+                names.join(", "),
                 escaped(lack.reason.as_bytes())
             ))?;
             output.line(&format!("            {}", escaped(lack.fix.as_bytes())))?;
@@ -332,6 +332,22 @@ impl Examined {
             "backends": [{"name": "native", "tier": tier, "enforced": enforced, "missing": missing}, self.engine_as_json(), self.landlocked_as_json()],
         })
     }
+}
+
+/// Names of what is lacking for one reason, required or not, with one of them; in the order of the first.
+fn alike(missing: &[Lack]) -> Vec<(Vec<String>, &Lack)> {
+    let mut found: Vec<(Vec<String>, &Lack)> = Vec::new();
+    for lack in missing {
+        let is_alike = |other: &Lack| {
+            let same = (&other.reason, &other.fix) == (&lack.reason, &lack.fix);
+            same && is_required(other.feature) == is_required(lack.feature)
+        };
+        match found.iter_mut().find(|(_, other)| is_alike(other)) {
+            Some((names, _)) => names.push(lack.feature.to_string()),
+            None => found.push((vec![lack.feature.to_string()], lack)),
+        }
+    }
+    found
 }
 
 /// The features that were found, by name.

@@ -18,6 +18,7 @@ use cofferdam_scan::{Entry, LaunchLine, Server, entries, restore};
 use crate::cli::args::{Configurations, Protect, Status, Unprotect};
 use crate::cli::output::Output;
 use crate::cli::person::proven;
+use crate::compartment::given_up;
 use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
@@ -138,7 +139,7 @@ fn checked(home: &Home, outcome: Outcome, lately: &Lately) -> Outcome {
     };
     let outcome = outcome.lately(lately.of(home, &server));
     match Contract::load(home, &server) {
-        Ok(contract) => outcome.accepted(&contract),
+        Ok(contract) => outcome.accepted(&contract).giving_up(given_up(&contract.manifest)),
         Err(failure) => outcome.failed(&failure),
     }
 }

@@ -95,6 +95,8 @@ pub(super) struct Outcome {
     lately: Option<Recent>,
     /// The lines that would let its server connect, where it cannot.
     unreached: Vec<String>,
+    /// What its manifest gives up of the compartment.
+    gives_up: Vec<String>,
 }
 
 impl Outcome {
@@ -110,6 +112,7 @@ impl Outcome {
             accepted: None,
             lately: None,
             unreached: Vec::new(),
+            gives_up: Vec::new(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Outcome {
             accepted: None,
             lately: None,
             unreached: Vec::new(),
+            gives_up: Vec::new(),
         }
     }
 
@@ -140,6 +144,7 @@ impl Outcome {
             accepted: None,
             lately: None,
             unreached: Vec::new(),
+            gives_up: Vec::new(),
         };
         match outcome {
             Ok(state) => Self { state, ..base },
@@ -167,6 +172,10 @@ impl Outcome {
 
     pub(super) fn unreached(self, unreached: Vec<String>) -> Self {
         Self { unreached, ..self }
+    }
+
+    pub(super) fn giving_up(self, gives_up: Vec<String>) -> Self {
+        Self { gives_up, ..self }
     }
 
     pub(super) fn served_by(self, server: &str) -> Self {
@@ -207,6 +216,9 @@ impl Outcome {
         if let (false, Some(members)) = (self.unreached.is_empty(), told.as_object_mut()) {
             members.insert("unreached".to_owned(), json!(self.unreached));
         }
+        if let (false, Some(members)) = (self.gives_up.is_empty(), told.as_object_mut()) {
+            members.insert("gives_up".to_owned(), json!(self.gives_up));
+        }
         told
     }
 
@@ -229,6 +241,9 @@ impl Outcome {
         }
         if let Some(accepted) = &self.accepted {
             line.push_str(&format!("\n    {}", indented(&accepted.to_string())));
+        }
+        for what in &self.gives_up {
+            line.push_str(&format!("\n    gives up {}", indented(what)));
         }
         for granting in &self.unreached {
             line.push_str(&format!("\n    {}", indented(&in_words(granting))));
