@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::driven::node_server;
+use crate::podman::{Bench, Who};
 use crate::support::{ALL_RECORDS, Conversation, STUCK, Stage, fixture, listed, rule_of, said_in, text};
 
 /// An ordinary user that no other test is; a passwd entry is not needed where the home is named.
@@ -379,4 +380,69 @@ fn root_gives_itself_up() {
     let who = enforced["inside_ids"][0].as_u64().unwrap();
     assert!(who >= 0x7000_0000, "{enforced}");
     assert_eq!(enforced["groups"], json!([]), "{enforced}");
+}
+
+/// The gate in a container with the walls that its engine makes by itself: the engine masks `/proc` and its filter
+/// allows no namespace.
+#[test]
+fn in_a_stock_container_a_server_starts_only_by_its_waiver() {
+    for who in [Who::Root, Who::User] {
+        let bench = Bench::new(who);
+        let programs = [env!("CARGO_BIN_EXE_cofferdam"), &fixture()];
+        let image = bench.image("gate", &programs, "", |root| {
+            for folder in ["root", "tmp"] {
+                std::fs::create_dir(root.join(folder)).unwrap();
+            }
+            std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
+        });
+        let script =
+            "umask 077; mkdir -p \"$1/home/config/policy\"; echo \"$2\" > \"$1/home/config/policy/default.cedar\"";
+        let workspace = bench.workspace();
+        let made = bench
+            .command("sh")
+            .args(["-c", script, "sh"])
+            .arg(&workspace)
+            .arg(PERMIT)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let gate = |words: &[&str]| {
+            let mut command = bench.command("podman");
+            // A machine that itself is one may not raise limits, nor make control groups.
+            command.args([
+                "run",
+                "--rm",
+                "--ulimit=nofile=1024:1024",
+                "--ulimit=nproc=1024:1024",
+                "--cgroups=disabled",
+            ]);
+            command.args(["--network=none", "--tmpfs=/tmp", "-v"]);
+            command.arg(format!("{}:/gate", workspace.display()));
+            command.args([&image, "cofferdam", "--home", "/gate/home"]).args(words);
+            command.output().unwrap()
+        };
+        let program = "/usr/bin/fixture_server";
+        let refused = gate(&["add", "fixture", "--yes", "--", program]);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(5), "{who:?}: {said}");
+        assert!(said.contains("waive = [\"namespaces\"]"), "{who:?}: {said}");
+        let added = gate(&["add", "fixture", "--yes", "--waive", "namespaces", "--", program]);
+        assert!(added.status.success(), "{who:?}: {}", text(&added.stderr));
+        let called = gate(&["call", "fixture", "echo", "{\"message\": \"hello\"}"]);
+        let said = text(&called.stdout);
+        assert!(said.contains("hello"), "{who:?}: {said}{}", text(&called.stderr));
+        let looked = gate(&[
+            "call",
+            "fixture",
+            "look",
+            "{\"read\": \"/proc/1/environ\", \"write\": \"/gate/home/x\"}",
+        ]);
+        let said = text(&looked.stdout);
+        assert_eq!(
+            said.matches("Permission denied").count(),
+            2,
+            "{who:?}: {said}{}",
+            text(&looked.stderr)
+        );
+    }
 }

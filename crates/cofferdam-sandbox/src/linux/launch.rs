@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{Shutdown, shutdown};
+use rustix::process::{Pid, test_kill_process};
 
 use super::cgroup::ControlGroup;
 use super::channel::{self, Message, REPORT_BYTES_MAX, Report};
@@ -309,6 +310,16 @@ impl Launching {
         }
     }
 
+    /// A supervisor that became another user can be told to end only by a root that may signal other users.
+    fn can_end(&self) -> Result<(), SandboxError> {
+        let pid = self
+            .init
+            .as_ref()
+            .and_then(|init| Pid::from_raw(init.pid))
+            .ok_or_else(senseless)?;
+        test_kill_process(pid).map_err(|error| failed("signal the supervisor, which is another user")(error.into()))
+    }
+
     /// What the launcher said last, when it has ended.
     fn last_report(&self) -> SandboxError {
         while let Ok(message) = self.receive() {
@@ -346,6 +357,9 @@ impl Launching {
                 missing,
                 reasons: enforced.not_enforced,
             });
+        }
+        if self.tier == Tier::Landlocked {
+            self.can_end()?;
         }
         let until = || {
             let nobody = || io::Error::from(io::ErrorKind::InvalidData);
@@ -396,7 +410,7 @@ impl Launching {
                         pid,
                         variant,
                         listener: message.descriptors.into_iter().next(),
-                        outside: Outside::of(pid)?,
+                        outside: Outside::of(pid, self.tier)?,
                     });
                 }
                 Report::Measured { enforced } => {
