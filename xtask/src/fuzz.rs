@@ -15,7 +15,7 @@ use crate::command;
 use crate::workspace::Workspace;
 
 /// One for each file `fuzz/fuzz_targets/NAME.rs`.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 10] = [
     "line",
     "message",
     "session",
@@ -25,6 +25,7 @@ const TARGETS: [&str; 9] = [
     "answer",
     "policy",
     "segment",
+    "hello",
 ];
 /// How long a target runs unless `--seconds` says otherwise.
 const DURATION: Duration = Duration::from_secs(60);
