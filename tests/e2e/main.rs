@@ -28,6 +28,7 @@ mod faults;
 mod flows;
 mod forged;
 mod frames;
+mod grants;
 mod in_band;
 mod inspect;
 mod inspector;

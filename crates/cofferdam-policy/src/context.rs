@@ -33,9 +33,7 @@ pub struct Context<'a> {
     pub standing: Option<Standing>,
     /// What the server may ask of the client.
     pub client_requests: &'a [ClientRequest],
-    /// Tool calls within the last minute, this one included.
-    pub calls_last_minute: u32,
-    /// How many the manifest allows.
+    /// How many tool calls a minute the manifest allows.
     pub calls_per_minute_max: u32,
     /// The policies of every layer about this server.
     pub policies: &'a Policies,

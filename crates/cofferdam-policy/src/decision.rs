@@ -273,7 +273,7 @@ fn forbidden(message: &Message, context: &Context<'_>, findings: &[Finding]) -> 
         if let Some(denial) = standing_denial(context.standing) {
             return Some(denial);
         }
-        if context.calls_last_minute > context.calls_per_minute_max {
+        if context.moment.rates.calls_last_minute > context.calls_per_minute_max {
             return Some((
                 CALLS_PER_MINUTE.id,
                 format!("more than {} tool calls in a minute", context.calls_per_minute_max),

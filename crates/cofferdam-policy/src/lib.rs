@@ -23,8 +23,9 @@ pub use decision::{
     Decision, Denied, Permitted, batch_facts, decide, decide_batch, denied_by_gate, ruled, ruled_alone,
 };
 pub use engine::{
-    Asked, DEFAULT_POLICIES, Explained, Layer, LayerSays, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyError,
-    PolicyFile, Ruling, ServerFacts, ToolFacts, World, policy_ids,
+    Asked, DEFAULT_POLICIES, Explained, Grant, GrantCall, GrantPattern, GrantTerms, InTheWay, Layer, LayerSays, Moment,
+    Obstacle, POLICY_FILE_BYTES_MAX, Policies, PolicyError, PolicyFile, Rates, Ruling, Seen, ServerFacts, ToolFacts,
+    Touched, Unmet, World, common_folders, policy_ids,
 };
 pub use facts::{CallFacts, Measured, Tier};
 pub use level::Level;

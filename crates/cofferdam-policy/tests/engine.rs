@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use cofferdam_policy::{
-    Asked, DEFAULT_POLICIES, Layer, Level, Moment, Policies, PolicyError, PolicyFile, Ruling, ServerFacts, ToolFacts,
-    World,
+    Asked, DEFAULT_POLICIES, Layer, Level, Moment, Policies, PolicyError, PolicyFile, Rates, Ruling, ServerFacts,
+    ToolFacts, World,
 };
 use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, proptest};
 
@@ -273,7 +273,10 @@ fn time_and_rates_are_seen() {
     let at = |now_s: i64, calls: u32| {
         let moment = Moment {
             now_s,
-            calls_last_minute: calls,
+            rates: Rates {
+                calls_last_minute: calls,
+                ..Rates::default()
+            },
             client: "x",
             ..Moment::default()
         };

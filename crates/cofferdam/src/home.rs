@@ -143,6 +143,11 @@ impl Home {
         }
     }
 
+    /// Grants that outlive a session, a file each.
+    pub(crate) fn grants(&self) -> PathBuf {
+        self.state.join("grants")
+    }
+
     /// The record.
     pub(crate) fn audit(&self) -> PathBuf {
         self.state.join("audit")

@@ -98,6 +98,7 @@ impl PolicyFiles {
             policies: self.load(world)?,
             candidate: self.candidate().map(|files| files.load(world)).transpose()?,
             binding: format!("{accepted} {digest}"),
+            accepted: accepted.to_owned(),
             digest,
         })
     }

@@ -11,7 +11,7 @@ use cofferdam_policy::{Asked, Moment, Policies, ruled_alone};
 use cofferdam_sandbox::{Compartment, Feature, Plan, Prepared, Programs, Tier};
 use serde_json::json;
 
-use crate::approvals::Approvers;
+use crate::approvals::{Approvers, GrantStore};
 use crate::compartment;
 use crate::contract::{Contract, Place};
 use crate::disk;
@@ -72,7 +72,7 @@ impl Session {
         let plan = pinned_plan(home, contract)?;
         let world = policy::pinned_world(home, contract)?;
         let is_ci = world.is_ci;
-        let binding = format!("{} {}", manifest.digest(), contract.program.digest());
+        let binding = accepted(contract);
         let terms = Terms {
             name: contract.name.clone(),
             limits: manifest.limits.clone(),
@@ -89,6 +89,8 @@ impl Session {
             approvals: (!is_ci).then(|| home.runtime()),
             labels: Some(home.runtime().join("labels")),
             approvers: Approvers::read()?,
+            user: home.user_name.clone(),
+            grants: Some(GrantStore::of(home)),
             question_ms: 0,
             webhook: None,
             given: Given::of(home, manifest, &plan.environment),
@@ -135,6 +137,8 @@ impl Session {
             approvals: (!world.is_ci).then(|| home.runtime()),
             labels: Some(home.runtime().join("labels")),
             approvers: Approvers::read()?,
+            user: home.user_name.clone(),
+            grants: None,
             question_ms: 0,
             webhook: None,
             given: Given::default(),
@@ -329,6 +333,11 @@ fn permit_secrets(policies: &Policies, secrets: &[String], plan: &Plan) -> Resul
                 .help("change that policy, or take the secret out of the manifest; `Action::\"injectSecret\"` is what is asked")
         })
     })
+}
+
+/// What an approval is bound to of what was accepted: manifest and program.
+pub(crate) fn accepted(contract: &Contract) -> String {
+    format!("{} {}", contract.manifest.digest(), contract.program.digest())
 }
 
 /// The plan for another process of the same server, and the policies as they are now. Everything is checked again: the files may have changed since the first one started.

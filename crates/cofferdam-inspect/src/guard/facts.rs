@@ -11,6 +11,8 @@ use crate::role::infer_role;
 
 /// Values of one kind that are kept for one call; a call with more is not seen.
 const VALUES_MAX: usize = 1_024;
+/// Bytes of the values of other roles that may name a place, together.
+const OTHERS_BYTES_MAX: usize = 4 * 1024;
 /// Depth to which arguments are looked at.
 const DEPTH_MAX: usize = 64;
 
@@ -45,6 +47,55 @@ impl Guard {
         let mut found = ArgumentFacts::default();
         self.collect_facts(("", arguments), facts, &mut found, DEPTH_MAX)?;
         Ok(found)
+    }
+
+    /// Values and keys that no fact tells of and that may name a place all the same: code, queries and options as they are, of the others what
+    /// is written as a path or an address is. Whoever permits a folder or a host for later calls wants these to stay as they were.
+    ///
+    /// # Errors
+    /// There is too much of it.
+    pub fn others(&self, arguments: &Value) -> Result<BTreeSet<String>, FactsUnknown> {
+        let mut found = BTreeSet::new();
+        self.collect_others(("", arguments), &mut found, DEPTH_MAX)?;
+        let bytes: usize = found.iter().map(String::len).sum();
+        if found.len() > VALUES_MAX || bytes > OTHERS_BYTES_MAX {
+            return Err("the arguments may name too many places that have no role");
+        }
+        Ok(found)
+    }
+
+    fn collect_others(
+        &self,
+        (name, value): (&str, &Value),
+        found: &mut BTreeSet<String>,
+        depth: usize,
+    ) -> Result<(), FactsUnknown> {
+        let depth = depth.checked_sub(1).ok_or("the arguments are nested too deeply")?;
+        match value {
+            Value::Object(members) => {
+                found.extend(members.keys().filter(|key| is_place(key)).cloned());
+                members
+                    .iter()
+                    .try_for_each(|(key, value)| self.collect_others((key, value), found, depth))
+            }
+            Value::Array(elements) => elements
+                .iter()
+                .try_for_each(|value| self.collect_others((name, value), found, depth)),
+            Value::String(text) => {
+                let role = self.roles.get(name).copied();
+                let is_other = match role.unwrap_or_else(|| infer_role(&self.tool, name, None)) {
+                    // Told by the facts, or never kept.
+                    Role::Path | Role::Glob | Role::Url | Role::Host | Role::Shell | Role::Sql | Role::Secret => false,
+                    Role::Code | Role::Query | Role::ArgvItem => true,
+                    Role::SqlIdentifier | Role::Identifier | Role::Prose => is_place(text),
+                };
+                if is_other {
+                    found.insert(text.clone());
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn collect_facts(
@@ -92,6 +143,13 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+/// Whether a text is written as a path or an address is: one word with a stroke, a point or a colon in it, or one that begins in a home.
+fn is_place(text: &str) -> bool {
+    let text = text.trim();
+    let is_word = !text.is_empty() && !text.contains(char::is_whitespace);
+    is_word && (text.contains(['/', '\\', '.', ':']) || text.starts_with('~'))
 }
 
 impl ArgumentFacts {
@@ -250,6 +308,27 @@ mod tests {
             assert_eq!(of(sql).unwrap(), classes, "{sql}");
         }
         assert!(of("select 'open").is_err());
+    }
+
+    #[test]
+    fn what_may_name_a_place_without_a_role_is_told() {
+        let roles: BTreeMap<String, Role> = [("p".to_owned(), Role::Path), ("s".to_owned(), Role::Secret)].into();
+        let guard = Guard::new("do", None, &roles);
+        let of = |arguments: &Value| guard.others(arguments).map(list);
+        let arguments = json!({"p": "/work/a", "s": "a.b", "body": "see /etc/x, and http://x", "into": "/etc/x", "n": [{"at": "~root"}],
+            "peer": "evil.example", "v6": "::1", "win": "c:\\x", "options": "plain", "code": "open()", "/keys/too": 1, "word": "plain"});
+        let told = [
+            "/etc/x",
+            "/keys/too",
+            "::1",
+            "c:\\x",
+            "evil.example",
+            "open()",
+            "plain",
+            "~root",
+        ];
+        assert_eq!(of(&arguments).unwrap(), told);
+        assert!(of(&json!({"into": format!("/{}", "x".repeat(5_000))})).is_err());
     }
 
     #[test]

@@ -76,7 +76,6 @@ fn context(admitted: &Admitted, sender: Sender, standing: Option<Standing>) -> C
         admitted,
         standing,
         client_requests: &[],
-        calls_last_minute: 1,
         calls_per_minute_max: 10,
         policies: permissive(),
         moment: Moment::default(),
@@ -144,7 +143,7 @@ fn a_high_finding_denies_even_what_is_pinned_and_before_anybody_is_asked() {
 fn the_rate_is_a_limit_for_calls_only() {
     let admitted = admitted();
     let mut context = context(&admitted, Sender::Client, Some(Standing::Pinned(Consent::Allow)));
-    context.calls_last_minute = 11;
+    context.moment.rates.calls_last_minute = 11;
     assert_eq!(
         rule(decide(message(CALL), &context, &[], &Redaction::none())),
         "limit/calls-per-minute"

@@ -10,6 +10,7 @@
 
 mod error;
 mod explain;
+mod grant;
 mod input;
 mod moment;
 mod policies;
@@ -17,11 +18,14 @@ mod reads;
 mod schema;
 mod slice;
 mod source;
+mod unmet;
 mod world;
 
 pub use error::PolicyError;
-pub use explain::{Explained, LayerSays};
-pub use moment::Moment;
+pub use explain::{Explained, InTheWay, LayerSays, Obstacle};
+pub use grant::{Grant, GrantCall, GrantPattern, GrantTerms, Seen, Touched, common_folders};
+pub use moment::{Moment, Rates};
 pub use policies::{Asked, Policies, Ruling, policy_ids};
 pub use source::{DEFAULT_POLICIES, Layer, POLICY_FILE_BYTES_MAX, PolicyFile};
+pub use unmet::Unmet;
 pub use world::{ServerFacts, ToolFacts, World};

@@ -1,8 +1,11 @@
 //! What is known only when a request is decided, as the context that policies read.
 
+use std::collections::BTreeMap;
+
 use cedar_policy::{Context, RestrictedExpression};
 use cofferdam_inspect::Finding;
 
+use super::grant::common_folders;
 use super::policies::{Asked, Policies};
 use super::reads::INPUT;
 use super::slice::Slice;
@@ -15,6 +18,23 @@ const SECONDS_PER_HOUR: i64 = 3_600;
 /// The weekday of 1970-01-01, Monday being 1.
 const THURSDAY: i64 = 4;
 
+/// How much there was of late, in this session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Tool calls within the last minute, this one included.
+    pub calls_last_minute: u32,
+    /// Tool calls within the last hour, this one included.
+    pub calls_last_hour: u32,
+    /// Calls of this tool within the last minute, this one included.
+    pub tool_calls_last_minute: u32,
+    /// Calls of this tool within the last hour, this one included.
+    pub tool_calls_last_hour: u32,
+    /// Tool calls that were refused within the last minute, by whatever it was.
+    pub refused_last_minute: u32,
+    /// Bytes that the client's lines brought the server so far, without this one.
+    pub bytes_sent: u64,
+}
+
 /// What is known only now.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Moment<'a> {
@@ -22,8 +42,8 @@ pub struct Moment<'a> {
     pub now_s: i64,
     /// What the client calls itself; nobody proved it.
     pub client: &'a str,
-    /// Tool calls within the last minute, this one included.
-    pub calls_last_minute: u32,
+    /// How much there was of late.
+    pub rates: Rates,
     /// Bytes of the message.
     pub bytes: usize,
     /// What inspection found in it.
@@ -60,12 +80,7 @@ impl Pairs<'_> {
     }
 
     fn strings(&mut self, name: &str, values: impl IntoIterator<Item = impl AsRef<str>>) {
-        self.add(name, || {
-            let values = values.into_iter();
-            RestrictedExpression::new_set(
-                values.map(|value| RestrictedExpression::new_string(value.as_ref().to_owned())),
-            )
-        });
+        self.add(name, || set_of(values));
     }
 
     fn add_moment(&mut self, moment: &Moment<'_>) {
@@ -77,7 +92,11 @@ impl Pairs<'_> {
             "weekday",
             (now_s.div_euclid(SECONDS_PER_DAY) + THURSDAY - 1).rem_euclid(7) + 1,
         );
-        self.long("callsLastMinute", moment.calls_last_minute.into());
+        let rates = moment.rates;
+        self.long("callsLastMinute", rates.calls_last_minute.into());
+        self.long("callsLastHour", rates.calls_last_hour.into());
+        self.long("refusedLastMinute", rates.refused_last_minute.into());
+        self.long("bytesSent", i64::try_from(rates.bytes_sent).unwrap_or(i64::MAX));
         self.long("bytes", i64::try_from(moment.bytes).unwrap_or(i64::MAX));
         let severities = moment.findings.iter().map(|finding| finding.severity as i64 + 1);
         self.long("severity", severities.max().unwrap_or(0));
@@ -88,7 +107,11 @@ impl Pairs<'_> {
         }
     }
 
-    fn add_asked(&mut self, asked: Asked<'_>) {
+    fn add_asked(&mut self, asked: Asked<'_>, rates: Rates) {
+        if matches!(asked, Asked::Call { .. }) {
+            self.long("toolCallsLastMinute", rates.tool_calls_last_minute.into());
+            self.long("toolCallsLastHour", rates.tool_calls_last_hour.into());
+        }
         match asked {
             Asked::Call { tool, .. } | Asked::ReleaseResult { tool } => self.text("tool", tool),
             Asked::Read { uri } => self.text("uri", uri),
@@ -107,6 +130,7 @@ impl Pairs<'_> {
         };
         self.strings("paths", &touched.paths);
         self.strings("folders", &touched.folders);
+        self.add("within", || set_of(common_folders(&touched.paths)));
         self.boolean("outsideRoots", touched.is_outside_roots);
         self.strings("hosts", &touched.hosts);
         self.boolean("privateNetwork", touched.is_private_network);
@@ -116,7 +140,30 @@ impl Pairs<'_> {
     }
 }
 
+fn set_of(values: impl IntoIterator<Item = impl AsRef<str>>) -> RestrictedExpression {
+    let values = values.into_iter();
+    RestrictedExpression::new_set(values.map(|value| RestrictedExpression::new_string(value.as_ref().to_owned())))
+}
+
 impl Policies {
+    /// The context of one request with every attribute that a policy known at load reads, for explanations.
+    pub(super) fn whole_context(
+        &self,
+        slice: &Slice,
+        level: Level,
+        asked: Asked<'_>,
+        moment: &Moment<'_>,
+    ) -> Result<Context, String> {
+        let read = self.context(slice, level, asked, moment)?;
+        let mut pairs: BTreeMap<String, RestrictedExpression> = read.into_iter().collect();
+        pairs.insert(
+            "consent".to_owned(),
+            RestrictedExpression::new_long(level.number().into()),
+        );
+        pairs.insert("ci".to_owned(), RestrictedExpression::new_bool(self.is_ci));
+        Context::from_pairs(pairs).map_err(|error| words(&error))
+    }
+
     /// The context of one request: what its policies read, and nothing else.
     pub(super) fn context(
         &self,
@@ -132,7 +179,7 @@ impl Policies {
         all.long("consent", level.number().into());
         all.boolean("ci", self.is_ci);
         all.add_moment(moment);
-        all.add_asked(asked);
+        all.add_asked(asked, moment.rates);
         if let Some(facts) = moment.facts {
             if matches!(asked, Asked::Call { .. } | Asked::Egress { .. }) {
                 all.strings("labels", &facts.labels);

@@ -88,7 +88,7 @@ pub enum Ruling {
 pub struct Policies {
     pub(super) entities: Entities,
     server: String,
-    policies: Vec<Known>,
+    pub(super) policies: Vec<Known>,
     /// A layer has a say as soon as it has a policy, also where all of them are about other servers: then it permits nothing here.
     layers: BTreeSet<Layer>,
     tools: HashMap<String, Uncut>,

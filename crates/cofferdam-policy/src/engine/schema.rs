@@ -92,6 +92,9 @@ fn context_attributes() -> Map<String, Value> {
         ("hour", json!({"type": "Long"})),
         ("weekday", json!({"type": "Long"})),
         ("callsLastMinute", json!({"type": "Long"})),
+        ("callsLastHour", json!({"type": "Long"})),
+        ("refusedLastMinute", json!({"type": "Long"})),
+        ("bytesSent", json!({"type": "Long"})),
         ("bytes", json!({"type": "Long"})),
         ("severity", json!({"type": "Long"})),
         ("findings", set_of_strings()),
@@ -105,8 +108,11 @@ fn context_attributes() -> Map<String, Value> {
 fn call_attributes() -> Map<String, Value> {
     let types = [
         ("tool", json!({"type": "String"})),
+        ("toolCallsLastMinute", json!({"type": "Long"})),
+        ("toolCallsLastHour", json!({"type": "Long"})),
         ("paths", set_of_strings()),
         ("folders", set_of_strings()),
+        ("within", set_of_strings()),
         ("outsideRoots", json!({"type": "Boolean"})),
         ("hosts", set_of_strings()),
         ("privateNetwork", json!({"type": "Boolean"})),
@@ -119,9 +125,10 @@ fn call_attributes() -> Map<String, Value> {
 }
 
 /// What of that is computed only where a policy reads it.
-pub(super) const COMPUTED: [&str; 9] = [
+pub(super) const COMPUTED: [&str; 10] = [
     "paths",
     "folders",
+    "within",
     "outsideRoots",
     "hosts",
     "privateNetwork",

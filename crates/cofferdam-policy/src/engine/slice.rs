@@ -79,7 +79,7 @@ impl Known {
 /// All layers' policies about one action on one resource.
 #[derive(Debug)]
 pub(super) struct Slice {
-    triple: Triple,
+    pub(super) triple: Triple,
     layers: Vec<LayerSlice>,
     /// What the policies read that must be evaluated for each call.
     pub(super) reads: Reads,
@@ -206,16 +206,22 @@ impl Slice {
         })
     }
 
-    fn evaluate(&self, policies: &PolicySet, context: Context, entities: &Entities) -> Says {
+    /// The request that this slice is about.
+    pub(super) fn request(&self, context: Context) -> Result<Request, String> {
         let Triple {
             principal,
             action,
             resource,
             ..
         } = &self.triple;
-        let request = match Request::new(principal.clone(), action.clone(), resource.clone(), context, None) {
+        let request = Request::new(principal.clone(), action.clone(), resource.clone(), context, None);
+        request.map_err(|error| words(&error))
+    }
+
+    fn evaluate(&self, policies: &PolicySet, context: Context, entities: &Entities) -> Says {
+        let request = match self.request(context) {
             Ok(request) => request,
-            Err(error) => return Says::Error(words(&error)),
+            Err(cause) => return Says::Error(cause),
         };
         let response = Authorizer::new().is_authorized(&request, policies, entities);
         // Cedar skips a policy that it cannot evaluate; a `forbid` among them would let through.

@@ -6,11 +6,12 @@
 use std::path::Path;
 
 use cofferdam_manifest::{Digest, PublicKey, SigningKey, TrustedKey};
+use cofferdam_policy::GrantTerms;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::protocol::{For, Question};
+use super::protocol::{Choice, Question};
 use crate::failure::{Exit, Failure};
 use crate::home::Home;
 use crate::own_files::read_own_file;
@@ -79,8 +80,8 @@ impl Approvers {
         self.0.len()
     }
 
-    /// The keys, as texts, of those proofs that hold for `statement`.
-    pub(crate) fn proven(&self, statement: &str, proofs: &[Proof]) -> Vec<String> {
+    /// Those proofs that hold for `statement`.
+    pub(crate) fn proven(&self, statement: &str, proofs: &[Proof]) -> Vec<Proof> {
         let holds = |proof: &&Proof| {
             let trusted = self.0.iter().find(|key| key.key().to_string() == proof.key);
             let signature = unhex(&proof.signature);
@@ -88,13 +89,13 @@ impl Approvers {
                 .zip(signature)
                 .is_some_and(|(key, signature)| key.key().has_signed(statement.as_bytes(), &signature))
         };
-        proofs.iter().filter(holds).map(|proof| proof.key.clone()).collect()
+        proofs.iter().filter(holds).cloned().collect()
     }
 }
 
 /// What is signed: what the person saw, all that an answer decides, and the place in the record, which no other question shares. The gate
-/// makes it out of the question it asked, so who was shown another one has signed nothing of use.
-pub(crate) fn statement(question: &Question, scope: For, minutes: u32) -> String {
+/// makes it out of the question it asked, so who was shown another one has signed nothing of use. Of a grant it has all the terms.
+pub(crate) fn statement(question: &Question, choice: &Choice, terms: Option<&GrantTerms>) -> String {
     let seen = json!([
         question.id,
         question.record,
@@ -104,11 +105,26 @@ pub(crate) fn statement(question: &Question, scope: For, minutes: u32) -> String
         question.tool,
         Digest::of(question.arguments.get().as_bytes()).to_string(),
         question.findings,
-        scope,
-        minutes,
+        choice.scope,
+        // For once, no time is stated.
+        terms.map_or(0, |_| choice.minutes),
+        terms,
     ]);
-    format!("cofferdam approval 1\n{seen}\n")
+    format!("{STATEMENT_HEAD}{seen}\n")
 }
+
+/// The level that was asked for and the terms of the grant, out of a statement.
+pub(crate) fn stated(statement: &str) -> Option<(u8, GrantTerms)> {
+    let mut seen: Vec<Value> = serde_json::from_str(statement.strip_prefix(STATEMENT_HEAD)?).ok()?;
+    let level = seen.get(STATEMENT_LEVEL_AT)?.as_u64()?;
+    let terms = serde_json::from_value(seen.pop()?).ok()?;
+    Some((u8::try_from(level).ok()?, terms))
+}
+
+/// Begins every statement.
+const STATEMENT_HEAD: &str = "cofferdam approval 2\n";
+/// Where the level stands in it.
+const STATEMENT_LEVEL_AT: usize = 3;
 
 fn unhex(text: &str) -> Option<[u8; 64]> {
     if text.len() != 128 || !text.is_ascii() {

@@ -10,6 +10,7 @@
 
 mod approver;
 mod folders;
+mod grants;
 mod protocol;
 mod show;
 mod socket;
@@ -17,7 +18,8 @@ mod webhook;
 
 pub(crate) use approver::{APPROVERS_FOLDER, Approvers, Enrolled, Proof, statement};
 pub(crate) use folders::{ForeignSocket, foreign_sockets, of_others};
-pub(crate) use protocol::{For, Grant, Question, Reply, Request};
-pub(crate) use show::{question_lines, wall_time};
+pub(crate) use grants::{GRANT_MINUTES_MAX, GrantStore, Stamp, StoredGrant, level_of, needed};
+pub(crate) use protocol::{Choice, For, Grant, Offer, Question, Reply, Request};
+pub(crate) use show::{grant_words, question_lines, wall_time};
 pub(crate) use socket::{Listener, SocketName, Speaker, ask_foreign_gate, ask_gate, gate_sockets};
 pub(crate) use webhook::QuestionPoster;

@@ -1,6 +1,7 @@
 //! A question as a person sees it: rendered by us, nothing in it that the model or the server could use to look like us.
 
 use cofferdam_manifest::Digest;
+use cofferdam_policy::{GrantPattern, GrantTerms};
 use serde_json::Value;
 
 use super::protocol::Question;
@@ -10,6 +11,8 @@ use crate::gate::escaped;
 const VALUE_CHARS_MAX: usize = 200;
 /// Characters of its head and of its tail.
 const VALUE_END_CHARS: usize = 80;
+/// Paths and hosts of a call that are shown; the rest is counted.
+const PLACES_MAX: usize = 8;
 /// Lines of arguments that are shown; the rest is counted.
 const LINES_MAX: usize = 60;
 
@@ -28,6 +31,7 @@ pub(crate) fn question_lines(question: &Question) -> Vec<String> {
     for finding in &question.findings {
         lines.push(format!("finding  {}", quoted(finding)));
     }
+    lines.extend(place_lines(question));
     lines.push(format!("expires  {}", quoted(&question.expires)));
     if question.identical > 1 {
         lines.push(format!(
@@ -42,6 +46,42 @@ pub(crate) fn question_lines(question: &Question) -> Vec<String> {
     ));
     lines.push(format!("digest   {}", quoted(&question.digest)));
     lines
+}
+
+/// What the call would touch, as it was computed: where links lead, and which hosts.
+fn place_lines(question: &Question) -> Vec<String> {
+    let touched = question.offer.as_ref().and_then(|offer| offer.seen.touched.as_ref());
+    let Some(touched) = touched else { return Vec::new() };
+    let mut lines = Vec::new();
+    for (kind, places) in [("path", &touched.paths), ("host", &touched.hosts)] {
+        let shown = places.iter().take(PLACES_MAX);
+        lines.extend(shown.map(|place| format!("{kind}     {}", escaped(place.as_bytes()))));
+        if let Some(more @ 1..) = places.len().checked_sub(PLACES_MAX) {
+            lines.push(format!("{kind}     and {more} more"));
+        }
+    }
+    lines
+}
+
+/// What a grant covers, in one sentence.
+pub(crate) fn grant_words(terms: &GrantTerms) -> String {
+    let quoted = |text: &str| escaped(text.as_bytes());
+    let named = if terms.tool.is_empty() {
+        &terms.method
+    } else {
+        &terms.tool
+    };
+    let named = quoted(&cofferdam_policy::shortened(named));
+    let what = match &terms.pattern {
+        GrantPattern::Call { .. } => format!("the very same call of `{named}`"),
+        GrantPattern::Tool { .. } => format!("every call of `{named}` in this session"),
+        GrantPattern::Path { folder } => format!("every call of `{named}` whose paths lie within {}", quoted(folder)),
+        GrantPattern::Host { hosts } => {
+            let hosts: Vec<String> = hosts.iter().map(|host| quoted(host)).collect();
+            format!("every call of `{named}` that goes to {} alone", hosts.join(", "))
+        }
+    };
+    format!("{what}, until {}", wall_time(terms.until))
 }
 
 /// One line for each value, by its place; a mark before what is not as in the last approved call.

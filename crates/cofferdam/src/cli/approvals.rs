@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use cofferdam_manifest::Digest;
 use nix::unistd::User;
 use serde_json::json;
 
@@ -11,12 +12,14 @@ use super::output::{Output, Style};
 use super::person::{enroll, unlocked};
 use super::policy_args::{ApprovalsAllow, ApprovalsGrants, ApprovalsId, ApprovalsVerb};
 use crate::approvals::{
-    Approvers, For, ForeignSocket, Grant, Proof, Question, Reply, Request, ask_foreign_gate, ask_gate, foreign_sockets,
-    gate_sockets, question_lines, statement,
+    Approvers, Choice, For, ForeignSocket, Grant, GrantStore, Proof, Question, Reply, Request, ask_foreign_gate,
+    ask_gate, foreign_sockets, gate_sockets, grant_words, question_lines, statement,
 };
+use crate::contract::Contract;
 use crate::failure::{Exit, Failure};
 use crate::gate::escaped;
 use crate::home::Home;
+use crate::session::accepted;
 
 /// Runs one of the verbs; without one, `watch` on a terminal and `list` elsewhere.
 pub(crate) fn run(home: &Home, verb: Option<ApprovalsVerb>, output: &mut Output) -> Result<Exit, Failure> {
@@ -192,13 +195,21 @@ fn asked(home: &Home, id: &str, output: &mut Output) -> Result<Asked, Failure> {
 }
 
 fn allow(home: &Home, args: &ApprovalsAllow, output: &mut Output) -> Result<Exit, Failure> {
+    if args.within.is_some() && args.scope != For::Path {
+        return Err(Failure::usage("`--within` names the folder of `--for path`").help("add `--for path`"));
+    }
     let asked = asked(home, &args.id, output)?;
     let key = args.key.clone().unwrap_or_else(|| home.approver());
     if asked.needs_person(args.scope)? {
         // What is signed is what stands here, and not what was listed before.
         lines(&asked).iter().for_each(|line| output.say(line));
     }
-    let request = consent(&key, &asked, (args.scope, args.minutes), output)?;
+    let choice = Choice {
+        scope: args.scope,
+        folder: args.within.clone(),
+        minutes: args.minutes,
+    };
+    let request = consent(&key, &asked, choice, output)?;
     tell(asked.put(&request)?, &args.id, output)
 }
 
@@ -208,23 +219,25 @@ fn deny(home: &Home, id: &str, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// The answer yes, signed where the question needs a proven person.
-pub(super) fn consent(
-    key: &Path,
-    asked: &Asked,
-    (scope, minutes): (For, u32),
-    output: &mut Output,
-) -> Result<Request, Failure> {
+pub(super) fn consent(key: &Path, asked: &Asked, choice: Choice, output: &mut Output) -> Result<Request, Failure> {
     let question = &asked.question;
-    let proofs = if asked.needs_person(scope)? {
-        vec![Proof::of(&statement(question, scope, minutes), &unlocked(key, output)?)]
+    let refused = |why: String| Failure::new(Exit::Findings, format!("not done: {}", escaped(why.as_bytes())));
+    let terms = choice.terms(question).map_err(refused)?;
+    if let Some(terms) = &terms {
+        output.say(&format!("this grant is for {}", grant_words(terms)));
+    }
+    let proofs = if asked.needs_person(choice.scope)? {
+        let statement = statement(question, &choice, terms.as_ref());
+        vec![Proof::of(&statement, &unlocked(key, output)?)]
     } else {
         Vec::new()
     };
     Ok(Request::Allow {
         id: question.id.clone(),
         digest: question.digest.clone(),
-        scope,
-        minutes,
+        scope: choice.scope,
+        minutes: choice.minutes,
+        folder: choice.folder,
         proofs,
     })
 }
@@ -242,15 +255,25 @@ fn unknown(id: &str) -> Failure {
     .help("it was answered, or expired, or its client gave up; `cofferdam approvals list` shows what waits")
 }
 
-/// Takes back a grant at the gate that knows it.
+/// Takes back a grant at the gate that gave it, which has that on record, and else in the store.
 fn revoke(home: &Home, id: &str, output: &mut Output) -> Result<Exit, Failure> {
+    let mut told = None;
     for socket in sockets(home)? {
         match ask_gate(&socket, &Request::Revoke { id: id.to_owned() })? {
             None | Some(Reply::Unknown) => {}
-            reply => return tell(reply, id, output),
+            reply => told = reply,
         }
     }
-    Err(unknown(id))
+    if GrantStore::of(home).remove(id)? {
+        told = Some(Reply::Done(format!("grant {id} is revoked")));
+    }
+    match told {
+        None => Err(
+            Failure::new(Exit::Nothing, format!("there is no grant `{}`", escaped(id.as_bytes())))
+                .help("it ended, or was taken back; `cofferdam approvals grants` lists those in force"),
+        ),
+        told => tell(told, id, output),
+    }
 }
 
 pub(super) fn tell(reply: Option<Reply>, id: &str, output: &mut Output) -> Result<Exit, Failure> {
@@ -275,33 +298,54 @@ fn grants(home: &Home, args: ApprovalsGrants, output: &mut Output) -> Result<Exi
     if let Some(id) = args.revoke {
         return revoke(home, &id, output);
     }
-    let mut all: Vec<Grant> = Vec::new();
-    for socket in sockets(home)? {
-        if let Some(Reply::Grants(grants)) = ask_gate(&socket, &Request::Grants {})? {
-            all.extend(grants);
-        }
-    }
+    let all = grants_in_force(home, output)?;
     if output.is_json() {
         output.line(&json!(all).to_string())?;
         return Ok(Exit::Fine);
     }
     for grant in &all {
-        let quoted = |text: &str| escaped(text.as_bytes());
-        let what = match grant.scope {
-            For::Tool => "every call of",
-            For::Call | For::Once => "one call, with the very same arguments, of",
-        };
         output.line(&format!(
-            "{}  {what} `{}` of server `{}`, used {} times, ends {} or with the session",
-            quoted(&grant.id),
-            quoted(&grant.tool),
-            quoted(&grant.server),
+            "{}  server {}: {}; used {} times",
+            escaped(grant.id.as_bytes()),
+            escaped(grant.server.as_bytes()),
+            grant_words(&grant.terms),
             grant.used,
-            quoted(&grant.expires)
         ))?;
     }
     if all.is_empty() {
         output.say("there are no grants");
     }
     Ok(if all.is_empty() { Exit::Nothing } else { Exit::Fine })
+}
+
+/// The grants that running gates take, and those of the store whose gates do not run.
+pub(super) fn grants_in_force(home: &Home, output: &mut Output) -> Result<Vec<Grant>, Failure> {
+    let mut all: Vec<Grant> = Vec::new();
+    for socket in sockets(home)? {
+        if let Some(Reply::Grants(grants)) = ask_gate(&socket, &Request::Grants {})? {
+            for grant in grants {
+                // Several gates of one server take the same.
+                match all.iter_mut().find(|one| one.id == grant.id) {
+                    Some(known) => known.used = known.used.saturating_add(grant.used),
+                    None => all.push(grant),
+                }
+            }
+        }
+    }
+    let (stored, unusable) = GrantStore::of(home).read(&Approvers::read()?, super::unix_seconds())?;
+    unusable.iter().for_each(|what| output.say(what));
+    for one in stored {
+        let terms = one.grant.terms();
+        let is_accepted = |contract: &Contract| manifest_digest(contract) == terms.manifest;
+        let is_living = Contract::read(home, &terms.server).is_ok_and(|contract| is_accepted(&contract));
+        if is_living && !all.iter().any(|known| known.id == terms.id) {
+            all.push(Grant::of(terms, 0));
+        }
+    }
+    Ok(all)
+}
+
+/// What a grant is bound to of what was accepted.
+pub(super) fn manifest_digest(contract: &Contract) -> String {
+    Digest::of(accepted(contract).as_bytes()).to_string()
 }

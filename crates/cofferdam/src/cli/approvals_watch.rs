@@ -12,16 +12,19 @@ use nix::sys::termios::{FlushArg, tcflush};
 
 use super::approvals::{Asked, consent, questions, show, tell};
 use super::output::{Output, Style};
-use crate::approvals::{For, Request};
+use crate::approvals::{Choice, For, Question, Request};
 use crate::failure::{Exit, Failure};
+use crate::gate::escaped;
 use crate::home::Home;
 
 /// How often it looks whether something asks, and whether what is shown still does, in milliseconds.
 const LOOK_EVERY_MS: u16 = 500;
 /// Minutes of a grant that is given here.
 const GRANT_MINUTES: u32 = 60;
-/// Bytes of one typed answer.
-const ANSWER_BYTES_MAX: usize = 256;
+/// Bytes of one typed answer: a word and a folder.
+const ANSWER_BYTES_MAX: usize = 4_352;
+/// Folders above the nearest that are shown.
+const FOLDERS_SHOWN: usize = 4;
 /// Clears the screen and goes to its first corner (ECMA-48 ED, CUP).
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
@@ -35,7 +38,7 @@ enum Typed {
 }
 
 enum Answer {
-    Yes(For),
+    Yes(Choice),
     No,
     Later,
 }
@@ -100,7 +103,7 @@ fn head(is_screen: bool, waiting: usize, output: &mut Output) -> Result<(), Fail
 fn settle(home: &Home, asked: &Asked, answer: Answer, output: &mut Output) -> Result<Exit, Failure> {
     let id = asked.question.id.clone();
     let request = match answer {
-        Answer::Yes(scope) => consent(&home.approver(), asked, (scope, GRANT_MINUTES), output)?,
+        Answer::Yes(choice) => consent(&home.approver(), asked, choice, output)?,
         Answer::No => Request::Deny { id: id.clone() },
         Answer::Later => return Ok(Exit::Nothing),
     };
@@ -114,14 +117,7 @@ fn typed(home: &Home, asked: &Asked, output: &mut Output) -> Result<Typed, Failu
         // A terminal that cannot be asked to forget will be read as it is.
         let _ = tcflush(stdin.as_fd(), FlushArg::TCIFLUSH);
     }
-    let more = if asked.question.takes_grants {
-        ", `call` or `tool` for an hour"
-    } else {
-        ""
-    };
-    output.say(&format!(
-        "type `allow` for this once{more}, or `deny`; anything else puts it off"
-    ));
+    prompt(&asked.question).iter().for_each(|line| output.say(line));
     let mut line = Vec::new();
     loop {
         let mut waiting = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
@@ -148,12 +144,56 @@ fn typed(home: &Home, asked: &Asked, output: &mut Output) -> Result<Typed, Failu
     }
 }
 
+/// What can be typed, a line for each grant that can be given.
+fn prompt(question: &Question) -> Vec<String> {
+    let quoted = |text: &str| escaped(text.as_bytes());
+    let mut lines = Vec::new();
+    let offer = question.offer.as_ref().filter(|_| question.takes_grants);
+    if let Some(offer) = offer {
+        lines.push("type `allow` for this once, or, for an hour:".to_owned());
+        lines.push("  `call`  for this very call, again".to_owned());
+        if let Some((nearest, wider)) = offer.folders.split_first() {
+            lines.push(format!(
+                "  `path`  for every call of this tool within {}",
+                quoted(nearest)
+            ));
+            let wider = wider.iter().take(FOLDERS_SHOWN);
+            lines.extend(wider.map(|folder| format!("  `path {0}`  the same within {0}", quoted(folder))));
+        }
+        if !offer.hosts.is_empty() {
+            let hosts: Vec<String> = offer.hosts.iter().map(|host| quoted(host)).collect();
+            lines.push(format!(
+                "  `host`  for every call of this tool to {} alone",
+                hosts.join(", ")
+            ));
+        }
+        lines.push("  `tool`  for every call of this tool in this session".to_owned());
+        lines.push("or `deny`; anything else puts it off".to_owned());
+    } else {
+        lines.push("type `allow` for this once, or `deny`; anything else puts it off".to_owned());
+    }
+    lines
+}
+
 fn answer_in(words: &str) -> Answer {
+    let granted = |scope, folder| {
+        Answer::Yes(Choice {
+            scope,
+            folder,
+            minutes: GRANT_MINUTES,
+        })
+    };
     match words.trim() {
-        "allow" => Answer::Yes(For::Once),
-        "call" => Answer::Yes(For::Call),
-        "tool" => Answer::Yes(For::Tool),
+        "allow" => Answer::Yes(Choice::ONCE),
+        "call" => granted(For::Call, None),
+        "path" => granted(For::Path, None),
+        "host" => granted(For::Host, None),
+        "tool" => granted(For::Tool, None),
         "deny" => Answer::No,
-        _ => Answer::Later,
+        // A folder that is not offered is refused by name.
+        words => match words.strip_prefix("path /") {
+            Some(folder) => granted(For::Path, Some(format!("/{folder}"))),
+            None => Answer::Later,
+        },
     }
 }

@@ -23,6 +23,7 @@ pub(crate) mod output;
 pub(crate) mod person;
 mod policy;
 pub(crate) mod policy_args;
+mod policy_explain;
 mod policy_replay;
 mod review;
 mod run;
@@ -151,7 +152,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Manifest(ManifestVerb::Key(verb)) => manifest_sign::key(&verb, output),
         Verb::Approvals { verb } => approvals::run(&home, verb, output),
         Verb::Policy(PolicyVerb::Check) => policy::check(&home, output),
-        Verb::Policy(PolicyVerb::Explain(args)) => policy::explain(&home, &args, output),
+        Verb::Policy(PolicyVerb::Explain(args)) => policy_explain::explain(&home, &args, output),
         Verb::Policy(PolicyVerb::Replay(args)) => policy_replay::replay(&home, &args, output),
         Verb::Policy(PolicyVerb::Test) => policy::test(&home, output),
         Verb::Policy(PolicyVerb::Accept(args)) => policy::accept(&home, &args, output),

@@ -1,23 +1,24 @@
-//! `policy check|explain|test|accept|defaults`: what the policies say, before they say it to a client.
+//! `policy check|test|accept|defaults`: what the policies say, before they say it to a client.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cofferdam_manifest::{AcceptedProject, Consent, Digest, Profile};
 use cofferdam_policy::{
-    Asked, CallFacts, DEFAULT_POLICIES, Explained, Level, Measured, Moment, Policies, Ruling, policy_ids,
+    Asked, CallFacts, DEFAULT_POLICIES, Level, Measured, Moment, Policies, Rates, Ruling, policy_ids,
 };
 use cofferdam_sandbox::{Feature, Tier};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::output::{Output, Style};
-use super::policy_args::{PolicyAccept, PolicyExplain};
+use super::policy_args::PolicyAccept;
 use crate::compartment::tier_of;
 use crate::contract::folder::replace_file;
 use crate::contract::{Contract, own_names};
 use crate::failure::{Exit, Failure, file_failure};
-use crate::gate::{escaped, facts_of, measured_on};
+use crate::gate::{Supposed, escaped, measured_on};
 use crate::home::Home;
 use crate::own_files::read_own_file;
 use crate::policy::{PolicyFiles, accepted_policies, pinned_world, project_text, shown, unusable};
@@ -107,35 +108,7 @@ fn tell_checked(
     Ok(())
 }
 
-/// Explains one call; exit 0 allowed, 1 asked or refused.
-pub(crate) fn explain(home: &Home, args: &PolicyExplain, output: &mut Output) -> Result<Exit, Failure> {
-    let contract = Contract::read(home, &args.name)?;
-    let consent = contract.manifest.tools.get(&args.tool).map(|tool| tool.consent);
-    let consent = consent.ok_or_else(|| {
-        Failure::misconfigured(format!("the manifest of `{}` has no tool `{}`", args.name, args.tool))
-            .help(format!("`cofferdam tools {}` lists them", args.name))
-    })?;
-    check_arguments(&args.arguments)?;
-    let policies = PolicyFiles::read(home)?.load(&pinned_world(home, &contract)?)?;
-    let asked = Asked::Call {
-        tool: &args.tool,
-        arguments: Some(&args.arguments),
-    };
-    let (facts, measured) = assumed(&contract, &args.tool, &args.arguments);
-    let moment = moment(args.arguments.len(), &facts, &measured);
-    let outcome = outcome(&policies, asked, &moment, consent);
-    let explained = policies
-        .explain(asked, &moment)
-        .ok_or_else(|| Failure::misconfigured("no policy knows the tool"))?;
-    tell_explained(output, &outcome, &explained, consent)?;
-    Ok(if outcome.word == "allow" {
-        Exit::Fine
-    } else {
-        Exit::Findings
-    })
-}
-
-fn check_arguments(arguments: &str) -> Result<(), Failure> {
+pub(super) fn check_arguments(arguments: &str) -> Result<(), Failure> {
     match serde_json::from_str(arguments) {
         Ok(Value::Object(_)) => Ok(()),
         _ => Err(Failure::usage("the arguments are no JSON object")
@@ -143,9 +116,8 @@ fn check_arguments(arguments: &str) -> Result<(), Failure> {
     }
 }
 
-/// What policies would see of a call that nobody makes: what it would touch, in a session that has seen nothing, in a compartment that has what
-/// the manifest requires of it.
-pub(super) fn assumed(contract: &Contract, tool: &str, arguments: &str) -> (CallFacts, Measured) {
+/// A server that nobody runs, in a session that has seen nothing, in a compartment that has what the manifest requires of it.
+pub(super) fn supposed(contract: &Contract) -> (Supposed, Measured) {
     let manifest = &contract.manifest;
     let is_waived = |feature: Feature| {
         let is_browser = manifest.isolation.profile == Some(Profile::Browser);
@@ -157,20 +129,29 @@ pub(super) fn assumed(contract: &Contract, tool: &str, arguments: &str) -> (Call
     let is_required = |feature: Feature| {
         tier.required().contains(&feature) || tier == Tier::Sealed && feature == Feature::ProgramWalls
     };
-    let reachable = (&roots(manifest)[..], reach(manifest));
-    let facts = facts_of(contract.pins(), (tool, arguments), reachable);
+    let measured = measured_on(tier, |feature| is_required(feature) && !is_waived(feature));
     (
-        facts,
-        measured_on(tier, |feature| is_required(feature) && !is_waived(feature)),
+        Supposed::new(contract.pins(), roots(manifest), reach(manifest)),
+        measured,
     )
 }
 
-fn moment<'a>(bytes: usize, facts: &'a CallFacts, measured: &'a Measured) -> Moment<'a> {
+/// Of a call that is the first of its session.
+pub(super) const FIRST_CALL: Rates = Rates {
+    calls_last_minute: 1,
+    calls_last_hour: 1,
+    tool_calls_last_minute: 1,
+    tool_calls_last_hour: 1,
+    refused_last_minute: 0,
+    bytes_sent: 0,
+};
+
+pub(super) fn moment<'a>(bytes: usize, facts: &'a CallFacts, measured: &'a Measured) -> Moment<'a> {
     Moment {
         facts: Some(facts),
         measured: Some(measured),
         now_s: super::unix_seconds(),
-        calls_last_minute: 1,
+        rates: FIRST_CALL,
         bytes,
         ..Moment::default()
     }
@@ -203,61 +184,6 @@ pub(super) fn outcome(policies: &Policies, asked: Asked<'_>, moment: &Moment<'_>
     }
 }
 
-fn tell_explained(
-    output: &mut Output,
-    outcome: &Outcome,
-    explained: &Explained,
-    consent: Consent,
-) -> Result<(), Failure> {
-    if output.is_json() {
-        let levels = explained.levels.iter().map(|(level, layers)| {
-            let layers = layers
-                .iter()
-                .map(|one| json!({"layer": one.layer.word(), "permits": one.permits, "by": one.by}));
-            json!({"level": level.number(), "layers": layers.collect::<Vec<_>>()})
-        });
-        let facts: serde_json::Map<String, Value> = explained
-            .facts
-            .iter()
-            .map(|(name, value)| (name.clone(), json!(value)))
-            .collect();
-        let report = json!({
-            "outcome": outcome.word, "by": outcome.by, "manifest": consent.to_string(), "depends_on_call": explained.depends_on_call,
-            "levels": levels.collect::<Vec<_>>(), "facts": facts,
-        });
-        return output.line(&report.to_string());
-    }
-    let style = if outcome.word == "allow" {
-        Style::Green
-    } else {
-        Style::Yellow
-    };
-    let word = output.styled(style, outcome.word);
-    output.line(&format!("{word}  by {}", outcome.by))?;
-    output.line(&format!("manifest: consent {consent}"))?;
-    for (level, layers) in &explained.levels {
-        output.line(&format!("level {} ({})", level.number(), level.words()))?;
-        for one in layers {
-            let word = if one.permits { "permits" } else { "refuses" };
-            let by = if one.by.is_empty() {
-                "no policy permits it"
-            } else {
-                &one.by
-            };
-            output.line(&format!("  {:12}  {word}  {by}", one.layer.word()))?;
-        }
-    }
-    for (name, value) in &explained.facts {
-        output.line(&format!("fact  {name} = {}", escaped(value.as_bytes())))?;
-    }
-    let note = if explained.depends_on_call {
-        "another call of this tool may get another answer: some policies read the call"
-    } else {
-        "every call of this tool gets this answer: no policy reads the call"
-    };
-    output.line(note)
-}
-
 /// One case beside the policies.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -274,12 +200,17 @@ struct Case {
 pub(crate) fn test(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
     let files = PolicyFiles::read(home)?;
     let mut exit = Exit::Nothing;
+    let mut servers = BTreeMap::new();
     for path in case_files(&home.policy())? {
         let cases: Vec<Case> = serde_json::from_str(&read_own_file(&path, CASES_BYTES_MAX)?).map_err(|error| {
             Failure::misconfigured(format!("`{}` holds no test cases: {error}", shown(&path))).help(CASE_HELP)
         })?;
         for case in cases {
-            let is_right = run_case(home, &files, &case, output)?;
+            let server = match servers.entry(case.server.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(Tested::read(home, &files, &case.server)?),
+            };
+            let is_right = server.run(&case, output)?;
             exit = match (is_right, exit) {
                 (false, _) => Exit::Findings,
                 (true, Exit::Nothing) => Exit::Fine,
@@ -297,21 +228,43 @@ pub(crate) fn test(home: &Home, output: &mut Output) -> Result<Exit, Failure> {
 const CASES_BYTES_MAX: usize = 4 * 1024 * 1024;
 const CASE_HELP: &str = r#"a file is a list of {"server": "…", "tool": "…", "arguments": {…}, "expect": "allow|grant|ask|person|two|deny"}"#;
 
-fn run_case(home: &Home, files: &PolicyFiles, case: &Case, output: &mut Output) -> Result<bool, Failure> {
-    let contract = Contract::read(home, &case.server)?;
-    let consent = contract
-        .manifest
-        .tools
-        .get(&case.tool)
-        .map_or(Consent::Deny, |tool| tool.consent);
-    let policies = files.load(&pinned_world(home, &contract)?)?;
-    let arguments = Value::Object(case.arguments.clone()).to_string();
-    let asked = Asked::Call {
-        tool: &case.tool,
-        arguments: Some(&arguments),
-    };
-    let (facts, measured) = assumed(&contract, &case.tool, &arguments);
-    let outcome = outcome(&policies, asked, &moment(arguments.len(), &facts, &measured), consent);
+/// A server that cases are about.
+struct Tested {
+    contract: Contract,
+    policies: Policies,
+    supposed: Supposed,
+    measured: Measured,
+}
+
+impl Tested {
+    fn read(home: &Home, files: &PolicyFiles, name: &str) -> Result<Self, Failure> {
+        let contract = Contract::read(home, name)?;
+        let policies = files.load(&pinned_world(home, &contract)?)?;
+        let (supposed, measured) = supposed(&contract);
+        Ok(Self {
+            contract,
+            policies,
+            supposed,
+            measured,
+        })
+    }
+
+    fn run(&mut self, case: &Case, output: &mut Output) -> Result<bool, Failure> {
+        let tool = self.contract.manifest.tools.get(&case.tool);
+        let consent = tool.map_or(Consent::Deny, |tool| tool.consent);
+        let arguments = Value::Object(case.arguments.clone()).to_string();
+        let asked = Asked::Call {
+            tool: &case.tool,
+            arguments: Some(&arguments),
+        };
+        let facts = self.supposed.facts(&case.tool, &arguments);
+        let moment = moment(arguments.len(), &facts, &self.measured);
+        let outcome = outcome(&self.policies, asked, &moment, consent);
+        tell_case(case, &arguments, &outcome, output)
+    }
+}
+
+fn tell_case(case: &Case, arguments: &str, outcome: &Outcome, output: &mut Output) -> Result<bool, Failure> {
     let is_right = outcome.word == case.expect;
     let call = format!("{} {} {arguments}", case.server, case.tool);
     if output.is_json() {

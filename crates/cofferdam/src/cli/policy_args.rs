@@ -16,7 +16,7 @@ pub(crate) enum ApprovalsVerb {
     Deny(ApprovalsId),
     /// Make your approver key: what proves, at each approval, that a person said yes.
     Enroll,
-    /// Consents that are remembered; `--revoke` takes one back.
+    /// Consents that are remembered, and what each covers; `--revoke` takes one back.
     Grants(ApprovalsGrants),
 }
 
@@ -34,10 +34,13 @@ pub(crate) struct ApprovalsAllow {
     /// What it is for.
     #[arg(long = "for", value_enum, value_name = "WHAT", default_value_t = crate::approvals::For::Once)]
     pub(crate) scope: crate::approvals::For,
+    /// For `path`: the folder, one of those that the question offers (default: the nearest).
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) within: Option<String>,
     /// The approver key to sign with, where a proven person is asked for (default: your own, as `enroll` made it).
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
-    /// How long `call` and `tool` hold, at most 480.
+    /// How long a grant holds, at most 480.
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     pub(crate) minutes: u32,
 }

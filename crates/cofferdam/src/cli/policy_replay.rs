@@ -5,17 +5,17 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use cofferdam_audit::{Kind, Skim, Skimmed};
-use cofferdam_policy::{Asked, Layer, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyFile};
+use cofferdam_policy::{Asked, Layer, Measured, Moment, POLICY_FILE_BYTES_MAX, Policies, PolicyFile};
 use cofferdam_protocol::{Decoded, Message, MessageKind, decode};
 use serde_json::json;
 
 use super::audit::{failure, parse_time, store, warn};
 use super::output::{Output, Style};
-use super::policy::{assumed, outcome};
+use super::policy::{FIRST_CALL, outcome, supposed};
 use super::policy_args::PolicyReplay;
 use crate::contract::{Contract, own_names};
 use crate::failure::{Exit, Failure, file_failure};
-use crate::gate::escaped;
+use crate::gate::{Supposed, escaped};
 use crate::home::Home;
 use crate::own_files::{read_foreign_file, shown};
 use crate::policy::{PolicyFiles, pinned_world};
@@ -26,6 +26,8 @@ const GROUPS_MAX: usize = 10_000;
 /// One server's tools, and what decides about them now and under the candidate.
 struct Server {
     contract: Contract,
+    supposed: Supposed,
+    measured: Measured,
     now: Policies,
     then: Policies,
 }
@@ -48,7 +50,10 @@ pub(crate) fn replay(home: &Home, args: &PolicyReplay, output: &mut Output) -> R
     for name in own_names(home)? {
         let contract = Contract::read(home, &name)?;
         let world = pinned_world(home, &contract)?;
+        let (supposed, measured) = supposed(&contract);
         let server = Server {
+            supposed,
+            measured,
             now: files.load(&world)?,
             then: candidate.load(&world)?,
             contract,
@@ -58,7 +63,7 @@ pub(crate) fn replay(home: &Home, args: &PolicyReplay, output: &mut Output) -> R
     let now = super::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
     let since = parse_time(&args.since, now).map_err(Failure::usage)?;
-    let replayed = replayed(home, &servers, since, output)?;
+    let replayed = replayed(home, &mut servers, since, output)?;
     tell(&replayed, output)?;
     Ok(match (replayed.calls, replayed.changes.is_empty()) {
         (0, _) => Exit::Nothing,
@@ -94,7 +99,7 @@ fn candidate_files(path: &Path) -> Result<Vec<PolicyFile>, Failure> {
 
 fn replayed(
     home: &Home,
-    servers: &BTreeMap<String, Server>,
+    servers: &mut BTreeMap<String, Server>,
     since: u64,
     output: &mut Output,
 ) -> Result<Replayed, Failure> {
@@ -113,7 +118,7 @@ fn replayed(
         loop {
             match skim.next_record() {
                 Ok(Some(record)) if record.kind == Kind::ClientLine && record.wall_ns >= since => {
-                    replayed.judge(servers.get(&server), &record, (&server, &session));
+                    replayed.judge(servers.get_mut(&server), &record, (&server, &session));
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => break,
@@ -128,7 +133,7 @@ fn replayed(
 }
 
 impl Replayed {
-    fn judge(&mut self, server: Option<&Server>, record: &Skimmed<'_>, (name, session): (&str, &str)) {
+    fn judge(&mut self, server: Option<&mut Server>, record: &Skimmed<'_>, (name, session): (&str, &str)) {
         if record.sealed {
             // It may be a call or anything else.
             self.unjudged += 1;
@@ -137,8 +142,11 @@ impl Replayed {
         let Some(call) = call_of(record.payload) else { return };
         self.calls += 1;
         let tool = call.param_str("name").unwrap_or_default().into_owned();
-        let consent = server.and_then(|server| Some((server, server.contract.manifest.tools.get(&tool)?.consent)));
-        let Some((server, consent)) = consent else {
+        let known = server.and_then(|server| {
+            let consent = server.contract.manifest.tools.get(&tool)?.consent;
+            Some((server, consent))
+        });
+        let Some((server, consent)) = known else {
             self.unjudged += 1;
             return;
         };
@@ -146,14 +154,13 @@ impl Replayed {
             tool: &tool,
             arguments: call.param("arguments"),
         };
-        let reads = |policies: &Policies| policies.reads_facts(asked) || policies.reads_measured(asked);
-        let known = (reads(&server.now) || reads(&server.then))
-            .then(|| assumed(&server.contract, &tool, call.param("arguments").unwrap_or("{}")));
+        let reads_facts = server.now.reads_facts(asked) || server.then.reads_facts(asked);
+        let facts = reads_facts.then(|| server.supposed.facts(&tool, call.param("arguments").unwrap_or("{}")));
         let moment = Moment {
-            facts: known.as_ref().map(|(facts, _)| facts),
-            measured: known.as_ref().map(|(_, measured)| measured),
+            facts: facts.as_ref(),
+            measured: Some(&server.measured),
             now_s: i64::try_from(record.wall_ns / 1_000_000_000).unwrap_or(i64::MAX),
-            calls_last_minute: 1,
+            rates: FIRST_CALL,
             bytes: record.payload.len(),
             ..Moment::default()
         };

@@ -2,15 +2,16 @@
 //!
 //! Invariants:
 //! - What passes by an approval is decided anew first: the tool may have changed while it waited.
-//! - An approval is for one digest (manifest, policies and everything the call says but `_meta`) and is used once, or is a grant with an end.
+//! - An approval is for one digest (manifest, policies and everything the call says but `_meta`) and is used once, or is a grant with an end
+//!   (`grants.rs`).
 //! - A call that waits holds no thread and no other call.
 
 use cofferdam_audit::{AuditError, Kind, Recorded};
 use cofferdam_inspect::show_safely;
 use cofferdam_manifest::Digest;
 use cofferdam_policy::{
-    CONSENT_DENIED, CONSENT_EXPIRED, CONSENT_LOCKED, CONSENT_PENDING, CONSENT_UNREACHABLE, Decision, Level, PolicyRule,
-    Standing, Unapproved,
+    CONSENT_DENIED, CONSENT_EXPIRED, CONSENT_LOCKED, CONSENT_PENDING, CONSENT_UNREACHABLE, Decision, Grant, Level,
+    PolicyRule, Standing, Unapproved,
 };
 use cofferdam_protocol::{Message, Sender, members};
 use serde_json::json;
@@ -20,7 +21,10 @@ use super::answer::progress;
 use super::line::Judged;
 use super::refusal::Stopped;
 use super::{Fault, Gate};
-use crate::approvals::{For, Proof, Question, Reply, Request, Speaker, statement};
+use crate::approvals::{
+    Choice, GRANT_MINUTES_MAX, Proof, Question, Reply, Request, Speaker, level_of, needed, statement,
+};
+use crate::failure::Failure;
 use crate::notification;
 
 mod asked;
@@ -29,7 +33,7 @@ mod in_band;
 
 pub(super) use asked::Consents;
 use asked::{Asked, Kept, expires};
-use grants::GRANT_MINUTES_MAX;
+pub(super) use grants::Remembered;
 pub(super) use in_band::{InBand, without_our_state};
 
 /// How long a call waits before its client is told to come again, in milliseconds: the shortest common timeout is 60 s.
@@ -50,20 +54,29 @@ impl Gate {
         let (tool, digest) = (tool_of(unapproved.message()), self.digest_of(unapproved.message()));
         let now_ms = self.now_ms();
         let mut consents = self.consents();
-        if consents.is_locked(&tool) {
-            return Err(refused(*unapproved, &CONSENT_LOCKED, ""));
+        let settled_before = if consents.is_locked(&tool) {
+            Some(&CONSENT_LOCKED)
+        } else if consents.is_denied(&digest) {
+            Some(&CONSENT_DENIED)
+        } else {
+            None
+        };
+        let kept = match settled_before {
+            None => consents.take_kept(&digest, now_ms),
+            Some(_) => None,
+        };
+        drop(consents);
+        if let Some(rule) = settled_before {
+            self.rate().refused(now_ms);
+            return Err(refused(*unapproved, rule, ""));
         }
-        if consents.is_denied(&digest) {
-            return Err(refused(*unapproved, &CONSENT_DENIED, ""));
-        }
-        let settled = match consents.take_kept(&digest, now_ms) {
+        let settled = match kept {
             Some(kept) => Some((kept.level, kept.who)),
-            None if unapproved.takes_grants() => consents
-                .grant_for(&tool, &digest, now_ms)
+            None if unapproved.takes_grants() => self
+                .covering_grant(&unapproved, &digest)
                 .map(|id| (Level::Grant, format!("grant {id}"))),
             None => None,
         };
-        drop(consents);
         match settled {
             Some((level, who)) => unapproved.consented(level, &who).map_err(Stopped::denied),
             None => Err(Stopped::asked(*unapproved)),
@@ -132,8 +145,10 @@ impl Gate {
             .iter()
             .map(|finding| format!("{}: {} at `{}`", finding.rule.id, finding.evidence, finding.at))
             .collect();
-        findings.extend(carried_along(message));
+        let carried = carried_along(message).into_iter();
+        findings.extend(carried.map(|(key, bytes)| format!("the call also carries `{key}` ({bytes} bytes)")));
         Question {
+            offer: unapproved.takes_grants().then(|| self.offer(unapproved, &digest)),
             last_approved: self.consents().last_approved(&tool),
             id,
             server: self.terms.name.clone(),
@@ -163,16 +178,7 @@ impl Gate {
             &[]
         };
         said.retain(|(key, _)| key != "_meta" && !ours.contains(&&**key));
-        said.sort_unstable();
-        let mut bound = Vec::new();
-        let in_force = self.in_force();
-        let parts = [in_force.binding.as_str(), message.method().unwrap_or_default()];
-        let said = said.iter().flat_map(|(key, raw)| [&**key, *raw]);
-        for part in parts.into_iter().chain(said) {
-            bound.extend_from_slice(&part.len().to_le_bytes());
-            bound.extend_from_slice(part.as_bytes());
-        }
-        Digest::of(&bound).to_string()
+        call_digest(&self.in_force().binding, message.method().unwrap_or_default(), said)
     }
 
     /// Answers what somebody said on an approvals socket.
@@ -189,22 +195,27 @@ impl Gate {
                 "grants are listed and revoked by the user they are of".to_owned(),
             )),
             Request::List {} => Ok(Reply::Questions(self.consents().questions(self.now_ms()))),
-            Request::Grants {} => Ok(Reply::Grants(self.consents().grants(self.now_ms()))),
+            Request::Grants {} => Ok(Reply::Grants(self.shown_grants())),
             Request::Allow {
                 id,
                 digest,
                 scope,
                 minutes,
+                folder,
                 proofs,
-            } => self.allow((&id, &digest), (scope, minutes), &proofs, (who, least)),
-            Request::Deny { id } => self.deny(&id, who),
-            Request::Revoke { id } => {
-                if !self.consents().revoke(&id) {
-                    return Ok(Reply::Unknown);
-                }
-                self.note_if_possible(Kind::Approval, &json!({"revoked": id, "who": who}).to_string())?;
-                Ok(Reply::Done(format!("grant {id} is revoked")))
+            } => {
+                let choice = Choice { scope, folder, minutes };
+                self.allow((&id, &digest), choice, &proofs, (who, least))
             }
+            Request::Deny { id } => self.deny(&id, who),
+            Request::Revoke { id } => match self.revoke_grant(&id) {
+                Ok(false) => Ok(Reply::Unknown),
+                Ok(true) => {
+                    self.note_revoked(&id, who)?;
+                    Ok(Reply::Done(format!("grant {id} is revoked")))
+                }
+                Err(failure) => Ok(Reply::Refused(failure.what)),
+            },
         }
     }
 
@@ -216,7 +227,7 @@ impl Gate {
     fn allow(
         &self,
         (id, digest): (&str, &str),
-        (scope, minutes): (For, u32),
+        choice: Choice,
         proofs: &[Proof],
         (who, least): (&str, Level),
     ) -> Result<Reply, Fault> {
@@ -226,52 +237,49 @@ impl Gate {
         let Some(question) = consents.question(id, now_ms) else {
             return Ok(Reply::Unknown);
         };
-        if let Some(why) = objection(question, digest, (scope, minutes)) {
-            return Ok(Reply::Refused(why));
-        }
-        // A grant answers questions that nobody has seen yet: as much as a manifest, it is a person's to give where one can be proven.
-        let needed = match scope {
-            For::Once => question.level,
-            For::Call | For::Tool => question.level.max(self.reachable().min(Level::Person).number()),
-        }
-        .max(least.number());
-        let proven = self
-            .terms
-            .approvers
-            .proven(&statement(question, scope, minutes), proofs);
-        let signed = consents.sign(id, proven);
-        let level = level_of(signed.len());
+        let (statement, grant) = match agreed(question, digest, &choice) {
+            Ok(agreed) => agreed,
+            Err(why) => return Ok(Reply::Refused(why)),
+        };
+        let needed = needed(question.level, grant.is_some(), self.reachable()).max(least.number());
+        let proven = self.terms.approvers.proven(&statement, proofs);
+        let signed = consents.sign(id, &statement, proven);
+        let keys: Vec<String> = signed.iter().map(|proof| proof.key.clone()).collect();
+        let level = level_of(keys.len());
         if level.number() < needed {
             drop(consents);
-            return self.not_enough(needed, (id, digest), &signed, who);
+            return self.not_enough(needed, (id, digest), &keys, who);
         }
-        let approved = consents.approve(id, (scope, minutes), now_ms);
-        let by = if signed.is_empty() {
+        let calls = consents.approve(id, choice.scope, now_ms);
+        let by = if keys.is_empty() {
             who.to_owned()
         } else {
-            signed.join(" and ")
+            keys.join(" and ")
         };
-        let kept = approved
-            .calls
-            .is_empty()
-            .then(|| Kept::new(level, &by, consents.until(now_ms)));
+        let kept = calls.is_empty().then(|| Kept::new(level, &by, consents.until(now_ms)));
         drop(consents);
         let facts = json!({
-            "decision": "allow", "question": id, "digest": digest, "level": level.number(), "who": who, "keys": signed, "scope": scope,
-            "grant": approved.grant,
+            "decision": "allow", "question": id, "digest": digest, "level": level.number(), "who": who, "keys": keys, "scope": choice.scope,
+            "grant": grant.as_ref().map(|grant| grant.terms()),
         });
         // On record before anything passes by it; a record that fails leaves nothing approved.
         if let Err(error) = self.note(Kind::Approval, &facts.to_string()) {
-            return self.refuse_approved(approved.calls, error);
+            return self.refuse_approved(calls, error);
         }
+        let granted = grant.map(|grant| self.keep_grant(grant, statement, signed));
         if let Some(kept) = kept {
-            self.consents().keep(digest, kept);
-            return Ok(Reply::Done("allowed; it passes when the client asks again".to_owned()));
+            if granted.is_none() {
+                self.consents().keep(digest, kept);
+            }
+            return Ok(Reply::Done(allowed(
+                "allowed; it passes when the client asks again",
+                granted,
+            )));
         }
-        for call in approved.calls {
+        for call in calls {
             self.release_approved(call, (level, &by))?;
         }
-        Ok(Reply::Done("allowed".to_owned()))
+        Ok(Reply::Done(allowed("allowed", granted)))
     }
 
     /// An approval that cannot be recorded is none.
@@ -350,6 +358,10 @@ impl Gate {
     }
 
     fn refuse_all(&self, calls: Vec<Unapproved>, rule: &PolicyRule, id: &str) -> Result<(), Fault> {
+        if rule.id != CONSENT_PENDING.id {
+            let now_ms = self.now_ms();
+            calls.iter().for_each(|_| self.rate().refused(now_ms));
+        }
         let calls = calls.into_iter().filter(|call| self.is_waiting(call));
         let judged: Vec<Judged> = calls.map(|call| Err(refused(call, rule, id))).collect();
         if judged.is_empty() {
@@ -399,24 +411,42 @@ impl Gate {
     }
 }
 
-/// The level that so many proven people reach; without one, what any process of the user reaches.
-fn level_of(people: usize) -> Level {
-    match people {
-        0 => Level::Attested,
-        1 => Level::Person,
-        _ => Level::Two,
+/// The digest of a call: of what it is bound to, its method, and the raw values of all that it says.
+pub(crate) fn call_digest<K: AsRef<str> + Ord>(binding: &str, method: &str, mut said: Vec<(K, &str)>) -> String {
+    said.sort_unstable();
+    let mut bound = Vec::new();
+    let said = said.iter().flat_map(|(key, raw)| [key.as_ref(), *raw]);
+    for part in [binding, method].into_iter().chain(said) {
+        bound.extend_from_slice(&part.len().to_le_bytes());
+        bound.extend_from_slice(part.as_bytes());
     }
+    Digest::of(&bound).to_string()
 }
 
-/// Why an answer of yes is none, whoever gave it.
-fn objection(question: &Question, digest: &str, (scope, minutes): (For, u32)) -> Option<String> {
+/// What a person who says yes to `question` agrees to: the text that is signed, and the grant, where it is one. Why the answer is none, whoever
+/// gave it.
+fn agreed(question: &Question, digest: &str, choice: &Choice) -> Result<(String, Option<Grant>), String> {
     if question.digest != digest {
-        return Some("it is about another call than the one that was shown".to_owned());
+        return Err("it is about another call than the one that was shown".to_owned());
     }
-    if scope != For::Once && !question.takes_grants {
-        return Some("the policies want this asked every time; answer for this call alone".to_owned());
+    let terms = choice.terms(question)?;
+    if choice.minutes == 0 || choice.minutes > GRANT_MINUTES_MAX {
+        return Err(format!("a grant is for 1 to {GRANT_MINUTES_MAX} minutes"));
     }
-    (minutes == 0 || minutes > GRANT_MINUTES_MAX).then(|| format!("a grant is for 1 to {GRANT_MINUTES_MAX} minutes"))
+    let statement = statement(question, choice, terms.as_ref());
+    let grant = terms.map(Grant::link).transpose().map_err(|error| error.to_string())?;
+    Ok((statement, grant))
+}
+
+/// What is done, and what became of the grant.
+fn allowed(done: &str, granted: Option<Result<(), Failure>>) -> String {
+    match granted {
+        Some(Err(failure)) => format!(
+            "{done}; the grant cannot be kept and ends with this session: {}",
+            failure.what
+        ),
+        _ => done.to_owned(),
+    }
 }
 
 /// The tool that is called; for other requests what is asked.
@@ -428,21 +458,15 @@ fn tool_of(message: &Message) -> String {
     cofferdam_policy::shortened(&name)
 }
 
-/// What a call carries beside its arguments: a person should know that there is more.
-fn carried_along(message: &Message) -> Vec<String> {
+/// What a call carries beside its arguments, and its bytes: a person should know that there is more.
+fn carried_along(message: &Message) -> Vec<(String, usize)> {
     let said = members(message.params().unwrap_or("{}")).unwrap_or_default();
     let known = ["name", "arguments", "uri", "_meta"];
     let ours = ["requestState", "inputResponses"];
     let is_ours = in_band::carries_own_state(message);
     said.iter()
         .filter(|(key, _)| !(known.contains(&&**key) || is_ours && ours.contains(&&**key)))
-        .map(|(key, raw)| {
-            format!(
-                "the call also carries `{}` ({} bytes)",
-                cofferdam_policy::shortened(key),
-                raw.len()
-            )
-        })
+        .map(|(key, raw)| (cofferdam_policy::shortened(key), raw.len()))
         .collect()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use cofferdam_inspect::{ArgumentFacts, Reach};
-use cofferdam_policy::{Asked, CallFacts, Measured, Moment, Standing, Tier, ruled_alone};
+use cofferdam_policy::{Asked, CallFacts, Measured, Moment, Seen, Standing, Tier, Touched, ruled_alone};
 use cofferdam_protocol::Message;
 use cofferdam_sandbox::{Enforced, Feature};
 
@@ -27,18 +27,57 @@ pub(crate) fn measured_on(tier: cofferdam_sandbox::Tier, holds: impl Fn(Feature)
     }
 }
 
-/// What the gate would know of a call of a pinned tool that is the first of its session.
-pub(crate) fn facts_of(
-    pins: BTreeMap<String, PinnedTool>,
-    (tool, arguments): (&str, &str),
-    (roots, reach): (&[String], Reach),
-) -> CallFacts {
-    let mut tools = LiveTools::pinned(pins);
-    CallFacts {
-        arguments: tools.touched(tool, Some(arguments), roots),
-        labels: Vec::new(),
-        tool_labels: tools.labels(tool).within(reach).names(),
+/// An accepted server that does not run: what a gate would know of its calls. Schemas and roles are read once for all of them.
+#[derive(Debug)]
+pub(crate) struct Supposed {
+    tools: LiveTools,
+    roots: Vec<String>,
+    reach: Reach,
+}
+
+impl Supposed {
+    pub(crate) fn new(pins: BTreeMap<String, PinnedTool>, roots: Vec<String>, reach: Reach) -> Self {
+        Self {
+            tools: LiveTools::pinned(pins),
+            roots,
+            reach,
+        }
     }
+
+    /// What policies would see of a call that is the first of its session.
+    pub(crate) fn facts(&mut self, tool: &str, arguments: &str) -> CallFacts {
+        CallFacts {
+            arguments: self.tools.touched(tool, Some(arguments), &self.roots),
+            labels: Vec::new(),
+            tool_labels: self.tools.labels(tool).within(self.reach).names(),
+        }
+    }
+
+    /// What grants would see of it.
+    pub(crate) fn seen(&mut self, tool: &str, arguments: &str) -> Seen {
+        Seen {
+            touched: touched(&mut self.tools, (tool, Some(arguments)), &self.roots),
+            ..Seen::default()
+        }
+    }
+}
+
+/// What a call would touch, as grants look at it; `None` where nobody can tell.
+pub(super) fn touched(
+    tools: &mut LiveTools,
+    (tool, arguments): (&str, Option<&str>),
+    roots: &[String],
+) -> Option<Touched> {
+    let facts = tools.touched(tool, arguments, roots).ok()?;
+    let others = tools.others(tool, arguments).ok()?;
+    Some(Touched {
+        paths: facts.paths,
+        outside_roots: facts.is_outside_roots,
+        hosts: facts.hosts,
+        private_network: facts.is_private_network,
+        runs: !(facts.programs.is_empty() && facts.sql.is_empty()),
+        others,
+    })
 }
 
 impl Gate {
@@ -75,7 +114,7 @@ impl Gate {
     }
 
     /// Labels of this session and, for a while, of the user's others.
-    fn labels_so_far(&self) -> Vec<&'static str> {
+    pub(super) fn labels_so_far(&self) -> Vec<&'static str> {
         let others = self.shared.others(crate::cli::unix_seconds());
         self.flow().labels(&others)
     }

@@ -25,6 +25,8 @@ pub(crate) struct InForce {
     pub(crate) candidate: Option<Policies>,
     /// What an approval is bound to beside the call: manifest, program and policies.
     pub(crate) binding: String,
+    /// Manifest and program.
+    pub(crate) accepted: String,
     /// Of the policies, for the record.
     pub(crate) digest: String,
 }
@@ -65,6 +67,7 @@ impl Gate {
                 *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
                 // What was consented to was consented to under the others.
                 self.consents().forget_consents();
+                self.grants().forget();
                 self.operator.say(format!(
                     "cofferdam: server `{name}`: the policies changed and are in force"
                 ));

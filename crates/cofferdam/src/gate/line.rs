@@ -4,7 +4,7 @@
 
 use cofferdam_audit::{Kind, Recorded, Unrecorded};
 use cofferdam_inspect::{Finding, Flow, Redaction, hide_tools, redact_secrets};
-use cofferdam_policy::{Decision, Denied, Permitted, Standing, decide, decide_batch};
+use cofferdam_policy::{Decision, Denied, Permitted, Rates, Standing, decide, decide_batch};
 use cofferdam_protocol::{Admitted, Decoded, Frame, Id, Message, MessageKind, Pending, Sender, decode};
 
 use super::consent::without_our_state;
@@ -69,17 +69,20 @@ impl Gate {
     /// inspect → decide, for a message of the client that the session admitted.
     pub(super) fn decide_call(&self, message: Message, admitted: &Admitted, standing: Option<Standing>) -> Decision {
         let counted = self.count_call(&message, standing);
-        let decision = self.decide_with(message, admitted, standing, counted);
+        let rates = self.rates(&message, standing, true);
+        let decision = self.decide_with(message, admitted, standing, (counted, rates));
         if let (Decision::Deny(_), Some(_)) = (&decision, standing) {
             let now_ms = self.now_ms();
             self.flow().refused(now_ms);
+            self.rate().refused(now_ms);
         }
         decision
     }
 
     /// The same for a call that was decided before, with what is known now.
     pub(super) fn decide_again(&self, message: Message, admitted: &Admitted, standing: Option<Standing>) -> Decision {
-        self.decide_with(message, admitted, standing, Vec::new())
+        let rates = self.rates(&message, standing, false);
+        self.decide_with(message, admitted, standing, (Vec::new(), rates))
     }
 
     fn decide_with(
@@ -87,13 +90,13 @@ impl Gate {
         message: Message,
         admitted: &Admitted,
         standing: Option<Standing>,
-        mut findings: Vec<Finding>,
+        (mut findings, rates): (Vec<Finding>, Rates),
     ) -> Decision {
         findings.extend(self.inspect_call(&message, standing));
         let in_force = self.in_force();
         let (facts, measured) = (self.call_facts(&message, standing, &in_force), self.measured());
         let about = (message.line().len(), findings.as_slice(), &in_force.policies);
-        let known = (facts.as_ref(), &*measured);
+        let known = (facts.as_ref(), &*measured, rates);
         let context = self.context(Sender::Client, (admitted, standing), about, known);
         if let Some(candidate) = &in_force.candidate {
             self.compare(&message, &context, candidate);
@@ -180,7 +183,8 @@ impl Gate {
         let in_force = self.in_force();
         let measured = self.measured();
         let about = (message.line().len(), findings.as_slice(), &in_force.policies);
-        let context = self.context(Sender::Server, (admitted, None), about, (None, &measured));
+        let rates = self.rates(&message, None, false);
+        let context = self.context(Sender::Server, (admitted, None), about, (None, &measured, rates));
         let released = without_asking(decide(message, &context, &findings, &redaction))?;
         if let Some((by, labels)) = brought {
             self.flow().released(&by, labels);

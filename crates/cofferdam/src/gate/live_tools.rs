@@ -1,6 +1,6 @@
 //! The server's tools as they are now, against the pins: who is listed, who changed, whose arguments can be judged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cofferdam_inspect::{
@@ -233,6 +233,16 @@ impl LiveTools {
         match self.judge_of(tool) {
             Some(Ok(judge)) => judge.guard.facts(&arguments, &facts),
             _ => Guard::new(tool, None, &BTreeMap::new()).facts(&arguments, &facts),
+        }
+    }
+
+    /// What a grant about paths or hosts must hold a call of `tool` to, beside what it would touch.
+    pub(crate) fn others(&mut self, tool: &str, arguments: Option<&str>) -> Result<BTreeSet<String>, FactsUnknown> {
+        let arguments =
+            serde_json::from_str(arguments.unwrap_or("{}")).map_err(|_unread| "the arguments are no JSON")?;
+        match self.judge_of(tool) {
+            Some(Ok(judge)) => judge.guard.others(&arguments),
+            _ => Guard::new(tool, None, &BTreeMap::new()).others(&arguments),
         }
     }
 

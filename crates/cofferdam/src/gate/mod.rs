@@ -37,15 +37,15 @@ use std::time::Instant;
 use cofferdam_audit::{AuditError, Entry, Group, Kind, Log, Recorded};
 use cofferdam_inspect::{Brought, Finding, Flow, Labels, Reach, Release, suppress};
 use cofferdam_manifest::{ClientRequest, Day, Limits, Suppressions};
-use cofferdam_policy::{CallFacts, Context, Measured, Moment, Permitted, Policies, Standing, shortened};
+use cofferdam_policy::{CallFacts, Context, Measured, Moment, Permitted, Policies, Rates, Standing, shortened};
 use cofferdam_protocol::{
     Admitted, Batch, Id, Inadmissible, Message, MessageKind, Reason, Sender, Session, SessionLimits, members,
 };
 
-use crate::approvals::{Approvers, QuestionPoster};
+use crate::approvals::{Approvers, GrantStore, QuestionPoster};
 use answer::Authored;
 use cofferdam_ship::Webhook;
-use consent::{Consents, InBand};
+use consent::{Consents, InBand, Remembered};
 use fault::{Event, Fault};
 use hold::Held;
 use line::Judged;
@@ -62,8 +62,9 @@ use crate::egress::Grants;
 use crate::refusals::Refusals;
 use crate::unseen::Given;
 
+pub(crate) use consent::call_digest;
 pub(crate) use end::{Cause, Ended, SESSION_ENDED_RULE, process_words};
-pub(crate) use facts::{facts_of, measured_on};
+pub(crate) use facts::{Supposed, measured_on};
 pub(crate) use in_force::{InForce, Reload};
 pub(crate) use life::{Pipes, Server, run};
 pub(crate) use live_tools::PinnedTool;
@@ -106,6 +107,10 @@ pub(crate) struct Terms {
     pub(crate) labels: Option<PathBuf>,
     /// Who can prove to be a person.
     pub(crate) approvers: Approvers,
+    /// Whose session it is.
+    pub(crate) user: String,
+    /// Where grants are that outlive it; `None` where they die with it.
+    pub(crate) grants: Option<GrantStore>,
     /// How long a question for consent stays open, in milliseconds.
     pub(crate) question_ms: u64,
     /// Where questions are posted to.
@@ -128,12 +133,15 @@ pub(crate) struct Gate {
     tools: Mutex<LiveTools>,
     held: Mutex<Held>,
     consents: Mutex<Consents>,
+    grants: Mutex<Remembered>,
     in_band: InBand,
     /// Whether the approvals socket is there, so that somebody can be asked.
     can_ask: bool,
     /// Posts questions to a webhook.
     poster: Option<QuestionPoster>,
     rate: Mutex<CallRate>,
+    /// Bytes of the client's lines that went out to the server.
+    bytes_sent: AtomicU64,
     flow: Mutex<Flow>,
     unseen: Unseen,
     /// What this session tells the user's others of its labels, and hears of theirs.
@@ -177,10 +185,12 @@ impl Gate {
             tools: Mutex::new(tools),
             held: Mutex::default(),
             consents,
+            grants: Mutex::default(),
             in_band: InBand::default(),
             can_ask,
             poster,
             rate: Mutex::new(CallRate::new()),
+            bytes_sent: AtomicU64::new(0),
             flow: Mutex::default(),
             unseen: Unseen::default(),
             shared,
@@ -215,6 +225,14 @@ impl Gate {
 
     fn consents(&self) -> MutexGuard<'_, Consents> {
         self.consents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn grants(&self) -> MutexGuard<'_, Remembered> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rate(&self) -> MutexGuard<'_, CallRate> {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn flow(&self) -> MutexGuard<'_, Flow> {
@@ -258,6 +276,12 @@ impl Gate {
         for (id, number) in permitted.iter().flat_map(|one| one.as_ref().requests()) {
             session.sent(sender, id, *number);
         }
+        drop(session);
+        if sender == Sender::Client {
+            let bytes: usize = permitted.iter().map(|one| one.as_ref().line().len()).sum();
+            self.bytes_sent
+                .fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
         true
     }
 
@@ -287,33 +311,38 @@ impl Gate {
         sender: Sender,
         (admitted, standing): (&'a Admitted, Option<Standing>),
         (bytes, findings, policies): (usize, &'a [Finding], &'a Policies),
-        (facts, measured): (Option<&'a CallFacts>, &'a Measured),
+        (facts, measured, rates): (Option<&'a CallFacts>, &'a Measured, Rates),
     ) -> Context<'a> {
-        let calls_last_minute = match standing {
-            Some(_) => self
-                .rate
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .count(self.now_ms()),
-            None => 0,
-        };
         Context {
             sender,
             admitted,
             standing,
             client_requests: &self.terms.client_requests,
-            calls_last_minute,
             calls_per_minute_max: self.terms.limits.calls_per_minute,
             policies,
             moment: Moment {
                 now_s: crate::cli::unix_seconds(),
                 client: self.client.get().map_or("", String::as_str),
-                calls_last_minute,
+                rates,
                 bytes,
                 findings,
                 facts,
                 measured: Some(measured),
             },
+        }
+    }
+
+    /// How much there was of late: a call that is new is counted, and what is no call or was counted is not.
+    fn rates(&self, message: &Message, standing: Option<Standing>, is_new: bool) -> Rates {
+        let tool = standing.and_then(|_| message.param_str("name"));
+        let now_ms = self.now_ms();
+        let rates = match &tool {
+            Some(tool) if is_new => self.rate().count(tool, now_ms),
+            tool => self.rate().look(tool.as_deref(), now_ms),
+        };
+        Rates {
+            bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
+            ..rates
         }
     }
 

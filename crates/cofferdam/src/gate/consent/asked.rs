@@ -7,8 +7,7 @@ use cofferdam_protocol::Id;
 use serde_json::value::RawValue;
 
 use super::WAIT_MS_MAX;
-use super::grants::Grants;
-use crate::approvals::{For, Grant, Question, wall_time};
+use crate::approvals::{For, Proof, Question, wall_time};
 
 /// How often a client that gave a progress token hears that its call waits, in milliseconds.
 const PROGRESS_EVERY_MS: u64 = 5_000;
@@ -24,6 +23,8 @@ const REMEMBERED_MAX: usize = 4_096;
 const TOOLS_MAX: usize = 4_096;
 /// Arguments of an approved call that are remembered, to show what changed.
 const LAST_APPROVED_BYTES_MAX: usize = 16 * 1024;
+/// Signatures under one question.
+const SIGNATURES_MAX: usize = 64;
 /// How long after a notification questions come without another, in milliseconds, and how many a session has.
 const NOTIFICATION_EVERY_MS: u64 = 10_000;
 const NOTIFICATIONS_MAX: u32 = 32;
@@ -42,7 +43,6 @@ pub(in crate::gate) struct Consents {
     open: Vec<Open>,
     kept: HashMap<String, Kept>,
     denied: HashSet<String>,
-    grants: Grants,
     tools: HashMap<String, History>,
     last_approved: HashMap<String, Box<RawValue>>,
     /// The elicitation that the client has before it, and the id and digest of its question.
@@ -61,6 +61,8 @@ struct Open {
     told_ms: u64,
     /// The client was asked in band.
     is_elicited: bool,
+    /// What was signed, and by whom.
+    signed: Vec<(String, Proof)>,
 }
 
 /// An answer for a client that was told to come again.
@@ -96,12 +98,6 @@ pub(super) enum Asked {
     TooMany(Box<Unapproved>),
 }
 
-/// What an approval lets pass.
-pub(super) struct Approved {
-    pub(super) calls: Vec<Unapproved>,
-    pub(super) grant: Option<String>,
-}
-
 /// A question that is over without a yes.
 pub(super) struct Over {
     pub(super) id: String,
@@ -128,7 +124,6 @@ impl Consents {
             open: Vec::new(),
             kept: HashMap::new(),
             denied: HashSet::new(),
-            grants: Grants::default(),
             tools: HashMap::new(),
             last_approved: HashMap::new(),
             elicitation: None,
@@ -171,10 +166,6 @@ impl Consents {
         }
     }
 
-    pub(super) fn grant_for(&mut self, tool: &str, digest: &str, now_ms: u64) -> Option<String> {
-        self.grants.use_for(tool, digest, now_ms)
-    }
-
     /// Opens a question, or lets the call wait with an identical one.
     pub(super) fn ask(
         &mut self,
@@ -206,6 +197,7 @@ impl Consents {
                     calls: VecDeque::from([(call, now_ms)]),
                     told_ms: now_ms,
                     is_elicited: false,
+                    signed: Vec::new(),
                 });
                 Asked::New
             }
@@ -228,6 +220,7 @@ impl Consents {
             calls: VecDeque::new(),
             told_ms: now_ms,
             is_elicited: true,
+            signed: Vec::new(),
         });
         Some(question)
     }
@@ -287,38 +280,39 @@ impl Consents {
         open.map(|open| &open.question)
     }
 
-    /// Notes who signed; gives the keys of all who did. A key counts once.
-    pub(super) fn sign(&mut self, id: &str, proven: Vec<String>) -> Vec<String> {
+    /// Notes who signed; gives the proofs of all who signed the same statement. A key counts once.
+    pub(super) fn sign(&mut self, id: &str, statement: &str, proven: Vec<Proof>) -> Vec<Proof> {
         let Some(open) = self.open.iter_mut().find(|open| open.question.id == id) else {
             return Vec::new();
         };
-        for key in proven {
-            if !open.question.signed.contains(&key) {
-                open.question.signed.push(key);
+        for proof in proven {
+            let is_noted = |(of, one): &(String, Proof)| of == statement && one.key == proof.key;
+            if open.signed.len() < SIGNATURES_MAX && !open.signed.iter().any(is_noted) {
+                if !open.question.signed.contains(&proof.key) {
+                    open.question.signed.push(proof.key.clone());
+                }
+                open.signed.push((statement.to_owned(), proof));
             }
         }
-        open.question.signed.clone()
+        let same = open.signed.iter().filter(|(of, _)| of == statement);
+        same.map(|(_, proof)| proof.clone()).collect()
     }
 
     /// Takes the answer yes: for one call, or with a grant for all that wait. What still waits is a new question.
-    pub(super) fn approve(&mut self, id: &str, (scope, minutes): (For, u32), now_ms: u64) -> Approved {
-        let nothing = Approved {
-            calls: Vec::new(),
-            grant: None,
-        };
+    pub(super) fn approve(&mut self, id: &str, scope: For, now_ms: u64) -> Vec<Unapproved> {
         let Some(at) = self.open.iter().position(|open| open.question.id == id) else {
-            return nothing;
+            return Vec::new();
         };
         let mut open = self.open.remove(at);
         self.remember_approved(&open.question);
-        let grant = (scope != For::Once).then(|| self.grants.add(&open.question, (scope, minutes), now_ms));
-        let calls = match (scope, open.calls.pop_front()) {
-            (For::Once, None) => return nothing,
+        match (scope, open.calls.pop_front()) {
+            (For::Once, None) => Vec::new(),
             (For::Once, Some((first, _))) => {
                 if !open.calls.is_empty() {
                     // The same question again under another name: an answer is used once.
                     open.question.id = format!("{id}+");
                     open.question.signed.clear();
+                    open.signed.clear();
                     open.is_elicited = false;
                     open.expires_ms = self.until(now_ms);
                     open.question.expires = expires(self.question_ms);
@@ -327,8 +321,7 @@ impl Consents {
                 vec![first]
             }
             (_, first) => first.into_iter().chain(open.calls).map(|(call, _)| call).collect(),
-        };
-        Approved { calls, grant }
+        }
     }
 
     fn remember_approved(&mut self, question: &Question) {
@@ -420,16 +413,7 @@ impl Consents {
 
     /// Forgets what was consented to and not used yet: the policies are others now. Questions and refusals stay.
     pub(in crate::gate) fn forget_consents(&mut self) {
-        self.grants = Grants::default();
         self.kept.clear();
-    }
-
-    pub(super) fn grants(&mut self, now_ms: u64) -> Vec<Grant> {
-        self.grants.list(now_ms)
-    }
-
-    pub(super) fn revoke(&mut self, id: &str) -> bool {
-        self.grants.revoke(id)
     }
 }
 

@@ -15,7 +15,7 @@ use cofferdam_protocol::{Admitted, Id, Message, MessageKind, Revision, Sender, m
 use serde_json::Value;
 
 use super::{Fault, Gate, refused};
-use crate::approvals::{For, Question, Reply};
+use crate::approvals::{Choice as Agreed, Question, Reply};
 use crate::gate::answer::{cancel, elicit, input_required};
 use crate::gate::line::Judged;
 use crate::gate::refusal::Stopped;
@@ -200,7 +200,7 @@ impl Gate {
         let settled = match chosen {
             Choice::Allow => self.allow(
                 (&stated.question, &digest),
-                (For::Once, 1),
+                Agreed::ONCE,
                 &[],
                 (CLIENT, Level::Attested),
             ),
@@ -301,7 +301,7 @@ impl Gate {
         let result: Option<Value> = answer.result().and_then(|result| serde_json::from_str(result).ok());
         match choice(result.as_ref()) {
             Choice::Allow => self
-                .allow((&question, &digest), (For::Once, 1), &[], (CLIENT, Level::Attested))
+                .allow((&question, &digest), Agreed::ONCE, &[], (CLIENT, Level::Attested))
                 .map(drop)?,
             Choice::Deny => self.deny(&question, CLIENT).map(drop)?,
             Choice::PutOff => {}
