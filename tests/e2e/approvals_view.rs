@@ -173,3 +173,41 @@ fn line_mode_never_clears_and_says_when_a_question_is_gone() {
         terminal.until("settled elsewhere");
     }
 }
+
+#[test]
+fn a_narrower_grant_is_offered_and_given_in_words() {
+    let stage = Stage::with_shipped_policies();
+    let workspace = stage.workspace();
+    std::fs::create_dir_all(workspace.join("deep")).unwrap();
+    let added = stage.add("fixture", &["--write", workspace.to_str().unwrap()], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    stage.edit_manifest("fixture", |manifest| {
+        format!("{manifest}\n[tools.echo.arguments.message]\nrole = \"path\"\n")
+    });
+    let mut conversation = stage.converse(&["fixture"]);
+    conversation.initialize("2025-11-25");
+    conversation.request("tools/list", json!({}));
+    let file = |name: &str| workspace.join(name).to_str().unwrap().to_owned();
+    let mut terminal = Terminal::new(&stage, "xterm", &["approvals"]);
+    let first = post(&mut conversation, &file("deep/a"));
+    let shown = terminal.until(PROMPT);
+    for line in [
+        format!("path     {}", file("deep/a")),
+        format!("`path`  for every call of this tool within {}", file("deep")),
+        format!("`path {0}`  the same within {0}", workspace.display()),
+    ] {
+        assert!(shown.contains(&line), "{shown}");
+    }
+    terminal.type_line("path /etc");
+    terminal.until("the folders that can be allowed here are: ");
+    terminal.type_line("nothing");
+    let listed = stage.run(&["approvals", "list"]);
+    assert!(text(&listed.stdout).contains("deep/a"), "{first} is open");
+    let second = post(&mut conversation, &file("deep/b"));
+    terminal.until(PROMPT);
+    terminal.type_line("path");
+    terminal.until("this grant is for every call of `echo` whose paths lie within ");
+    assert_eq!(said_in(&conversation.answer(second)), file("deep/b"));
+    let third = post(&mut conversation, &file("deep/c"));
+    assert_eq!(said_in(&conversation.answer(third)), file("deep/c"));
+}

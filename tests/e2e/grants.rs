@@ -258,8 +258,11 @@ fn a_session_ends_its_own_grants_and_another_manifest_ends_all() {
     scene.stage.edit_manifest("all", |manifest| {
         manifest.replace("[limits]", "[limits]\nidle_minutes = 7")
     });
+    scene.passes("read_file", json!({"path": scene.path("a/z")}));
+    scene.gate.hang_up();
+    scene.gate.wait();
     assert_eq!(scene.listed(), Vec::<Value>::new(), "nothing is listed that is over");
-    scene.again();
+    scene.gate = talk(&scene.stage);
     scene.asks("read_file", json!({"path": scene.path("a/y")}));
     assert_eq!(std::fs::read_dir(scene.store()).unwrap().count(), 0);
 }

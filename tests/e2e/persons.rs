@@ -363,3 +363,77 @@ fn a_grant_is_a_persons_to_give_where_one_can_be_proven() {
         "again"
     );
 }
+
+#[test]
+fn a_stored_grant_counts_by_the_signature_under_these_very_terms() {
+    let stage = asking("allow");
+    stage.write_policy(
+        "default.cedar",
+        "permit(principal, action, resource) unless { action in Action::\"call\" && context.consent < 1 };",
+    );
+    let line = enrolled(&stage, "correct horse battery");
+    let approvers = Approvers::of(&stage, &[("ann", &line)]);
+    let mut conversation = approvers.talk("correct horse battery");
+    let call = post(&mut conversation);
+    let asked = question(&stage);
+    let id = asked["id"].as_str().unwrap();
+    let allow = ["approvals", "allow", id, "--for", "call", "--minutes", "30"];
+    let granted = approvers.on_a_terminal("correct horse battery", &allow);
+    assert!(granted.status.success(), "{}", text(&granted.stdout));
+    assert!(
+        text(&granted.stdout).contains("for the very same call of `echo`, until "),
+        "what is signed stands above the prompt: {}",
+        text(&granted.stdout)
+    );
+    assert_eq!(said_in(&conversation.answer(call)), "hello");
+    conversation.end();
+    let again = || {
+        let mut conversation = Conversation::with(approvers.command(&stage.command(&["run", "fixture"])));
+        let call = post(&mut conversation);
+        (conversation, call)
+    };
+    let (mut conversation, call) = again();
+    assert_eq!(
+        said_in(&conversation.answer(call)),
+        "hello",
+        "signed, it holds in another session"
+    );
+    conversation.end();
+    let path = stage.home().join(format!("state/grants/{id}.json"));
+    let signed: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let edited = |from: &str, to: &str| {
+        let mut file = signed.clone();
+        let statement = file["statement"].as_str().unwrap();
+        assert!(statement.contains(from), "{statement}");
+        file["statement"] = json!(statement.replacen(from, to, 1));
+        file
+    };
+    let mut unsigned = signed.clone();
+    unsigned.as_object_mut().unwrap().remove("proofs");
+    let until = signed["statement"]
+        .as_str()
+        .unwrap()
+        .split("\"until\":")
+        .nth(1)
+        .unwrap();
+    let until: i64 = until.split(',').next().unwrap().parse().unwrap();
+    for (what, file) in [
+        ("unsigned", unsigned),
+        ("of a lower level", edited(",2,", ",1,")),
+        (
+            "longer",
+            edited(&format!("\"until\":{until}"), &format!("\"until\":{}", until + 60)),
+        ),
+    ] {
+        std::fs::write(&path, file.to_string()).unwrap();
+        let (conversation, _) = again();
+        question(&stage);
+        let listed = approvers.run(&["approvals", "grants"]);
+        assert!(
+            text(&listed.stderr).contains("is no grant: "),
+            "{what}: {}",
+            text(&listed.stderr)
+        );
+        conversation.end();
+    }
+}

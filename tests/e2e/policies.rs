@@ -194,3 +194,66 @@ fn a_project_counts_only_while_its_very_text_is_accepted() {
         "the accepted text is gone, and another widens nothing"
     );
 }
+
+#[test]
+fn an_explanation_says_what_would_have_allowed_it() {
+    let stage = crate::consent::asking();
+    let explain = |arguments: &str| {
+        let told = stage.run(&["policy", "explain", "fixture", "echo", arguments]);
+        assert_eq!(told.status.code(), Some(1), "{}", text(&told.stderr));
+        text(&told.stdout)
+    };
+    let json = |arguments: &str| {
+        let told = stage.run(&["--format", "json", "policy", "explain", "fixture", "echo", arguments]);
+        serde_json::from_slice::<serde_json::Value>(&told.stdout).unwrap()
+    };
+    let asked = explain("{}");
+    for line in [
+        "allowed with: the user's consent, given when it is asked, or a grant that covers it",
+        "does not hold: resource.server in ServerClass::\"sealed\"",
+    ] {
+        assert!(asked.contains(line), "{asked}");
+    }
+    assert!(!asked.contains("context.consent"), "that it asks is said once: {asked}");
+    assert_eq!(
+        (&json("{}")["consent"], &json("{}")["takes_grants"]),
+        (&json!(1), &json!(true))
+    );
+    stage.edit_manifest("fixture", |manifest| {
+        manifest.replace("consent = \"allow\"", "consent = \"ask\"")
+    });
+    let each_time = explain("{}");
+    assert!(
+        each_time.contains("not with: a grant, since the manifest wants this asked every time"),
+        "{each_time}"
+    );
+    stage.write_policy(
+        "mine.cedar",
+        "forbid (principal, action == Action::\"fixture/echo\", resource)\nwhen { context.input has message && context.input.message like \"x*\" };\n",
+    );
+    let forbidden = explain(r#"{"message":"xy"}"#);
+    assert!(forbidden.contains("no consent and no grant does it"), "{forbidden}");
+    assert!(forbidden.contains("forbidden by user/mine.cedar:1"), "{forbidden}");
+    stage.write_policy("mine.cedar", "");
+    stage.write_policy(
+        "default.cedar",
+        "permit (principal, action == Action::\"fixture/echo\", resource)\nwhen { context.input has message && context.input.message like \"a*\" && context.consent >= 2 };\n",
+    );
+    let near = json(r#"{"message":"b"}"#);
+    assert_eq!(near["outcome"], "deny");
+    assert_eq!(near["in_the_way"]["level"], 2, "{near}");
+    let permit = &near["in_the_way"]["layers"][0]["obstacles"][0];
+    assert_eq!(permit["permit"], "user/default.cedar:1", "{near}");
+    assert_eq!(
+        permit["unmet"],
+        json!([{"condition": "context.input.message like \"a*\"", "untold": null}])
+    );
+    stage.edit_manifest("fixture", |manifest| {
+        manifest.replace("consent = \"ask\"", "consent = \"deny\"")
+    });
+    let denied = explain("{}");
+    assert!(
+        denied.contains("allowed if: the manifest did not deny the tool"),
+        "{denied}"
+    );
+}

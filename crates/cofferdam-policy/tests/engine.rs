@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use cofferdam_policy::{
-    Asked, DEFAULT_POLICIES, Layer, Level, Moment, Policies, PolicyError, PolicyFile, Rates, Ruling, ServerFacts,
-    ToolFacts, World,
+    Asked, DEFAULT_POLICIES, Layer, Level, Moment, Obstacle, Policies, PolicyError, PolicyFile, Rates, Ruling,
+    ServerFacts, ToolFacts, World,
 };
 use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, proptest};
 
@@ -288,6 +288,100 @@ fn time_and_rates_are_seen() {
     assert!(!at(1_795_165_200, 3));
     assert!(!at(1_795_165_200 + 86_400, 0));
     assert!(!at(1_795_165_200 + 10 * 3_600, 0));
+}
+
+#[test]
+fn every_rate_is_seen() {
+    let call = call("read.file-x", "{}");
+    let rates = Rates {
+        calls_last_minute: 2,
+        calls_last_hour: 3,
+        tool_calls_last_minute: 4,
+        tool_calls_last_hour: 5,
+        refused_last_minute: 6,
+        bytes_sent: u64::MAX,
+    };
+    let moment = Moment {
+        rates,
+        ..Moment::default()
+    };
+    for condition in [
+        "callsLastMinute == 2",
+        "callsLastHour == 3",
+        "toolCallsLastMinute == 4",
+        "toolCallsLastHour == 5",
+        "refusedLastMinute == 6",
+        "bytesSent == 9223372036854775807",
+    ] {
+        let of_call =
+            format!(r#"permit(principal, action in Action::"call", resource) when {{ context.{condition} }};"#);
+        assert!(level_at(&one(&of_call), call, &moment).is_some(), "{condition}");
+        assert!(
+            level_at(&one(&of_call), call, &Moment::default()).is_none(),
+            "{condition}"
+        );
+        let of_all = format!("permit(principal, action, resource) when {{ context.{condition} }};");
+        let loaded = Policies::load(&[file(Layer::User, &of_all)], &world(true, true));
+        assert_eq!(loaded.is_ok(), !condition.starts_with("tool"), "{condition}");
+    }
+}
+
+#[test]
+fn what_stands_in_the_way_is_told_layer_by_layer() {
+    let house = r#"permit(principal, action, resource);
+        forbid(principal, action == Action::"fs/write_file", resource) when { context.input.path like "/etc/*" };"#;
+    let mine = r#"permit(principal, action == Action::"fs/write_file", resource)
+            when { context.input.path like "/work/*" && context.input has mode && context.input.mode < 8 } unless { context.consent < 2 || context.ci };
+        permit(principal, action == Action::"fs/write_file", resource) when { context.bytes > 5 && context.consent >= 3 && context.hour == 25 };
+        permit(principal, action == Action::"read", resource);"#;
+    let files = [file(Layer::Organisation, house), file(Layer::User, mine)];
+    let policies = Policies::load(&files, &world(true, true)).unwrap();
+    let told = |arguments: &str, level: Level| {
+        let ways = policies
+            .in_the_way(call("write_file", arguments), &Moment::default(), level)
+            .unwrap();
+        let obstacles = ways
+            .iter()
+            .flat_map(|way| way.obstacles.iter().map(|one| (way.layer, one)));
+        let told: Vec<String> = obstacles
+            .map(|(layer, obstacle)| match obstacle {
+                Obstacle::Forbid { by } => format!("{} forbids {by}", layer.word()),
+                Obstacle::Permit { by, unmet } => {
+                    let unmet = unmet
+                        .iter()
+                        .map(|one| format!("{}{}", one.condition, if one.untold.is_some() { " ?" } else { "" }));
+                    format!("{} {by}: {}", layer.word(), unmet.collect::<Vec<_>>().join("; "))
+                }
+                other => format!("{} {other:?}", layer.word()),
+            })
+            .collect();
+        told
+    };
+    assert_eq!(
+        told(r#"{"path":"/work/x","mode":9}"#, Level::Attested),
+        [
+            "user user.cedar:1: context.input.mode < 8",
+            "user user.cedar:3: context.bytes > 5; context.consent >= 3; context.hour == 25",
+        ]
+    );
+    assert_eq!(
+        told(r#"{"path":"/etc/x"}"#, Level::Nobody),
+        [
+            "organisation forbids organisation.cedar:2",
+            // Behind a missing argument its value is not asked for.
+            r#"user user.cedar:1: context.input.path like "/work/*"; context.input has mode; context.consent >= 2"#,
+            "user user.cedar:3: context.bytes > 5; context.consent >= 3; context.hour == 25",
+        ]
+    );
+    assert_eq!(
+        told(r#"{"path":"/work/x","mode":7}"#, Level::Attested),
+        Vec::<String>::new()
+    );
+    let ways = policies
+        .in_the_way(call("read.file-x", "{}"), &Moment::default(), Level::Nobody)
+        .unwrap();
+    assert_eq!(ways.len(), 1);
+    assert_eq!(ways[0].obstacles, [Obstacle::NoPermit]);
 }
 
 #[test]

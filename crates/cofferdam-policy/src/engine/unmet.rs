@@ -86,5 +86,19 @@ fn body_of(policy: &str) -> String {
     // Lines are Cedar's layout: a line break of a value is escaped.
     let body: Vec<&str> = body.lines().map(str::trim).collect();
     let prefix = if is_unless { "unless " } else { "" };
-    format!("{prefix}{}", body.join(" "))
+    format!("{prefix}{}", as_written(body.join(" ")))
+}
+
+/// Cedar keeps `a >= b` as `!(a < b)`: a comparison of two plain terms is told as somebody would write it.
+fn as_written(body: String) -> String {
+    let inner = body.strip_prefix("!(").and_then(|rest| rest.strip_suffix(')'));
+    let is_plain = |inner: &&str| !inner.contains(['(', ')', '"', '&', '|']);
+    let written = inner.filter(is_plain).and_then(|inner| {
+        let operators = [(" < ", " >= "), (" <= ", " > "), (" == ", " != ")];
+        operators.into_iter().find_map(|(kept, written)| {
+            let (left, right) = inner.split_once(kept)?;
+            Some(format!("{left}{written}{right}"))
+        })
+    });
+    written.unwrap_or(body)
 }

@@ -261,17 +261,24 @@ fn way_lines(told: &Told) -> Vec<String> {
                 level.words()
             ),
         };
+        let is_asked = told.level.is_some();
         lines.push(head);
-        lines.extend(layers.iter().flat_map(layer_lines));
+        lines.extend(layers.iter().flat_map(|way| layer_lines(way, is_asked)));
     }
     lines
 }
 
-fn layer_lines(way: &InTheWay) -> Vec<String> {
+/// Whether it is somebody's consent alone that a permit misses: that it asks is said already.
+fn misses_consent_alone(unmet: &[Unmet]) -> bool {
+    unmet.iter().all(|one| one.condition.contains("context.consent"))
+}
+
+fn layer_lines(way: &InTheWay, is_asked: bool) -> Vec<String> {
     let layer = way.layer.word();
     let mut lines = Vec::new();
     for obstacle in &way.obstacles {
         match obstacle {
+            Obstacle::Permit { unmet, .. } if is_asked && misses_consent_alone(unmet) => {}
             Obstacle::Forbid { by } => lines.push(format!("  {layer:12}  forbidden by {by}")),
             Obstacle::Error { cause } => {
                 lines.push(format!("  {layer:12}  cannot be told: {}", escaped(cause.as_bytes())));
