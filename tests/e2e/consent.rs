@@ -205,6 +205,78 @@ fn three_denials_in_a_minute_lock_the_tool() {
 }
 
 #[test]
+fn a_storm_of_questions_that_nobody_answers_locks_the_tool() {
+    let stage = asking();
+    std::fs::write(
+        stage.home().join("config/cofferdam.toml"),
+        "[approvals]\nexpires_seconds = 5\n",
+    )
+    .unwrap();
+    let mut conversation = talk(&stage);
+    let storm: Vec<u64> = (0..10)
+        .map(|call| post(&mut conversation, &format!("{call}")))
+        .collect();
+    for call in storm {
+        assert_eq!(rule_of(&conversation.answer(call)), "consent/expired");
+    }
+    let began = Instant::now();
+    loop {
+        let call = post(&mut conversation, &format!("after {:?}", began.elapsed()));
+        // The last of them may expire a moment after its answer.
+        if rule_of(&conversation.answer(call)) == "consent/locked" {
+            break;
+        }
+        assert!(began.elapsed() < STUCK, "never locked");
+    }
+    conversation.end();
+    let records = stage.records();
+    let is_finding = |record: &&Value| record["kind"] == "notice" && record["facts"]["rule"] == "consent/locked";
+    assert_eq!(records.iter().filter(is_finding).count(), 1, "it is on record once");
+    assert_eq!(echoes_sent(&stage), 0);
+}
+
+#[test]
+fn an_approval_that_is_kept_is_for_no_call_with_one_byte_changed() {
+    let stage = asking();
+    let mut conversation = talk(&stage);
+    let line = |id: &str, arguments: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/call","params":{{"name":"echo","arguments":{arguments}}}}}"#
+        )
+    };
+    let approved = r#"{"message":"pay 100"}"#;
+    conversation.send_line(&line("a", approved));
+    let asked = question(&stage, &[]);
+    conversation.send_line(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#);
+    conversation.request("ping", json!({}));
+    assert_eq!(code(&stage, &["allow", id(&asked)]), 0);
+    let mut known = vec![id(&asked).to_owned()];
+    let replays = [
+        r#"{"message":"pay 900"}"#,
+        r#"{"message":"pay 100 "}"#,
+        r#"{"message": "pay 100"}"#,
+        r#"{"message":"p\u0061y 100"}"#,
+        r#"{"Message":"pay 100"}"#,
+    ];
+    for (at, replay) in replays.into_iter().enumerate() {
+        conversation.send_line(&line(&format!("b{at}"), replay));
+        if replay.contains("Message") {
+            assert_eq!(rule_of(&conversation.message()), "argument/schema");
+            continue;
+        }
+        let known_now: Vec<&str> = known.iter().map(String::as_str).collect();
+        let new = question(&stage, &known_now);
+        assert_ne!(new["digest"], asked["digest"], "{replay}");
+        known.push(id(&new).to_owned());
+    }
+    conversation.send_line(&line("c", approved));
+    let passed = conversation.message();
+    assert_eq!((&passed["id"], said_in(&passed)), (&json!("c"), "pay 100"), "{passed}");
+    conversation.end();
+    assert_eq!(echoes_sent(&stage), 1);
+}
+
+#[test]
 fn a_grant_spares_questions_until_it_is_revoked() {
     let stage = asking();
     let mut conversation = talk(&stage);

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::consent::{id, question};
 use crate::driven::{add_suite, installed, newer_node, suite_server, through_the_gate};
 use crate::support::{Stage, text};
 
@@ -88,4 +89,32 @@ fn in_the_modern_era() {
 #[test]
 fn with_a_probe_first() {
     is_the_same_in("auto", CALLS);
+}
+
+/// Inspector's command line shows no forms: its call waits, and passes once somebody allows it at a terminal.
+#[test]
+fn a_call_that_asks_waits_for_a_person_and_passes() {
+    let stage = Stage::with_shipped_policies();
+    let workspace = stage.workspace();
+    let added = stage.add("fixture", &["--write", workspace.to_str().unwrap()], &[&fixture()]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    let gate = through_the_gate(&stage, "fixture");
+    let call = [
+        "--method",
+        "tools/call",
+        "--tool-name",
+        "echo",
+        "--tool-arg",
+        "message=hello",
+    ];
+    for (answer, said) in [("allow", "hello"), ("deny", "refused by cofferdam")] {
+        let (printed, _) = std::thread::scope(|scope| {
+            let printed = scope.spawn(|| inspector(&stage, &gate, "legacy", &call));
+            let asked = question(&stage, &[]);
+            let answered = stage.run(&["approvals", answer, id(&asked)]);
+            assert!(answered.status.success(), "{}", text(&answered.stderr));
+            printed.join().unwrap()
+        });
+        assert!(printed.contains(said), "{answer}: {printed}");
+    }
 }
