@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::consent::{id, question};
 use crate::driven::{add_suite, installed, newer_node, suite_server, through_the_gate};
-use crate::support::{Stage, text};
+use crate::support::{Stage, fixture, text};
 
 /// Arguments of Inspector, and its exit code.
 type Call = (&'static [&'static str], i32);

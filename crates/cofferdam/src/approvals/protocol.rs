@@ -98,6 +98,11 @@ impl Choice {
         let Some(offer) = question.offer.as_ref().filter(|_| question.takes_grants) else {
             return Err("the policies want this asked every time; answer for this call alone".to_owned());
         };
+        let mut seen = offer.seen.clone();
+        if matches!(self.scope, For::Call | For::Tool) {
+            // These do not look at it.
+            seen.touched = None;
+        }
         Ok(Some(GrantTerms {
             id: question.id.clone(),
             user: offer.user.clone(),
@@ -108,7 +113,7 @@ impl Choice {
             until: offer.from.saturating_add(i64::from(self.minutes).saturating_mul(60)),
             manifest: offer.manifest.clone(),
             policies: offer.policies.clone(),
-            seen: offer.seen.clone(),
+            seen,
         }))
     }
 

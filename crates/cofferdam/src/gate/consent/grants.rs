@@ -23,6 +23,9 @@ use crate::gate::{Fault, Gate};
 /// Grants of one session that are in memory; the oldest gives way.
 const GRANTS_MAX: usize = 256;
 
+/// Bytes of the paths and hosts of a call for which a grant about them is offered.
+const TOUCHED_BYTES_MAX: usize = 16 * 1024;
+
 /// The grants in force.
 #[derive(Debug, Default)]
 pub(in crate::gate) struct Remembered {
@@ -60,25 +63,26 @@ impl Gate {
         }
         let call = self.grant_call(unapproved, digest);
         if let Some(grant) = session.iter().find(|grant| grant.covers(&call)) {
-            return Some(self.use_grant(&grant.terms().id).0);
+            return Some(self.use_grant(&grant.terms().id));
         }
         let found = stored.iter().find(|stored| stored.grant.covers(&call))?;
         let terms = found.grant.terms();
-        let (id, is_first) = self.use_grant(&terms.id);
+        let is_first = !self.grants().used.contains_key(&terms.id);
         if is_first {
-            let facts = json!({"decision": "allow", "grant": terms, "stored": true, "keys": found.keys, "for": message.id().map(ToString::to_string)});
+            let id = message.id().map(ToString::to_string);
+            let facts = json!({"decision": "allow", "grant": terms, "stored": true, "keys": found.keys, "for": id});
             // A grant that cannot be recorded is none; what is wrong with the record is told by whoever uses it next.
             self.note(Kind::Approval, &facts.to_string()).ok()?;
         }
-        Some(id)
+        Some(self.use_grant(&terms.id))
     }
 
-    /// Counts a use; whether it is the first.
-    fn use_grant(&self, id: &str) -> (String, bool) {
+    /// Counts a use.
+    fn use_grant(&self, id: &str) -> String {
         let mut grants = self.grants();
         let used = grants.used.entry(id.to_owned()).or_default();
         *used = used.saturating_add(1);
-        (id.to_owned(), *used == 1)
+        id.to_owned()
     }
 
     /// The store's grants about this server. Files are read without any lock, and only where the folder changed.
@@ -210,6 +214,10 @@ impl Gate {
             };
             seen.labels.extend(own.names().into_iter().map(str::to_owned));
         }
+        let bytes = |values: &BTreeSet<String>| values.iter().map(String::len).sum::<usize>();
+        let is_small =
+            |touched: &Touched| bytes(&touched.paths).saturating_add(bytes(&touched.hosts)) <= TOUCHED_BYTES_MAX;
+        seen.touched = seen.touched.filter(is_small);
         let narrow = seen.touched.as_ref().filter(|touched| !touched.runs);
         let folders = narrow.map_or_else(Vec::new, |touched| folders(touched, &self.terms.roots));
         let hosts = narrow.map_or_else(BTreeSet::new, |touched| touched.hosts.clone());
