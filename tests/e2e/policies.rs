@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::manifest_sign::{new_key, trust};
 use crate::support::{Conversation, Stage, fixture, rule_of, said_in, text, within};
 
 /// A stage with the shipped policies, and the fixture without any grant.
@@ -256,4 +257,94 @@ fn an_explanation_says_what_would_have_allowed_it() {
         denied.contains("allowed if: the manifest did not deny the tool"),
         "{denied}"
     );
+}
+
+#[test]
+fn a_signed_project_counts_by_a_trusted_key_and_for_its_very_text_and_name() {
+    let stage = sealed();
+    let folder = stage.workspace().join(".cofferdam/policy");
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&folder)
+        .unwrap();
+    let file = folder.join("project.cedar");
+    let text_of = |what: &str| {
+        format!(
+            "permit(principal, action, resource);\nforbid(principal, action == Action::\"fixture/{what}\", resource);\n"
+        )
+    };
+    std::fs::write(&file, text_of("echo")).unwrap();
+    let line = new_key(&stage, "team.pem");
+    let sign = |file: &Path| {
+        let key = stage.workspace().join("team.pem");
+        let signed = stage.run(&["policy", "sign", file.to_str().unwrap(), "--key", key.to_str().unwrap()]);
+        assert!(signed.status.success(), "{}", text(&signed.stderr));
+    };
+    let says = || {
+        let mut command = stage.command(&["run", "fixture"]);
+        command.current_dir(stage.workspace());
+        let mut conversation = Conversation::with(command);
+        conversation.initialize("2025-11-25");
+        rule_of(&echo(&mut conversation, "hello")).to_owned()
+    };
+    sign(&file);
+    assert_eq!(says(), "", "nobody trusts the key");
+    let trusted = trust(&stage, "team", &line);
+    assert_eq!(says(), "policy/denied");
+    let signature = folder.join("project.cedar.sig");
+    let other = folder.join("other.cedar");
+    std::fs::rename(&file, &other).unwrap();
+    std::fs::rename(&signature, folder.join("other.cedar.sig")).unwrap();
+    assert_eq!(says(), "", "signed under another name");
+    std::fs::rename(&other, &file).unwrap();
+    std::fs::rename(folder.join("other.cedar.sig"), &signature).unwrap();
+    std::fs::write(&file, text_of("echo").replacen("permit(", "permit (", 1)).unwrap();
+    assert_eq!(says(), "", "another text");
+    sign(&file);
+    assert_eq!(says(), "policy/denied");
+    for nonsense in ["", "{}", "ed25519:x"] {
+        std::fs::write(&signature, nonsense).unwrap();
+        assert_eq!(says(), "", "{nonsense}");
+    }
+    sign(&file);
+    std::fs::remove_file(trusted).unwrap();
+    assert_eq!(says(), "", "the key is trusted no more");
+}
+
+#[test]
+fn a_signature_beside_an_organisation_policy_must_be_the_organisations() {
+    let stage = sealed();
+    let house =
+        "permit(principal, action, resource);\nforbid(principal, action == Action::\"fixture/echo\", resource);\n";
+    let line = new_key(&stage, "house.pem");
+    let file = stage.workspace().join("house.cedar");
+    std::fs::write(&file, house).unwrap();
+    let key = stage.workspace().join("house.pem");
+    let signed = stage.run(&["policy", "sign", file.to_str().unwrap(), "--key", key.to_str().unwrap()]);
+    assert!(signed.status.success(), "{}", text(&signed.stderr));
+    let signature = std::fs::read_to_string(stage.workspace().join("house.cedar.sig")).unwrap();
+    let etc = |text: &str, key: &str| {
+        let files = [
+            ("cofferdam/policy/house.cedar", text),
+            ("cofferdam/policy/house.cedar.sig", signature.as_str()),
+            ("cofferdam/keys/house.pub", key),
+        ];
+        with_etc(&stage, &files, "644")
+    };
+    let mut conversation = etc(house, &line);
+    conversation.initialize("2025-11-25");
+    assert_eq!(rule_of(&echo(&mut conversation, "hello")), "policy/denied");
+    conversation.end();
+    let weaker = house.replace("forbid", "permit");
+    let other = new_key(&stage, "other.pem");
+    for (text, key) in [(weaker.as_str(), line.as_str()), (house, other.as_str())] {
+        let mut conversation = etc(text, key);
+        assert_eq!(conversation.wait().code(), Some(4));
+        let said = conversation.said();
+        assert!(
+            said.contains("the signature beside `/etc/cofferdam/policy/house.cedar`"),
+            "{said}"
+        );
+    }
 }

@@ -38,15 +38,23 @@ pub(crate) fn trusted_keys(home: &Home) -> Result<Keys, Failure> {
     } else {
         keys_in(&home.keys(), geteuid())?
     };
-    for folder in ORGANISATION {
-        check_folder_of(Path::new(folder), Uid::from_raw(0))?;
-    }
-    let [_, organisation] = ORGANISATION;
-    keys.extend(keys_in(Path::new(organisation), Uid::from_raw(0))?);
+    keys.extend(organisation_keys()?);
     Ok(Keys {
         trusted: keys,
         needs_signature,
     })
+}
+
+/// The organisation's own keys.
+///
+/// # Errors
+/// As [`trusted_keys`].
+pub(crate) fn organisation_keys() -> Result<Vec<TrustedKey>, Failure> {
+    for folder in ORGANISATION {
+        check_folder_of(Path::new(folder), Uid::from_raw(0))?;
+    }
+    let [_, organisation] = ORGANISATION;
+    keys_in(Path::new(organisation), Uid::from_raw(0))
 }
 
 fn keys_in(folder: &Path, owner: Uid) -> Result<Vec<TrustedKey>, Failure> {

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - The organisation's folder is one fixed path: no variable and no `--home` leads elsewhere, and only root may write any part of it.
-//! - A project's files count only while the user's own list has their digest; they can only narrow.
+//! - A project's files count only while the user's own list has their digest, or a key outside the repository signed them; they can only narrow.
+//! - What lies beside an organisation's file as its signature is one by a key of the organisation's, or nothing starts.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -13,17 +14,21 @@ use cofferdam_policy::{
 };
 use nix::unistd::{Group, getegid, getgroups};
 
+use crate::approvals::Approvers;
 use crate::contract::Contract;
 use crate::egress::Grants;
 use crate::failure::{Failure, file_failure};
 use crate::gate::{InForce, Reload, escaped};
 use crate::home::Home;
+use crate::keys::trusted_keys;
 use crate::own_files::{check_folder, read_own_file};
 use crate::settings::Settings;
 
 mod folder;
+mod signed;
 
 pub(crate) use folder::root_owned_files;
+pub(crate) use signed::{signature, signature_file};
 
 /// Where a project keeps its policies, below the working directory.
 pub(crate) const PROJECT_FOLDER: &str = ".cofferdam/policy";
@@ -209,19 +214,22 @@ fn user_files(home: &Home) -> Result<Vec<PolicyFile>, Failure> {
     Ok(files)
 }
 
-/// The project's files whose digest the user accepted, and the others.
+/// The project's files whose digest the user accepted or that a trusted key signed, and the others.
 fn project_files(home: &Home) -> Result<(Vec<PolicyFile>, Vec<PathBuf>), Failure> {
     let Some(folder) = project_folder() else {
         return Ok((Vec::new(), Vec::new()));
     };
     let accepted = accepted_policies(home)?;
+    let keys = Approvers::of(trusted_keys(home)?.trusted);
     let (mut files, mut unaccepted) = (Vec::new(), Vec::new());
     for path in folder::policy_files(&folder)? {
         let text = folder::bounded_text(&path)?;
         let is_accepted = accepted
             .entry(&path)
             .is_some_and(|entry| entry.digest == Digest::of(text.as_bytes()));
-        if is_accepted {
+        // A signature that cannot be read is none: the file waits for somebody's yes.
+        let is_signed = || signed::is_signed(&path, &text, &keys).is_ok_and(|is| is == Some(true));
+        if is_accepted || is_signed() {
             files.push(PolicyFile {
                 layer: Layer::Project,
                 name: format!("project/{}", folder::file_name(&path)),

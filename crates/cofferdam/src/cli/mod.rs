@@ -156,6 +156,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Verb::Policy(PolicyVerb::Replay(args)) => policy_replay::replay(&home, &args, output),
         Verb::Policy(PolicyVerb::Test) => policy::test(&home, output),
         Verb::Policy(PolicyVerb::Accept(args)) => policy::accept(&home, &args, output),
+        Verb::Policy(PolicyVerb::Sign(args)) => policy::sign(&home, &args, output),
         Verb::Policy(PolicyVerb::Defaults) => policy::defaults(output),
         Verb::Audit(verb) => audit::run(&home, verb, output),
         Verb::Completions { .. }

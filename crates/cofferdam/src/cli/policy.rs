@@ -6,22 +6,26 @@ use std::path::Path;
 
 use cofferdam_manifest::{AcceptedProject, Consent, Digest, Profile};
 use cofferdam_policy::{
-    Asked, CallFacts, DEFAULT_POLICIES, Level, Measured, Moment, Policies, Rates, Ruling, policy_ids,
+    Asked, CallFacts, DEFAULT_POLICIES, Layer, Level, Measured, Moment, Policies, PolicyFile, Rates, Ruling, policy_ids,
 };
 use cofferdam_sandbox::{Feature, Tier};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::output::{Output, Style};
-use super::policy_args::PolicyAccept;
+use super::person::unlocked;
+use super::policy_args::{PolicyAccept, PolicySign};
 use crate::compartment::tier_of;
 use crate::contract::folder::replace_file;
 use crate::contract::{Contract, own_names};
 use crate::failure::{Exit, Failure, file_failure};
 use crate::gate::{Supposed, escaped, measured_on};
 use crate::home::Home;
+use crate::keys::signing_key;
 use crate::own_files::read_own_file;
-use crate::policy::{PolicyFiles, accepted_policies, pinned_world, project_text, shown, unusable};
+use crate::policy::{
+    PolicyFiles, accepted_policies, pinned_world, project_text, shown, signature, signature_file, unusable,
+};
 use crate::session::{reach, roots};
 
 /// Prints the shipped policies as they are.
@@ -297,6 +301,25 @@ fn case_files(folder: &Path) -> Result<Vec<std::path::PathBuf>, Failure> {
         .collect();
     files.sort();
     Ok(files)
+}
+
+/// Signs a policy file as it is now.
+pub(crate) fn sign(home: &Home, args: &PolicySign, output: &mut Output) -> Result<Exit, Failure> {
+    let text = project_text(&args.file)?;
+    let file = PolicyFile {
+        layer: Layer::Project,
+        name: shown(&args.file),
+        text,
+    };
+    policy_ids(std::slice::from_ref(&file)).map_err(|error| unusable(&error))?;
+    let key = match &args.key {
+        Some(key) => signing_key(key)?,
+        None => unlocked(&home.approver(), output)?,
+    };
+    let beside = signature_file(&args.file);
+    replace_file(&beside, &signature(&args.file, &file.text, &key))?;
+    output.say(&format!("signed with {}; wrote {}", key.public_key(), shown(&beside)));
+    Ok(Exit::Fine)
 }
 
 /// Accepts the project's policies as they are now.

@@ -70,6 +70,8 @@ pub(crate) enum PolicyVerb {
     Replay(PolicyReplay),
     /// Accept the policies of the project in the working directory, as they are now.
     Accept(PolicyAccept),
+    /// Sign a policy file: a project's then counts where the key is trusted, without `accept`.
+    Sign(PolicySign),
     /// Print the policies that ship in the program.
     Defaults,
 }
@@ -99,4 +101,13 @@ pub(crate) struct PolicyAccept {
     /// Accept without asking.
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicySign {
+    /// The policy file; the signature is written beside it.
+    pub(crate) file: PathBuf,
+    /// The private key: an unencrypted PKCS#8 PEM file of mode 0600 (default: your approver key, whose passphrase is asked for).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
 }

@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use cofferdam_policy::{Layer, POLICY_FILE_BYTES_MAX, PolicyFile};
 use nix::fcntl::OFlag;
 
+use super::signed::is_signed;
 use super::{shown, too_large, unreadable};
+use crate::approvals::Approvers;
 use crate::failure::{Failure, file_failure};
+use crate::keys::organisation_keys;
 
 /// The organisation's policies. A constant on purpose.
 const ORGANISATION_FOLDER: &str = "/etc/cofferdam/policy";
-/// What may lie in a policy folder beside policies: their tests and what explains them.
-const BESIDE: [&str; 3] = ["json", "md", "txt"];
+/// What may lie in a policy folder beside policies: their tests, what explains them, and signatures.
+const BESIDE: [&str; 4] = ["json", "md", "txt", "sig"];
 /// Files of one folder.
 const FILES_MAX: usize = 1_000;
 /// Permission bits that let the group or everybody else write.
@@ -26,8 +29,23 @@ pub(super) fn organisation_folder() -> &'static Path {
 }
 
 /// The organisation's files; none where there is no such folder.
+///
+/// # Errors
+/// A part of the path or a file is not root's alone, or the signature beside a file is none by a key of the organisation's.
 pub(super) fn organisation() -> Result<Vec<PolicyFile>, Failure> {
     let files = root_owned_files(Path::new(ORGANISATION_FOLDER), "cedar")?;
+    if !files.is_empty() {
+        let keys = Approvers::of(organisation_keys()?);
+        for (path, text) in &files {
+            if is_signed(path, text, &keys)? == Some(false) {
+                return Err(Failure::misconfigured(format!(
+                    "the signature beside `{}` is none of the organisation's over it as it is now",
+                    shown(path)
+                ))
+                .help("have it signed anew by a key in /etc/cofferdam/keys, or remove the signature"));
+            }
+        }
+    }
     let files = files.into_iter().map(|(path, text)| PolicyFile {
         layer: Layer::Organisation,
         name: format!("organisation/{}", file_name(&path)),
