@@ -146,6 +146,39 @@ fn policies_see_which_labels_a_session_has_and_what_the_tool_brings() {
 }
 
 #[test]
+fn policies_see_how_much_there_was_of_late() {
+    let stage = stage();
+    let rules = |gate: &mut Conversation, calls: &[(&str, Value)]| -> Vec<String> {
+        let rules = calls.iter().map(|(tool, arguments)| gate.call(tool, arguments.clone()));
+        rules.map(|answer| rule_of(&answer).to_owned()).collect()
+    };
+    let (notes, issues) = (("read_notes", json!({})), ("list_issues", json!({})));
+    let mut gate = forbidding(
+        &stage,
+        "context.toolCallsLastMinute > 1 && context.toolCallsLastHour > 1",
+    );
+    let told = rules(
+        &mut gate,
+        &[notes.clone(), issues.clone(), notes.clone(), issues.clone()],
+    );
+    assert_eq!(told, ["", "", "policy/denied", "policy/denied"], "each tool by itself");
+    drop(gate);
+    let mut gate = forbidding(&stage, "context.callsLastHour > 2");
+    let told = rules(&mut gate, &[notes.clone(), issues.clone(), notes.clone()]);
+    assert_eq!(told, ["", "", "policy/denied"]);
+    drop(gate);
+    let refused = ("read_file", json!({"path": "/etc/shadow"}));
+    let mut gate = forbidding(&stage, "context.refusedLastMinute >= 2");
+    let told = rules(&mut gate, &[refused.clone(), notes.clone(), refused, notes.clone()]);
+    assert_eq!((told[1].as_str(), told[3].as_str()), ("", "policy/denied"), "{told:?}");
+    drop(gate);
+    let mut gate = forbidding(&stage, "context.bytesSent > 20000");
+    let much = ("list_issues", json!({"n": "x".repeat(20_000)}));
+    let told = rules(&mut gate, &[much, notes]);
+    assert_eq!(told, ["", "policy/denied"], "what was sent before counts");
+}
+
+#[test]
 fn policies_see_the_compartment_as_it_was_measured() {
     let stage = Stage::with_fixture(&[]);
     let says = |policy: &str| {
