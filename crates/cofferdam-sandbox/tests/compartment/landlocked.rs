@@ -32,13 +32,19 @@ fn says(bench: &Bench, arguments: &[&str], change: impl FnOnce(&mut Plan)) -> St
 
 /// A process of the user who launches, that waits until the test has ended.
 fn bystander() -> Running {
-    Running(
-        as_ordinary(Path::new("/bin/sleep"))
-            .arg("1000")
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap(),
-    )
+    let sleep = as_ordinary(Path::new("/bin/sleep"))
+        .arg("1000")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    // What becomes the user is closed to that user until it executes.
+    let comm = format!("/proc/{}/comm", sleep.id());
+    let began = std::time::Instant::now();
+    while fs::read_to_string(&comm).unwrap() != "sleep\n" {
+        assert!(began.elapsed().as_secs() < 60, "it does not start");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Running(sleep)
 }
 
 /// Every line of a table of attempts, as (what, outcome).
