@@ -363,6 +363,11 @@ impl SandboxError {
                  namespaces up for this server, which `cofferdam doctor` explains: `waive = [\"namespaces\"]` in `[isolation]` of its \
                  manifest, `--waive namespaces` of `add`"
             }
+            Self::Mount { errno: 1, .. } => {
+                "what surrounds it allows no mounts, as a stock container does; run it outside, in a container that may make \
+                 namespaces and mounts, or give the namespaces up for this server, which `cofferdam doctor` explains: \
+                 `waive = [\"namespaces\"]` in `[isolation]` of its manifest, `--waive namespaces` of `add`"
+            }
             Self::Execute { errno: 2, .. } => {
                 "the program or its interpreter is not visible inside: grant the folder it lives in for reading"
             }
