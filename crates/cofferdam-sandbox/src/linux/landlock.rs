@@ -82,7 +82,12 @@ pub(super) fn restrict(order: &Order) -> Result<Landlock, SandboxError> {
         syscalls::landlock_ruleset(&handled, size_known(version)).map_err(failed("make a Landlock ruleset"))?;
     allow_system(order, &ruleset, handled.files)?;
     allow_granted(order, &ruleset, handled.files)?;
-    syscalls::landlock_restrict(&ruleset).map_err(failed("enforce the Landlock ruleset"))?;
+    enforce(&ruleset, version, &handled)
+}
+
+/// Restricts this process to `ruleset`; what is refused then is measured later.
+fn enforce(ruleset: &OwnedFd, version: u32, handled: &LandlockRuleset) -> Result<Landlock, SandboxError> {
+    syscalls::landlock_restrict(ruleset).map_err(failed("enforce the Landlock ruleset"))?;
     Ok(Landlock {
         version,
         files: handled.files,
@@ -114,14 +119,7 @@ pub(super) fn restrict_beside(order: &Order, folder: &PrivateFolder) -> Result<L
         allow(&ruleset, &private, (WRITE | may_execute) & handled.files)?;
     }
     allow_beside(order, &ruleset, handled.files)?;
-    syscalls::landlock_restrict(&ruleset).map_err(failed("enforce the Landlock ruleset"))?;
-    Ok(Landlock {
-        version,
-        files: handled.files,
-        network: handled.network,
-        scopes: handled.scopes,
-        refuses: false,
-    })
+    enforce(&ruleset, version, &handled)
 }
 
 /// What the plan grants and the system it needs, each exactly as it was resolved.
