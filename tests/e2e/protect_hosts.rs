@@ -195,7 +195,7 @@ fn a_host_that_is_needed_later_is_named_too_until_it_is_granted() {
     }
     let told = status();
     assert!(!told.contains("was refused"), "{told}");
-    // A call that names none leaves the host open.
+    // A call that names none tells none.
     call("file:///x");
     assert!(!status().contains("calls.example.net"), "{}", status());
 }

@@ -8,6 +8,8 @@ use cofferdam_policy::Rates;
 const SLOTS: u64 = 60;
 /// Tools that are counted one by one; further ones count as one.
 const TOOLS_MAX: usize = 4_096;
+/// Bytes of a tool's name by which it is counted; longer names count as one, so that a client's words take no room.
+const NAME_BYTES_MAX: usize = 256;
 /// Milliseconds of a slot: a minute has 60 of the one, an hour 60 of the other.
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60_000;
@@ -138,7 +140,8 @@ impl CallRate {
     }
 
     fn tool(&mut self, tool: &str) -> &mut Recent {
-        let is_counted = self.tools.len() < TOOLS_MAX || self.tools.contains_key(tool);
+        let has_room = self.tools.len() < TOOLS_MAX || self.tools.contains_key(tool);
+        let is_counted = tool.len() <= NAME_BYTES_MAX && has_room;
         self.tools
             .entry(if is_counted { tool.to_owned() } else { String::new() })
             .or_insert_with(Recent::new)
@@ -147,7 +150,7 @@ impl CallRate {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallRate, TOOLS_MAX};
+    use super::{CallRate, NAME_BYTES_MAX, TOOLS_MAX};
 
     #[test]
     fn calls_leave_the_window_after_a_minute() {
@@ -188,5 +191,11 @@ mod tests {
         rate.count("x", 0);
         assert_eq!(rate.count("y", 0).tool_calls_last_minute, 2);
         assert_eq!(rate.tools.len(), TOOLS_MAX + 1);
+        rate.count(&"z".repeat(NAME_BYTES_MAX + 1), 0);
+        assert!(
+            rate.tools.keys().all(|name| name.len() <= NAME_BYTES_MAX),
+            "no long name is kept"
+        );
+        assert_eq!(rate.count("y", 0).tool_calls_last_minute, 4);
     }
 }

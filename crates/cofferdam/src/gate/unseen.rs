@@ -12,6 +12,7 @@ use cofferdam_protocol::Id;
 use memchr::memmem;
 
 use super::Gate;
+use crate::egress::Grants;
 use crate::refusals::Refused;
 use crate::unseen::{Given, says_not_there};
 
@@ -87,7 +88,11 @@ impl Gate {
             let line = one.as_ref().line();
             let named = Named {
                 path: first_unseen(line, &self.terms.given),
-                host: self.connects_nowhere().then(|| first_host(line)).flatten(),
+                host: self
+                    .connects_nowhere()
+                    .then(|| first_host(line))
+                    .flatten()
+                    .filter(|host| Grants::grantable(host).is_some()),
             };
             if named != Named::default() {
                 self.unseen.note(id, named);
@@ -115,7 +120,7 @@ impl Gate {
 pub(crate) fn first_host(line: &[u8]) -> Option<String> {
     let searched = line.get(..SEARCHED_BYTES_MAX).unwrap_or(line);
     let at = memmem::find(searched, b"://")?;
-    let before = searched.get(..at)?;
+    let before = searched.get(at.saturating_sub(b"https".len())..at)?;
     let port = [(b"https".as_slice(), 443), (b"http", 80)]
         .into_iter()
         .find_map(|(scheme, port)| before.to_ascii_lowercase().ends_with(scheme).then_some(port))?;
