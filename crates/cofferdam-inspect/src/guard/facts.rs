@@ -145,11 +145,13 @@ impl Guard {
     }
 }
 
-/// Whether a text is written as a path or an address is: one word with a stroke, a point or a colon in it, or one that begins in a home.
+/// Whether a text is written as a path or an address is: it begins as an absolute path does, blanks and all, or climbs; or it is one word with
+/// a stroke, a point or a colon in it.
 fn is_place(text: &str) -> bool {
     let text = text.trim();
     let is_word = !text.is_empty() && !text.contains(char::is_whitespace);
-    is_word && (text.contains(['/', '\\', '.', ':']) || text.starts_with('~'))
+    let begins = text.starts_with(['/', '\\', '~']) || text.contains("../") || text.contains("..\\");
+    begins || is_word && text.contains(['/', '\\', '.', ':'])
 }
 
 impl ArgumentFacts {
@@ -316,11 +318,13 @@ mod tests {
         let guard = Guard::new("do", None, &roles);
         let of = |arguments: &Value| guard.others(arguments).map(list);
         let arguments = json!({"p": "/work/a", "s": "a.b", "body": "see /etc/x, and http://x", "into": "/etc/x", "n": [{"at": "~root"}],
-            "peer": "evil.example", "v6": "::1", "win": "c:\\x", "options": "plain", "code": "open()", "/keys/too": 1, "word": "plain"});
+            "peer": "evil.example", "blanks": ["/srv/my docs", "a b/../c"], "v6": "::1", "win": "c:\\x", "options": "plain", "code": "open()", "/keys/too": 1, "word": "plain"});
         let told = [
             "/etc/x",
             "/keys/too",
+            "/srv/my docs",
             "::1",
+            "a b/../c",
             "c:\\x",
             "evil.example",
             "open()",
